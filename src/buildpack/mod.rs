@@ -1,0 +1,4 @@
+//! The contract with one buildpack or extension: where it lies, its environment, its programs and what they leave.
+
+pub mod environment;
+pub mod store;

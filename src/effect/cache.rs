@@ -1,0 +1,59 @@
+//! A cache of layers between builds.
+
+use std::io::Read;
+
+use super::images::NewLayer;
+use crate::model::app_metadata::CacheMetadata;
+use crate::model::digest::DiffId;
+
+/// Why a cache could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The cache has no layer with this diff id. The text is what the reference prints.
+    #[error("failed to find cache layer with SHA '{0}'")]
+    Missing(DiffId),
+    /// The layer's bytes are others. The text is what the reference prints.
+    #[error("expected layer contents to have SHA '{expected}'; found '{found}'")]
+    Corrupt {
+        /// The diff id that was asked for.
+        expected: DiffId,
+        /// What the bytes give.
+        found: DiffId,
+    },
+    /// The cache cannot be read or written.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A cache of layers: a folder or an image. Everything added stays invisible until [`Cache::commit`].
+pub trait Cache: Send + Sync {
+    /// Its name for messages: the folder or the image name.
+    fn name(&self) -> String;
+
+    /// What the last commit left; empty if there was none or it cannot be read.
+    fn metadata(&self) -> CacheMetadata;
+
+    /// Reads the uncompressed tar of a layer; whoever reads it checks the diff id.
+    ///
+    /// # Errors
+    /// The layer is missing or cannot be read.
+    fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError>;
+
+    /// Takes a layer of the last commit over into the next one, if its bytes are sound.
+    ///
+    /// # Errors
+    /// It is missing, corrupt, or cannot be read.
+    fn reuse(&self, diff_id: &DiffId) -> Result<(), CacheError>;
+
+    /// Puts a layer into the next commit.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    fn add(&self, layer: &NewLayer) -> Result<(), CacheError>;
+
+    /// Makes what was reused and added the cache, with its metadata, all at once. What was neither is gone.
+    ///
+    /// # Errors
+    /// It cannot be written; then the last commit stays.
+    fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError>;
+}

@@ -1,0 +1,87 @@
+//! What phases tell while they work: one closed enum, never text.
+//!
+//! `report::text` turns events into the sentences that users and clients read, `report::spans` into spans. Work is told
+//! by [`Event::Begin`] and [`Event::End`]; everything else that a user should hear is in the enum of its phase.
+
+mod analyze;
+mod build;
+mod cache;
+mod detect;
+mod export;
+mod restore;
+mod session;
+mod work;
+
+pub use analyze::AnalyzeEvent;
+pub use build::BuildEvent;
+pub use cache::CacheEvent;
+pub use detect::DetectEvent;
+pub use export::ExportEvent;
+pub use restore::RestoreEvent;
+pub use session::SessionEvent;
+pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A piece of work starts.
+    Begin {
+        /// Names it in later events.
+        id: WorkId,
+        /// The work that it is part of.
+        parent: Option<WorkId>,
+        /// What is done.
+        work: Work,
+    },
+    /// Something worth noting happens during a piece of work.
+    Note {
+        /// The work.
+        id: WorkId,
+        /// What happens.
+        note: Note,
+    },
+    /// A piece of work ends.
+    End {
+        /// The work.
+        id: WorkId,
+        /// How it ended.
+        outcome: Outcome,
+        /// What is known of it now.
+        facts: Facts,
+    },
+    /// The program itself: APIs, inputs, privileges.
+    Session(SessionEvent),
+    /// The analyze phase.
+    Analyze(AnalyzeEvent),
+    /// The detect phase.
+    Detect(DetectEvent),
+    /// The restore phase.
+    Restore(RestoreEvent),
+    /// The build phase.
+    Build(BuildEvent),
+    /// The export phase.
+    Export(ExportEvent),
+    /// Caches, in any phase.
+    Cache(CacheEvent),
+}
+
+/// Takes events. Called from several threads at once.
+pub trait Events: Send + Sync {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+macro_rules! from_phase {
+    ($($event:ident => $variant:ident),*) => {
+        $(impl From<$event> for Event {
+            fn from(event: $event) -> Self {
+                Self::$variant(event)
+            }
+        })*
+    };
+}
+
+from_phase!(
+    SessionEvent => Session, AnalyzeEvent => Analyze, DetectEvent => Detect, RestoreEvent => Restore,
+    BuildEvent => Build, ExportEvent => Export, CacheEvent => Cache
+);

@@ -1,0 +1,88 @@
+//! Targets: what a run image offers, and what a buildpack supports.
+//!
+//! Clauses: platform.md#analyzedtoml-toml, buildpack.md#targets-2.
+
+/// A distribution and its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distro {
+    /// Such as `ubuntu`; empty in a buildpack's target matches any.
+    pub name: String,
+    /// Such as `22.04`; empty in a buildpack's target matches any.
+    pub version: String,
+}
+
+/// The target of a run image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunTarget {
+    /// The `io.buildpacks.base.id` label; may be empty.
+    pub id: String,
+    /// Operating system, such as `linux`.
+    pub os: String,
+    /// Architecture in Go's naming, such as `amd64`.
+    pub arch: String,
+    /// Variant of the architecture, such as `v8`; may be empty.
+    pub variant: String,
+    /// The distribution, if the image's labels name one.
+    pub distro: Option<Distro>,
+}
+
+/// One target that a buildpack or extension supports; an empty field matches anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleTarget {
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// Variant of the architecture.
+    pub variant: String,
+    /// Distributions; an empty list matches any.
+    pub distros: Vec<Distro>,
+}
+
+impl ModuleTarget {
+    /// Says whether an image of target `run` satisfies this one: equal where both say something, and one of the
+    /// distributions if any is asked for.
+    pub fn is_satisfied_by(&self, run: &RunTarget) -> bool {
+        let agrees = |wanted: &str, found: &str| wanted.is_empty() || found.is_empty() || wanted == found;
+        agrees(&self.os, &run.os)
+            && agrees(&self.arch, &run.arch)
+            && agrees(&self.variant, &run.variant)
+            && (self.distros.is_empty()
+                || run.distro.as_ref().is_some_and(|found| {
+                    self.distros
+                        .iter()
+                        .any(|wanted| agrees(&wanted.name, &found.name) && agrees(&wanted.version, &found.version))
+                }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(os: &str, arch: &str, distro: Option<(&str, &str)>) -> RunTarget {
+        RunTarget {
+            os: os.into(),
+            arch: arch.into(),
+            distro: distro.map(|(name, version)| Distro { name: name.into(), version: version.into() }),
+            ..RunTarget::default()
+        }
+    }
+
+    #[test]
+    fn an_empty_field_matches_anything() {
+        assert!(ModuleTarget::default().is_satisfied_by(&run("linux", "amd64", None)));
+        let target = ModuleTarget { os: "linux".into(), ..ModuleTarget::default() };
+        assert!(target.is_satisfied_by(&run("linux", "arm64", None)));
+        assert!(!target.is_satisfied_by(&run("windows", "amd64", None)));
+    }
+
+    #[test]
+    fn a_distro_must_be_known_when_one_is_asked_for() {
+        let distros = vec![Distro { name: "ubuntu".into(), version: String::new() }];
+        let target = ModuleTarget { distros, ..ModuleTarget::default() };
+        assert!(target.is_satisfied_by(&run("linux", "amd64", Some(("ubuntu", "22.04")))));
+        assert!(!target.is_satisfied_by(&run("linux", "amd64", Some(("debian", "12")))));
+        assert!(!target.is_satisfied_by(&run("linux", "amd64", None)));
+    }
+}

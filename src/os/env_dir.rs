@@ -1,0 +1,44 @@
+//! Reading a folder of environment files.
+//!
+//! Clauses: buildpack.md#provided-by-the-platform, buildpack.md#environment-variable-modification-rules.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+use super::error_text;
+use crate::model::env::EnvFile;
+
+/// A file of an environment folder that cannot be read: the text names it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EnvDirError(pub String);
+
+/// Reads every file of a folder, sorted by name; a missing folder has none. Folders, and links to folders, are skipped;
+/// a link that leads nowhere is an error.
+///
+/// # Errors
+/// The folder or one of its files cannot be read.
+pub fn read(dir: &Path) -> Result<Vec<EnvFile>, EnvDirError> {
+    let failed = |verb: &str, path: &Path, error: &std::io::Error| {
+        EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("open", dir, &error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("readdirent", dir, &error))?;
+        let path = entry.path();
+        let metadata = std::fs::metadata(&path).map_err(|error| failed("stat", &path, &error))?;
+        if metadata.is_dir() {
+            continue;
+        }
+        let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
+        files.push(EnvFile { name: entry.file_name(), value: OsString::from_vec(value) });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}

@@ -1,0 +1,3 @@
+//! Consumers of the event stream.
+
+pub mod text;

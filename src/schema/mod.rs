@@ -1,0 +1,26 @@
+//! The documents of the specification: wire forms, reading and writing. Version differences end here.
+//!
+//! Every reader takes text and never touches a file, so that whoever reads the file can name it in the error.
+
+pub mod analyzed;
+pub mod build;
+pub mod build_metadata;
+pub mod descriptor;
+pub mod detect_plan;
+pub mod group;
+pub mod image;
+pub mod label;
+pub mod launch;
+pub mod layer;
+pub mod order;
+pub mod plan;
+pub mod project;
+pub mod report;
+pub mod run_image;
+pub mod sbom;
+
+/// Why a document could not be read. The text is what the reference prints after `toml: ` or for JSON, where a client
+/// matches it, and never names the file: who read the file does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
