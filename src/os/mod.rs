@@ -9,6 +9,7 @@ pub mod env_dir;
 pub mod os_release;
 #[cfg(feature = "images")]
 pub mod user;
+pub mod process;
 
 /// The text of an operating system error as the reference words it: lower case, without Rust's `(os error N)`.
 pub fn error_text(error: &std::io::Error) -> String {
