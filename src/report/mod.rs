@@ -1,3 +1,4 @@
 //! Consumers of the event stream.
 
+pub mod spans;
 pub mod text;
