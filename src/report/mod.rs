@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod strip;
+pub mod spans;
 pub mod text;
 
 use std::sync::Arc;
