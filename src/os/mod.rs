@@ -7,9 +7,9 @@ pub mod document;
 pub mod env_dir;
 #[cfg(feature = "images")]
 pub mod os_release;
+pub mod process;
 #[cfg(feature = "images")]
 pub mod user;
-pub mod process;
 
 /// The text of an operating system error as the reference words it: lower case, without Rust's `(os error N)`.
 pub fn error_text(error: &std::io::Error) -> String {

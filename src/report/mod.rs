@@ -1,8 +1,8 @@
 //! Consumers of the event stream.
 
 pub mod console;
-pub mod strip;
 pub mod spans;
+pub mod strip;
 pub mod text;
 
 use std::sync::Arc;
