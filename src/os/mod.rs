@@ -7,6 +7,7 @@ pub mod document;
 pub mod env_dir;
 #[cfg(feature = "images")]
 pub mod os_release;
+#[cfg(feature = "images")]
 pub mod process;
 #[cfg(feature = "images")]
 pub mod user;
