@@ -16,6 +16,8 @@ pub mod api;
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod effect;
+#[cfg(feature = "images")]
+pub mod image;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]
@@ -24,3 +26,7 @@ pub mod phase;
 pub mod report;
 #[cfg(feature = "images")]
 pub mod schema;
+#[cfg(feature = "images")]
+pub mod telemetry;
+#[cfg(feature = "images")]
+pub mod trace;
