@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, statat};
 
 use super::error::Error;
-use super::tar::{Choice, Files, Fixed, FixedKind, Owner, Recipe, Tar};
+use super::tar::{Files, Fixed, FixedKind, Order, Owner, Recipe, Tar};
 use super::tree::{Tree, permissions};
 
 /// Plans the layer of a folder: the folders above it as they are, then the folder and everything below it as `owner`'s.
@@ -25,14 +25,21 @@ pub fn directory(path: &Path, owner: Owner) -> Result<Tar, Error> {
 pub(super) struct Origin<'a> {
     /// What is in front of each name to find it.
     pub(super) prefix: &'a Path,
-    /// Permissions and owner of a folder above a layer.
-    pub(super) ancestor: &'a dyn Fn(&Path) -> Result<(u32, Owner), Error>,
+    /// What every folder above a layer is; otherwise each is asked.
+    pub(super) ancestors: Option<Ancestor>,
+}
+
+/// A folder above a layer.
+#[derive(Clone, Copy)]
+pub(super) struct Ancestor {
+    pub(super) mode: u32,
+    pub(super) owner: Owner,
 }
 
 impl Origin<'_> {
     /// The file system.
     pub(super) fn real() -> Origin<'static> {
-        Origin { prefix: Path::new(""), ancestor: &stat_ancestor }
+        Origin { prefix: Path::new(""), ancestors: None }
     }
 
     /// Where something with this absolute name is.
@@ -46,7 +53,10 @@ impl Origin<'_> {
     pub(super) fn ancestors(&self, name: &Path) -> Result<Vec<Fixed>, Error> {
         let mut above = Vec::new();
         for folder in name.ancestors().skip(1).filter(|folder| folder.parent().is_some()) {
-            let (mode, owner) = (self.ancestor)(&self.locate(folder))?;
+            let Ancestor { mode, owner } = match self.ancestors {
+                Some(ancestor) => ancestor,
+                None => Ancestor::read(&self.locate(folder))?,
+            };
             let name = folder.as_os_str().to_owned().into_vec();
             above.push(Fixed { name, mode, owner, what: FixedKind::Directory });
         }
@@ -57,16 +67,19 @@ impl Origin<'_> {
 
 pub(super) fn plan(origin: &Origin<'_>, path: &Path, owner: Owner) -> Result<Tar, Error> {
     let name = absolute(path)?;
-    let first = origin.ancestors(&name)?;
-    let tree = Arc::new(Tree::read(&origin.locate(&name))?);
-    let files = Some(Files { tree, owner, choice: Choice::Walk });
-    Ok(Tar { recipe: Arc::new(Recipe { prefix: origin.prefix.to_owned(), first, files }) })
+    let first = origin.ancestors(&name)?.into();
+    let mut tree = Tree::read(&origin.locate(&name))?;
+    let oddities = std::mem::take(&mut tree.oddities);
+    let files = Some(Files { tree: Arc::new(tree), owner, order: Order::Walk, oddities });
+    Ok(Tar { recipe: Arc::new(Recipe { prefix: origin.prefix.as_os_str().len(), first, files }) })
 }
 
-/// Permissions and owner of a folder above a layer: links are followed, so that a folder behind a link is a folder.
-fn stat_ancestor(at: &Path) -> Result<(u32, Owner), Error> {
-    let found = statat(CWD, at, AtFlags::empty()).map_err(|cause| Error::system("stat", at, cause))?;
-    Ok((permissions(&found), Owner { uid: found.st_uid, gid: found.st_gid }))
+impl Ancestor {
+    /// Reads what a folder is. Links are followed, so that a folder behind a link is a folder.
+    fn read(at: &Path) -> Result<Self, Error> {
+        let found = statat(CWD, at, AtFlags::empty()).map_err(|cause| Error::system("stat", at, cause))?;
+        Ok(Self { mode: permissions(&found), owner: Owner { uid: found.st_uid, gid: found.st_gid } })
+    }
 }
 
 /// Makes a path absolute and takes `.` and `..` out of it, without looking at the file system.
@@ -131,9 +144,9 @@ mod tests {
     #[test]
     fn golden_g3_names_that_need_pax_or_a_prefix() {
         let fixture = Fixture::new();
-        fixture.file(&format!("/layers/bp_x/names/{}", "c".repeat(120)), "x\n", 0o644);
+        fixture.file(format!("/layers/bp_x/names/{}", "c".repeat(120)), "x\n", 0o644);
         fixture.file("/layers/bp_x/names/\u{e9}.txt", "e\n", 0o644);
-        fixture.file(&format!("/layers/bp_x/names/{}/{}/f", "a".repeat(60), "b".repeat(60)), "hi\n", 0o644);
+        fixture.file(format!("/layers/bp_x/names/{}/{}/f", "a".repeat(60), "b".repeat(60)), "hi\n", 0o644);
         fixture.link("/layers/bp_x/names/longlink", &"t".repeat(130));
         fixture.expect_directory(
             "/layers/bp_x/names",
@@ -187,7 +200,7 @@ mod tests {
         assert_eq!(above.last().unwrap().name, root.path().as_os_str().as_encoded_bytes());
         assert_eq!(above.last().unwrap().mode, 0o2710);
         assert_eq!(above.last().unwrap().owner.uid, rustix::process::geteuid().as_raw());
-        assert_eq!(above.first().unwrap().name.iter().filter(|&&byte| byte == b'/').count(), 1);
+        assert_eq!(above.first().unwrap().name.iter().rposition(|&byte| byte == b'/'), Some(0));
     }
 
     #[test]

@@ -40,6 +40,43 @@ pub enum Error {
         /// Why.
         cause: Box<Error>,
     },
+    /// There is no launcher.
+    #[error("failed to stat launcher at path '{}': {cause}", path.display())]
+    Launcher {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        cause: Box<Error>,
+    },
+    /// The launcher is a folder or something else that cannot be run.
+    #[error("the launcher at path '{}' is no regular file", path.display())]
+    LauncherKind {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A process has an empty type.
+    #[error("type is required for all processes")]
+    ProcessTypeMissing,
+    /// A process type cannot be the name of a file.
+    #[error(r"invalid process type '{name}': type may not contain characters '/><:|&\'")]
+    ProcessType {
+        /// The type.
+        name: String,
+    },
+    /// A process type is `.` or `..`.
+    #[error("invalid process type '{name}': type is the name of a folder")]
+    ProcessTypeFolder {
+        /// The type.
+        name: String,
+    },
+    /// A pattern of a slice has an unfinished `[` or `\`.
+    #[error("failed to check if '{path}' matches '{pattern}': syntax error in pattern")]
+    Pattern {
+        /// The first path that it was tried on, below the app directory.
+        path: String,
+        /// The pattern.
+        pattern: String,
+    },
     /// The folder has more files, or longer names in all, than can be kept.
     #[error("{} has too many files for one layer", path.display())]
     TooManyFiles {

@@ -2,7 +2,6 @@
 //!
 //! Everything in them belongs to root, whoever builds.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,22 +49,17 @@ pub fn process_types(types: &[String]) -> Result<Tar, Error> {
         if name.contains(|character| FORBIDDEN.contains(character)) || name.contains('\0') {
             return Err(Error::ProcessType { name: name.clone() });
         }
-        entries.push(entry(&link_name(name), FixedKind::Symlink(LAUNCHER.into())));
+        // The reference would put a link in the place of /cnb/process or /cnb.
+        if name == "." || name == ".." {
+            return Err(Error::ProcessTypeFolder { name: name.clone() });
+        }
+        entries.push(entry(&format!("{PROCESSES}/{name}"), FixedKind::Symlink(LAUNCHER.into())));
     }
     Ok(fixed(entries))
 }
 
-/// The name of the link of a process type. The reference cleans it, so `.` and `..` are the folders they name.
-fn link_name(process_type: &str) -> String {
-    match process_type {
-        "." => PROCESSES.to_owned(),
-        ".." => "/cnb".to_owned(),
-        _ => format!("{PROCESSES}/{process_type}"),
-    }
-}
-
 fn fixed(first: Vec<Fixed>) -> Tar {
-    Tar { recipe: Arc::new(Recipe { prefix: 0, first, files: None }) }
+    Tar { recipe: Arc::new(Recipe { prefix: 0, first: first.into(), files: None }) }
 }
 
 fn folder(name: &str) -> Fixed {
@@ -73,7 +67,7 @@ fn folder(name: &str) -> Fixed {
 }
 
 fn entry(name: &str, what: FixedKind) -> Fixed {
-    Fixed { name: Path::new(name).as_os_str().as_bytes().to_vec(), mode: 0o755, owner: ROOT, what }
+    Fixed { name: name.into(), mode: 0o755, owner: ROOT, what }
 }
 
 #[cfg(test)]
@@ -133,6 +127,12 @@ mod tests {
             assert_eq!(
                 types(&[&name]).unwrap_err().to_string(),
                 format!(r"invalid process type '{name}': type may not contain characters '/><:|&\'")
+            );
+        }
+        for name in [".", ".."] {
+            assert_eq!(
+                types(&[name]).unwrap_err().to_string(),
+                format!("invalid process type '{name}': type is the name of a folder")
             );
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::directory::{Origin, plan};
+use super::directory::{Ancestor, Origin, plan};
 use super::error::Error;
 use super::tar::{Owner, Tar};
 use crate::effect::images::TarSource;
@@ -28,7 +28,8 @@ impl Fixture {
     }
 
     pub(super) fn origin(&self) -> Origin<'_> {
-        Origin { prefix: self.root.path(), ancestor: &root_owned }
+        let ancestors = Some(Ancestor { mode: 0o755, owner: Owner { uid: 0, gid: 0 } });
+        Origin { prefix: self.root.path(), ancestors }
     }
 
     pub(super) fn folder(&self, name: impl AsRef<OsStr>) -> PathBuf {
@@ -68,6 +69,22 @@ impl Fixture {
     }
 }
 
+/// The names in a layer, as they follow each other.
+pub(super) fn listing(tar: &Tar) -> Vec<String> {
+    let mut bytes = Vec::new();
+    tar.write_tar(&mut bytes).unwrap();
+    let mut names = Vec::new();
+    let mut rest = &bytes[..];
+    while rest[0] != 0 {
+        let end = rest[..100].iter().position(|&byte| byte == 0).unwrap_or(100);
+        names.push(String::from_utf8(rest[..end].to_vec()).unwrap());
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[124..135]).unwrap(), 8).unwrap();
+        rest = &rest[512 + size.div_ceil(512) * 512..];
+    }
+    assert_eq!(rest, [0; 1024]);
+    names
+}
+
 /// Compares a layer with a golden digest.
 pub(super) fn expect(tar: &Tar, sha256: &str, size: Option<usize>) {
     let mut bytes = Vec::new();
@@ -79,8 +96,4 @@ pub(super) fn expect(tar: &Tar, sha256: &str, size: Option<usize>) {
     let found: crate::model::digest::DiffId =
         crate::model::digest::DiffId::from_sha256(digest.as_ref().try_into().unwrap());
     assert_eq!(found.hex(), sha256);
-}
-
-fn root_owned(_: &Path) -> Result<(u32, Owner), Error> {
-    Ok((0o755, Owner { uid: 0, gid: 0 }))
 }

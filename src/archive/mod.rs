@@ -9,13 +9,20 @@
 
 mod directory;
 mod error;
+mod fixed;
 #[cfg(test)]
 mod fixture;
 mod header;
+mod measure;
+mod pattern;
+mod slices;
 mod stream;
 mod tar;
 mod tree;
 
 pub use directory::directory;
 pub use error::Error;
+pub use fixed::{launcher, process_types};
+pub use measure::{Measured, measure};
+pub use slices::slices;
 pub use tar::{Notice, Owner, Tar};

@@ -41,10 +41,10 @@ pub struct Tar {
 
 /// What a layer is made of.
 pub(super) struct Recipe {
-    /// What is in front of each name to find it in the file system: empty but in tests.
-    pub(super) prefix: PathBuf,
+    /// How long the part of each path is that does not become part of a name: 0 but in tests.
+    pub(super) prefix: usize,
     /// Entries that come first.
-    pub(super) first: Vec<Fixed>,
+    pub(super) first: Arc<[Fixed]>,
     /// Entries from a folder.
     pub(super) files: Option<Files>,
 }
@@ -71,11 +71,13 @@ pub(super) enum FixedKind {
 pub(super) struct Files {
     pub(super) tree: Arc<Tree>,
     pub(super) owner: Owner,
-    pub(super) choice: Choice,
+    pub(super) order: Order,
+    /// What a user may want to know of some of them.
+    pub(super) oddities: Vec<(NodeId, Oddity)>,
 }
 
 /// Which nodes of a folder are in a layer, in which order.
-pub(super) enum Choice {
+pub(super) enum Order {
     /// All, as they are walked.
     Walk,
     /// These, in this order.
@@ -89,10 +91,7 @@ impl Tar {
         let mut notices = Vec::new();
         let mut hard_links = 0;
         let mut at = Vec::new();
-        for &(node, oddity) in &files.tree.oddities {
-            if !files.choice.has(node) {
-                continue;
-            }
+        for &(node, oddity) in &files.oddities {
             files.tree.path_of(node, &mut at);
             let at = path(&at).to_owned();
             match oddity {
@@ -113,13 +112,20 @@ impl Tar {
 impl TarSource for Tar {
     fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut stream = Stream::new(out);
-        for entry in &self.recipe.first {
+        for entry in self.recipe.first.iter() {
             entry.write(&mut stream)?;
         }
         if let Some(files) = &self.recipe.files {
-            files.write(self.recipe.prefix.as_os_str().len(), &mut stream)?;
+            files.write(self.recipe.prefix, &mut stream)?;
         }
         Ok(stream.finish()?)
+    }
+
+    fn files(&self) -> u64 {
+        match &self.recipe.files {
+            Some(files) => files.count(),
+            None => self.recipe.first.len() as u64,
+        }
     }
 }
 
@@ -146,15 +152,24 @@ impl Fixed {
 }
 
 impl Files {
+    fn count(&self) -> u64 {
+        let nodes = match &self.order {
+            Order::Walk => self.tree.len(),
+            Order::Listed(nodes) => nodes.len(),
+        };
+        let sockets = self.oddities.iter().filter(|(_, oddity)| *oddity == Oddity::Socket).count();
+        (nodes - sockets) as u64
+    }
+
     fn write(&self, prefix: usize, stream: &mut Stream<'_>) -> io::Result<()> {
         let mut at = Vec::new();
-        match &self.choice {
-            Choice::Walk => {
+        match &self.order {
+            Order::Walk => {
                 for node in self.tree.walk() {
                     self.write_node(node, prefix, &mut at, stream)?;
                 }
             }
-            Choice::Listed(nodes) => {
+            Order::Listed(nodes) => {
                 for &node in nodes {
                     let written = self.write_node(node, prefix, &mut at, stream);
                     written.map_err(|cause| cause.in_list(path(&at)))?;
@@ -172,15 +187,6 @@ impl Files {
         match self.tree.stamp(node) {
             Some(stamp) => stream.contents(path(at), stamp),
             None => Ok(()),
-        }
-    }
-}
-
-impl Choice {
-    fn has(&self, node: NodeId) -> bool {
-        match self {
-            Self::Walk => true,
-            Self::Listed(nodes) => nodes.contains(&node),
         }
     }
 }

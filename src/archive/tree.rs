@@ -59,8 +59,7 @@ enum What {
 pub(super) struct Stamp {
     /// Its size in bytes.
     pub(super) size: u64,
-    /// When its contents last changed: seconds and nanoseconds.
-    modified: (i64, u32),
+    modified: i64,
     /// It was found behind a symbolic link, which is then followed again.
     pub(super) through_link: bool,
 }
@@ -94,15 +93,9 @@ fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-#[expect(
-    clippy::unnecessary_cast,
-    clippy::cast_possible_wrap,
-    clippy::cast_possible_truncation,
-    clippy::cast_lossless,
-    reason = "the types of these fields differ from one architecture to the next; nanoseconds fit in 32 bits"
-)]
-fn modified(stat: &Stat) -> (i64, u32) {
-    (stat.st_mtime as i64, stat.st_mtime_nsec as u32)
+/// When the contents of a file last changed, in nanoseconds; only ever compared.
+fn modified(stat: &Stat) -> i64 {
+    stat.st_mtime.wrapping_mul(1_000_000_000).wrapping_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
 /// Permissions with the bits for set-user-id, set-group-id and sticky.
@@ -216,6 +209,11 @@ impl Tree {
     }
 
     /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The id of the next node.
     fn count(&self) -> Result<NodeId, Error> {
         u32::try_from(self.nodes.len()).map_err(|_| self.too_many())
     }
@@ -263,6 +261,16 @@ impl Tree {
             What::File(stamp) => Some(stamp),
             _ => None,
         }
+    }
+
+    /// The folder that a node is in; the root is its own.
+    pub(super) fn parent(&self, node: NodeId) -> NodeId {
+        self.nodes[node as usize].parent
+    }
+
+    /// The name of a node in its folder; the root has none.
+    pub(super) fn name(&self, node: NodeId) -> &[u8] {
+        self.text(self.nodes[node as usize].name)
     }
 
     /// The permissions of a node.
