@@ -16,6 +16,8 @@ pub mod api;
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod effect;
+#[cfg(feature = "images")]
+pub mod image;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]

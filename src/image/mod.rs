@@ -1,0 +1,6 @@
+//! Places where images are, and how they become bytes.
+//!
+//! Each place implements [`crate::effect::images::Images`]; `cli::wire` alone chooses among them.
+
+pub mod memory;
+mod sha256;
