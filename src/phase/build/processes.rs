@@ -47,7 +47,10 @@ mod tests {
         Process { r#type: kind.into(), command: vec![command.into()], default, ..Process::default() }
     }
 
-    fn finished(given: Vec<Vec<Process>>) -> (Vec<(String, String)>, Option<String>, Vec<Option<String>>) {
+    /// Types and commands, the default type, and what each addition redefined.
+    type Finished = (Vec<(String, String)>, Option<String>, Vec<Option<String>>);
+
+    fn finished(given: Vec<Vec<Process>>) -> Finished {
         let mut processes = Processes::default();
         let warnings = given.into_iter().map(|processes_of_one| processes.add(processes_of_one)).collect();
         let (list, default) = processes.finish();
