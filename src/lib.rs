@@ -13,6 +13,8 @@
 
 pub mod api;
 #[cfg(feature = "images")]
+pub mod archive;
+#[cfg(feature = "images")]
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod effect;
@@ -26,3 +28,7 @@ pub mod phase;
 pub mod report;
 #[cfg(feature = "images")]
 pub mod schema;
+#[cfg(feature = "images")]
+pub mod telemetry;
+#[cfg(feature = "images")]
+pub mod trace;

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod build;
+pub mod detect;
 pub mod environment;
 pub mod layers;
 pub mod sbom;

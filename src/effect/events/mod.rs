@@ -15,7 +15,7 @@ mod work;
 pub use analyze::AnalyzeEvent;
 pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
-pub use detect::DetectEvent;
+pub use detect::{DetectEvent, Transcript};
 pub use export::ExportEvent;
 pub use restore::RestoreEvent;
 pub use session::SessionEvent;
