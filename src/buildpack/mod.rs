@@ -1,7 +1,7 @@
 //! The contract with one buildpack or extension: where it lies, its environment, its programs and what they leave.
 
-pub mod build;
 pub mod api;
+pub mod build;
 pub mod detect;
 pub mod environment;
 pub mod layers;
