@@ -4,7 +4,7 @@
 //! million. Whether the rest of the modules can fit depends only on what was provided before and what still waits to be
 //! required, so each such state is looked at once.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::plan::Alternative;
 
@@ -44,8 +44,21 @@ pub(super) fn first_that_fits(alternatives: &[Vec<Alternative<'_>>]) -> Option<V
         wanted[index] = wanted[index + 1].clone();
         wanted[index].extend(required(&alternatives[index], &possible[index]));
     }
-    let mut search = Search { alternatives, possible: &possible, wanted, dead: HashSet::new(), chosen: Vec::new() };
-    search.fits(BTreeSet::new(), &BTreeSet::new()).then_some(search.chosen)
+    let mut search = Search { alternatives, possible: &possible, wanted, known: HashMap::new() };
+    // An optional module can leave more than one state behind; equal ones are one.
+    let mut states = BTreeSet::from([State::default()]);
+    let choose = |index: usize| {
+        (0..alternatives[index].len()).find_map(|choice| {
+            let next: BTreeSet<State<'_>> =
+                states.iter().flat_map(|state| search.after(index, choice, state)).collect();
+            let next: BTreeSet<State<'_>> = next.into_iter().filter(|state| search.fits(index + 1, state)).collect();
+            (!next.is_empty()).then(|| {
+                states = next;
+                choice
+            })
+        })
+    };
+    (0..alternatives.len()).map(choose).collect()
 }
 
 /// Which alternatives can fit at all: what they require may be provided, what they provide may be required, by some
@@ -95,54 +108,67 @@ fn required<'v, 'a: 'v>(
 
 type Names<'a> = BTreeSet<&'a str>;
 
+/// What the modules chosen for so far mean for the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct State<'a> {
+    /// What is provided and may yet be required.
+    provided: Names<'a>,
+    /// What is provided and must yet be required.
+    waiting: Names<'a>,
+}
+
 struct Search<'v, 'a> {
     alternatives: &'v [Vec<Alternative<'a>>],
     possible: &'v [Vec<bool>],
     /// What the module at an index and those after it may require.
     wanted: Vec<Names<'a>>,
-    /// States from which the rest does not fit: how many modules are chosen, what is provided, what waits.
-    dead: HashSet<(usize, Names<'a>, Names<'a>)>,
-    chosen: Vec<usize>,
+    /// Whether the modules from an index on can fit after a state.
+    known: HashMap<(usize, State<'a>), bool>,
 }
 
 impl<'a> Search<'_, 'a> {
-    /// Chooses for the modules not yet chosen for, given what those before provide and what of it nobody requires yet.
-    fn fits(&mut self, mut provided: Names<'a>, waiting: &Names<'a>) -> bool {
-        let index = self.chosen.len();
-        let Some(alternatives) = self.alternatives.get(index) else {
-            return waiting.is_empty();
-        };
+    /// The states after an alternative of the module at `index`: with the module, and without it if it can be dropped.
+    fn after(&self, index: usize, choice: usize, state: &State<'a>) -> Vec<State<'a>> {
+        let alternative = self.alternatives[index][choice];
+        let mut states = Vec::new();
+        if self.possible[index][choice] {
+            let mut state = state.clone();
+            for name in alternative.section.provides.iter().map(String::as_str) {
+                state.provided.insert(name);
+                state.waiting.insert(name);
+            }
+            let mut requires = alternative.section.requires.iter().map(|require| require.name.as_str());
+            if requires.all(|name| {
+                state.waiting.remove(name);
+                state.provided.contains(name)
+            }) {
+                states.push(state);
+            }
+        }
+        if alternative.droppable {
+            states.push(state.clone());
+        }
         // What nobody requires from here on makes no difference, or makes all the difference.
-        if !waiting.is_subset(&self.wanted[index]) {
-            return false;
+        let wanted = &self.wanted[index + 1];
+        states.retain_mut(|state| {
+            state.provided.retain(|name| wanted.contains(name));
+            state.waiting.is_subset(wanted)
+        });
+        states
+    }
+
+    /// Says whether some choice for the modules from `index` on fits after a state.
+    fn fits(&mut self, index: usize, state: &State<'a>) -> bool {
+        if index == self.alternatives.len() {
+            return true;
         }
-        provided.retain(|name| self.wanted[index].contains(name));
-        let state = (index, provided, waiting.clone());
-        if self.dead.contains(&state) {
-            return false;
+        let key = (index, state.clone());
+        if let Some(known) = self.known.get(&key) {
+            return *known;
         }
-        let provided = &state.1;
-        for (choice, alternative) in alternatives.iter().enumerate() {
-            self.chosen.push(choice);
-            if self.possible[index][choice] {
-                let provides = || alternative.section.provides.iter().map(String::as_str);
-                let provided: Names<'a> = provided.iter().copied().chain(provides()).collect();
-                let mut waiting: Names<'a> = waiting.iter().copied().chain(provides()).collect();
-                let mut requires = alternative.section.requires.iter().map(|require| require.name.as_str());
-                let is_provided = requires.all(|name| {
-                    waiting.remove(name);
-                    provided.contains(name)
-                });
-                if is_provided && self.fits(provided, &waiting) {
-                    return true;
-                }
-            }
-            if alternative.droppable && self.fits(provided.clone(), waiting) {
-                return true;
-            }
-            self.chosen.pop();
-        }
-        self.dead.insert(state);
-        false
+        let fits = (0..self.alternatives[index].len())
+            .any(|choice| self.after(index, choice, state).iter().any(|next| self.fits(index + 1, next)));
+        self.known.insert(key, fits);
+        fits
     }
 }

@@ -1,18 +1,22 @@
 //! Modules and effects as literals, for the tests of detection.
 
+use std::ffi::OsString;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Mutex;
 
 use crate::api::BuildpackApi;
 use crate::effect::Effects;
-use crate::effect::events::{Event, Events};
-use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::events::{Event, Events, WorkId};
+use crate::effect::images::StoreKind;
 use crate::effect::processes::{Command, Exit, Finished, Output, Processes, StartError};
-use crate::effect::telemetry::NoTelemetry;
+use crate::effect::telemetry::ProcessTelemetry;
+use crate::image::memory::MemoryImages;
 use crate::model::descriptor::Descriptor;
-use crate::model::digest::DiffId;
 use crate::model::id::{ModuleId, ModuleKind};
-use crate::model::image::ImageRecord;
 use crate::model::order::{GroupElement, OrderGroup};
 
 /// A required buildpack, from `<id>@<version>`.
@@ -78,81 +82,72 @@ pub(super) fn names(elements: &[GroupElement]) -> Vec<String> {
     elements.iter().map(ToString::to_string).collect()
 }
 
-/// Keeps events, runs real programs and has no images.
-#[derive(Default)]
-pub(super) struct Recorder(Mutex<Vec<Event>>);
+/// Keeps events, runs shell scripts and has no images.
+pub(super) struct Recorder {
+    events: Mutex<Vec<Event>>,
+    images: MemoryImages,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { events: Mutex::default(), images: MemoryImages::new(StoreKind::Layout) }
+    }
+}
 
 impl Recorder {
     pub(super) fn effects(&self) -> Effects<'_> {
-        Effects { images: &NoImages, processes: &Programs, events: self, telemetry: &NoTelemetry, phase: None }
+        Effects { images: &self.images, processes: &Scripts, events: self, telemetry: self, phase: None }
     }
 
     pub(super) fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap().clone()
+        self.events.lock().unwrap().clone()
     }
 }
 
 impl Events for Recorder {
     fn emit(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
+        self.events.lock().unwrap().push(event);
     }
 }
 
-/// Runs programs with both streams in one file, as simply as possible.
-struct Programs;
+impl ProcessTelemetry for Recorder {
+    fn variables(&self, _: WorkId) -> Vec<(&'static str, OsString)> {
+        vec![("CNB_OTEL_LOG_PATH", "/ours".into()), ("TRACEPARENT", "ours".into())]
+    }
+}
 
-impl Processes for Programs {
-    fn run(&self, command: &Command, _: Output) -> Result<Finished, StartError> {
-        use std::os::unix::process::ExitStatusExt as _;
-        let start_error = |error: &std::io::Error| {
-            StartError(format!("fork/exec {}: {}", command.program.display(), crate::os::error_text(error)))
+/// Runs programs that are shell scripts, both streams into one file. The shell reads them, so that a file that another
+/// test has just written is never "busy".
+struct Scripts;
+
+impl Processes for Scripts {
+    fn run(&self, command: &Command, output: Output) -> Result<Finished, StartError> {
+        assert_eq!(output, Output::Collect);
+        let metadata = std::fs::metadata(&command.program);
+        let reason = match metadata.map(|metadata| metadata.permissions().mode() & 0o111) {
+            Err(error) => Some(crate::os::error_text(&error)),
+            Ok(0) => Some("permission denied".to_owned()),
+            Ok(_) => None,
         };
+        if let Some(reason) = reason {
+            return Err(StartError(format!("fork/exec {}: {reason}", command.program.display())));
+        }
         let mut both = tempfile::tempfile().unwrap();
-        let status = std::process::Command::new(&command.program)
+        let status = std::process::Command::new("/bin/sh")
+            .arg(&command.program)
             .args(&command.args)
             .current_dir(&command.dir)
             .env_clear()
             .envs(command.env.iter())
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null())
             .stdout(both.try_clone().unwrap())
             .stderr(both.try_clone().unwrap())
             .status()
-            .map_err(|error| start_error(&error))?;
+            .unwrap();
         let mut output = Vec::new();
-        std::io::Seek::rewind(&mut both).unwrap();
-        std::io::Read::read_to_end(&mut both, &mut output).unwrap();
-        let exit = match status.code() {
-            Some(code) => Exit::Code(code),
-            None => Exit::Signal(status.signal().unwrap()),
-        };
+        both.rewind().unwrap();
+        both.read_to_end(&mut output).unwrap();
+        let exit = status.code().map_or_else(|| Exit::Signal(status.signal().unwrap()), Exit::Code);
         Ok(Finished { exit, output })
-    }
-}
-
-struct NoImages;
-
-impl Images for NoImages {
-    fn kind(&self) -> StoreKind {
-        StoreKind::Layout
-    }
-
-    fn open(&self, _: &str) -> Result<Opened, ImageError> {
-        Ok(Opened::Missing)
-    }
-
-    fn check_read(&self, _: &str) -> Result<(), ImageError> {
-        Ok(())
-    }
-
-    fn check_write(&self, _: &str) -> Result<(), ImageError> {
-        Ok(())
-    }
-
-    fn layer(&self, _: &ImageRecord, _: &DiffId) -> Result<Box<dyn std::io::Read + Send>, ImageError> {
-        Err(ImageError::permanent("there are no images here"))
-    }
-
-    fn write(&self, _: &ImageDraft, _: &[String]) -> Result<WrittenImage, ImageError> {
-        Err(ImageError::permanent("there are no images here"))
     }
 }
