@@ -16,7 +16,7 @@ pub use analyze::AnalyzeEvent;
 pub use build::BuildEvent;
 pub use cache::CacheEvent;
 pub use detect::DetectEvent;
-pub use export::ExportEvent;
+pub use export::{ExportEvent, LayerNotice};
 pub use restore::RestoreEvent;
 pub use session::SessionEvent;
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
