@@ -13,7 +13,7 @@ mod session;
 mod work;
 
 pub use analyze::AnalyzeEvent;
-pub use build::BuildEvent;
+pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::DetectEvent;
 pub use export::{ExportEvent, LayerNotice};
