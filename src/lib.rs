@@ -13,6 +13,8 @@
 
 pub mod api;
 #[cfg(feature = "images")]
+pub mod archive;
+#[cfg(feature = "images")]
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod effect;

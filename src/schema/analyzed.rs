@@ -85,7 +85,7 @@ pub(super) fn stored_buildpack(fields: &Fields<'_>, keys: &Keys) -> Result<Store
         key: fields.text("key")?,
         version: fields.text("version")?,
         layers,
-        store: fields.table("store")?.map_or(Ok(None), |store| store.free_table("metadata"))?,
+        store: fields.table("store")?.and_then(|store| store.free_table("metadata")),
     })
 }
 

@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<LayerMetadata, LayerError> {
                 LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? }
             }
         };
-        let layer = LayerMetadata { types, metadata: root.free_table("metadata")? };
+        let layer = LayerMetadata { types, metadata: root.free_table("metadata") };
         Ok((layer, ["build", "launch", "cache"].iter().any(|key| root.has_exactly(key))))
     })?;
     if misplaced { Err(LayerError::TopLevelTypes) } else { Ok(layer) }
@@ -38,7 +38,7 @@ pub fn render_restored(metadata: Option<&Table>) -> String {
 
 /// Reads the `[metadata]` of store.toml.
 pub fn parse_store(text: &str) -> Result<Option<Table>, Error> {
-    read::toml(text, |root| root.free_table("metadata"))
+    read::toml(text, |root| Ok(root.free_table("metadata")))
 }
 
 /// Writes store.toml.

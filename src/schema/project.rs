@@ -11,7 +11,7 @@ use crate::model::value::Table;
 pub fn to_label(text: &str) -> Result<String, Error> {
     let source = read::toml(text, |root| {
         let Some(source) = root.table("source")? else { return Ok(None) };
-        Ok(Some((source.text("type")?, source.free_table("version")?, source.free_table("metadata")?)))
+        Ok(Some((source.text("type")?, source.free_table("version"), source.free_table("metadata"))))
     })?;
     let mut label = Map::new();
     if let Some((kind, version, metadata)) = source {
