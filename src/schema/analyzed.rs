@@ -1,13 +1,186 @@
 //! analyzed.toml. Clause: platform.md#analyzedtoml-toml.
 
+use std::collections::BTreeMap;
+
 use super::Error;
-use crate::model::analyzed::Analyzed;
+use super::read::{self, Fields, Problem};
+use super::wire::{each, run_image, sha_in, sha_text};
+use super::write::Block;
+use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
+use crate::model::app_metadata::{AppMetadata, RunImageMetadata, StoredBuildpack, StoredLayer};
+use crate::model::layer::LayerTypes;
+use crate::model::run_image::RunImageRef;
+use crate::model::target::{Distro, RunTarget};
 
 /// Reads analyzed.toml.
-pub fn parse(_text: &str) -> Result<Analyzed, Error> {
-    unimplemented!()
+pub fn parse(text: &str) -> Result<Analyzed, Error> {
+    read::toml(text, |root| {
+        let reference = |key| root.table(key)?.map(|image| image.text("reference")).transpose();
+        Ok(Analyzed {
+            previous_image: reference("image")?.unwrap_or_default(),
+            build_image: reference("build-image")?,
+            run_image: root.table("run-image")?.map(|image| analyzed_run_image(&image)).transpose()?,
+            metadata: root
+                .table("metadata")?
+                .map(|table| metadata(&table, &TOML_KEYS))
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    })
 }
+
 /// Writes analyzed.toml.
-pub fn render(_analyzed: &Analyzed) -> String {
-    unimplemented!()
+pub fn render(analyzed: &Analyzed) -> String {
+    let reference = |reference: &String| Block::new().text("reference", reference);
+    Block::new()
+        .table("image", reference(&analyzed.previous_image))
+        .table_if_any("build-image", analyzed.build_image.as_ref().map(reference))
+        .table("metadata", metadata_block(&analyzed.metadata))
+        .table_if_any("run-image", analyzed.run_image.as_ref().map(run_image_block))
+        .render()
+}
+
+/// The keys that differ between analyzed.toml and the label.
+pub(super) struct Keys {
+    pub(super) run_image: &'static str,
+    pub(super) top_layer: &'static str,
+    pub(super) layer_data: &'static str,
+}
+
+const TOML_KEYS: Keys = Keys { run_image: "run-image", top_layer: "top-layer", layer_data: "metadata" };
+
+/// Reads the metadata of an app image, from analyzed.toml or the label.
+pub(super) fn metadata(fields: &Fields<'_>, keys: &Keys) -> Result<AppMetadata, Problem> {
+    let stack = fields
+        .table("stack")?
+        .map(|stack| stack.table(keys.run_image)?.map_or(Ok(RunImageRef::default()), |image| run_image(&image)));
+    Ok(AppMetadata {
+        app: each(fields, "app", |slice| slice.diff_id("sha"))?.into_iter().flatten().collect(),
+        sbom: sha_in(fields, "sbom")?,
+        buildpacks: each(fields, "buildpacks", |buildpack| stored_buildpack(buildpack, keys))?,
+        config: sha_in(fields, "config")?,
+        launcher: sha_in(fields, "launcher")?,
+        process_types: sha_in(fields, "process-types")?,
+        run_image: match fields.table(keys.run_image)? {
+            None => RunImageMetadata::default(),
+            Some(image) => RunImageMetadata {
+                top_layer: image.text(keys.top_layer)?,
+                reference: image.text("reference")?,
+                names: run_image(&image)?,
+            },
+        },
+        stack: stack.transpose()?,
+    })
+}
+
+/// Reads what a buildpack left.
+pub(super) fn stored_buildpack(fields: &Fields<'_>, keys: &Keys) -> Result<StoredBuildpack, Problem> {
+    let mut layers = BTreeMap::new();
+    if let Some(table) = fields.table("layers")? {
+        for (name, layer) in table.entries()? {
+            layers.insert(name, stored_layer(&layer, keys)?);
+        }
+    }
+    Ok(StoredBuildpack {
+        key: fields.text("key")?,
+        version: fields.text("version")?,
+        layers,
+        store: fields.table("store")?.map_or(Ok(None), |store| store.free_table("metadata"))?,
+    })
+}
+
+fn stored_layer(fields: &Fields<'_>, keys: &Keys) -> Result<StoredLayer, Problem> {
+    Ok(StoredLayer {
+        sha: fields.diff_id("sha")?,
+        types: LayerTypes {
+            build: fields.flag("build")?,
+            launch: fields.flag("launch")?,
+            cache: fields.flag("cache")?,
+        },
+        data: fields.value(keys.layer_data),
+    })
+}
+
+fn analyzed_run_image(fields: &Fields<'_>) -> Result<AnalyzedRunImage, Problem> {
+    Ok(AnalyzedRunImage {
+        reference: fields.text("reference")?,
+        image: fields.text("image")?,
+        extend: fields.flag("extend")?,
+        target: fields.table("target")?.map(|target| run_target(&target)).transpose()?,
+    })
+}
+
+fn run_target(fields: &Fields<'_>) -> Result<RunTarget, Problem> {
+    Ok(RunTarget {
+        id: fields.text("id")?,
+        os: fields.text("os")?,
+        arch: fields.text("arch")?,
+        variant: variant(fields)?,
+        distro: fields.table("distro")?.map(|distro| self::distro(&distro)).transpose()?,
+    })
+}
+
+/// Reads the variant of an architecture: the reference's key, else the specification's (policy P20).
+pub(super) fn variant(fields: &Fields<'_>) -> Result<String, Problem> {
+    let (reference, specification) = (fields.text("arch-variant")?, fields.text("variant")?);
+    Ok(if reference.is_empty() { specification } else { reference })
+}
+
+/// Reads a distribution.
+pub(super) fn distro(fields: &Fields<'_>) -> Result<Distro, Problem> {
+    Ok(Distro { name: fields.text("name")?, version: fields.text("version")? })
+}
+
+fn run_image_block(image: &AnalyzedRunImage) -> Block {
+    let distro = |distro: &Distro| Block::new().text("name", &distro.name).text("version", &distro.version);
+    let target = |target: &RunTarget| {
+        Block::new()
+            .text_if_any("id", &target.id)
+            .text("os", &target.os)
+            .text("arch", &target.arch)
+            .text_if_any("arch-variant", &target.variant)
+            .table_if_any("distro", target.distro.as_ref().map(distro))
+    };
+    Block::new()
+        .text("reference", &image.reference)
+        .text_if_any("image", &image.image)
+        .flag_if_set("extend", image.extend)
+        .table_if_any("target", image.target.as_ref().map(target))
+}
+
+fn metadata_block(metadata: &AppMetadata) -> Block {
+    let sha = |sha: Option<&_>| Block::new().text("sha", sha_text(sha));
+    let names = |block: Block, names: &RunImageRef| {
+        block.text_if_any("image", &names.image).texts_if_any("mirrors", &names.mirrors)
+    };
+    let run_image =
+        Block::new().text("top-layer", &metadata.run_image.top_layer).text("reference", &metadata.run_image.reference);
+    let stack = |stack: &RunImageRef| Block::new().table("run-image", names(Block::new(), stack));
+    Block::new()
+        .tables("app", metadata.app.iter().map(|app| sha(Some(app))))
+        .table_if_any("sbom", metadata.sbom.as_ref().map(|sbom| sha(Some(sbom))))
+        .tables("buildpacks", metadata.buildpacks.iter().map(stored_buildpack_block))
+        .table("config", sha(metadata.config.as_ref()))
+        .table("launcher", sha(metadata.launcher.as_ref()))
+        .table("process-types", sha(metadata.process_types.as_ref()))
+        .table("run-image", names(run_image, &metadata.run_image.names))
+        .table_if_any("stack", metadata.stack.as_ref().map(stack))
+}
+
+fn stored_buildpack_block(buildpack: &StoredBuildpack) -> Block {
+    let layers = buildpack.layers.iter().fold(Block::new(), |layers, (name, layer)| {
+        let block = Block::new()
+            .text("sha", sha_text(layer.sha.as_ref()))
+            .value("metadata", &layer.data)
+            .flag("build", layer.types.build)
+            .flag("launch", layer.types.launch)
+            .flag("cache", layer.types.cache);
+        layers.table(name, block)
+    });
+    let store = |store| Block::new().table("metadata", Block::free(store));
+    Block::new()
+        .text("key", &buildpack.key)
+        .text("version", &buildpack.version)
+        .table("layers", layers)
+        .table_if_any("store", buildpack.store.as_ref().map(store))
 }

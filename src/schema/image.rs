@@ -1,7 +1,14 @@
 //! Image configurations, manifests and indexes, byte for byte (catalogue 2, sections 2.5 and 2.6).
 
 use super::Error;
-use crate::model::image::{Descriptor, ImageConfig};
+use super::json::{self, Json};
+use super::read::{self, Fields, Problem, Wanted};
+use super::value::to_json_or_null;
+use super::wire::each;
+use crate::model::digest::{DiffId, Digest};
+use crate::model::image::{ContainerConfig, Descriptor, History, ImageConfig};
+use crate::model::value::{Table, Value};
+use serde_json::Map;
 use std::collections::BTreeMap;
 
 /// A manifest of one image.
@@ -32,19 +39,293 @@ pub enum Document {
     /// Several, by platform.
     Index(Vec<IndexEntry>),
 }
+
+/// What a time is when nobody set it.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// Keys of `config` in the order in which they are written, with the type of their values.
+const CONTAINER_KEYS: &[(&str, Kind)] = &[
+    ("AttachStderr", Kind::Flag),
+    ("AttachStdin", Kind::Flag),
+    ("AttachStdout", Kind::Flag),
+    ("Cmd", Kind::Own),
+    ("Healthcheck", Kind::Healthcheck),
+    ("Domainname", Kind::Text),
+    ("Entrypoint", Kind::Own),
+    ("Env", Kind::Own),
+    ("Hostname", Kind::Text),
+    ("Image", Kind::Text),
+    ("Labels", Kind::Own),
+    ("OnBuild", Kind::Texts),
+    ("OpenStdin", Kind::Flag),
+    ("StdinOnce", Kind::Flag),
+    ("Tty", Kind::Flag),
+    ("User", Kind::Own),
+    ("Volumes", Kind::Set),
+    ("WorkingDir", Kind::Own),
+    ("ExposedPorts", Kind::Set),
+    ("ArgsEscaped", Kind::Flag),
+    ("NetworkDisabled", Kind::Flag),
+    ("MacAddress", Kind::Text),
+    ("StopSignal", Kind::Text),
+    ("Shell", Kind::Texts),
+];
+
+/// Keys of `Healthcheck` in the order in which they are written.
+const HEALTHCHECK_KEYS: &[(&str, Kind)] = &[
+    ("Test", Kind::Texts),
+    ("Interval", Kind::Number),
+    ("Timeout", Kind::Number),
+    ("StartPeriod", Kind::Number),
+    ("Retries", Kind::Number),
+];
+
+/// The type of the value of a key of `config`.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It has a field of its own in [`ContainerConfig`].
+    Own,
+    Flag,
+    Text,
+    Texts,
+    Number,
+    /// An object whose keys alone say something.
+    Set,
+    Healthcheck,
+}
+
 /// Reads a manifest or an index.
-pub fn parse_document(_json: &[u8]) -> Result<Document, Error> {
-    unimplemented!()
+pub fn parse_document(json: &[u8]) -> Result<Document, Error> {
+    read::json(json, |root| {
+        let media_type = root.text("mediaType")?;
+        if root.has("manifests") {
+            return Ok(Document::Index(each(root, "manifests", index_entry)?));
+        }
+        let Some(config) = root.table("config")? else {
+            return Err(Problem::Other("the document is no manifest and no index of images".to_owned()));
+        };
+        Ok(Document::Manifest(Manifest {
+            media_type,
+            config: descriptor(&config)?,
+            layers: each(root, "layers", descriptor)?,
+            annotations: texts_by_key(root, "annotations")?,
+        }))
+    })
 }
+
 /// Writes a manifest, compact and without a newline.
-pub fn render_manifest(_manifest: &Manifest) -> Vec<u8> {
-    unimplemented!()
+pub fn render_manifest(manifest: &Manifest) -> Vec<u8> {
+    let object = Object::new()
+        .with("schemaVersion", 2)
+        .with_any("mediaType", &manifest.media_type)
+        .with("config", descriptor_json(&manifest.config))
+        .with("layers", manifest.layers.iter().map(descriptor_json).collect::<Vec<_>>())
+        .with_entries("annotations", &manifest.annotations);
+    json::render(&object.0).into_bytes()
 }
+
 /// Reads an image configuration.
-pub fn parse_config(_json: &[u8]) -> Result<ImageConfig, Error> {
-    unimplemented!()
+pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
+    read::json(json, |root| {
+        Ok(ImageConfig {
+            architecture: root.text("architecture")?,
+            variant: root.text("variant")?,
+            os: root.text("os")?,
+            os_version: root.text("os.version")?,
+            os_features: root.texts("os.features")?,
+            author: root.text("author")?,
+            created: root.text("created")?,
+            docker_version: root.text("docker_version")?,
+            config: root.table("config")?.map(|config| container(&config)).transpose()?.unwrap_or_default(),
+            history: each(root, "history", history)?,
+            diff_ids: root.table("rootfs")?.map(|rootfs| diff_ids(&rootfs)).transpose()?.unwrap_or_default(),
+        })
+    })
 }
+
 /// Writes an image configuration, compact and without a newline.
-pub fn render_config(_config: &ImageConfig) -> Vec<u8> {
-    unimplemented!()
+pub fn render_config(config: &ImageConfig) -> Vec<u8> {
+    let diff_ids: Vec<Json> = config.diff_ids.iter().map(|diff_id| diff_id.as_str().into()).collect();
+    let history: Vec<Json> = config.history.iter().map(history_json).collect();
+    let object = Object::new()
+        .with("architecture", config.architecture.as_str())
+        .with_any("author", &config.author)
+        .with("created", time(&config.created))
+        .with_any("docker_version", &config.docker_version);
+    let object = if history.is_empty() { object } else { object.with("history", history) };
+    let object = object
+        .with("os", config.os.as_str())
+        .with("rootfs", Object::new().with("type", "layers").with("diff_ids", diff_ids).0)
+        .with("config", container_json(&config.config))
+        .with_any("os.version", &config.os_version)
+        .with_any("variant", &config.variant)
+        .with_list("os.features", &config.os_features);
+    json::render(&object.0).into_bytes()
+}
+
+fn digest(fields: &Fields<'_>) -> Result<Digest, Problem> {
+    Digest::parse(&fields.text("digest")?).map_err(|error| Problem::Other(error.to_string()))
+}
+
+fn descriptor(fields: &Fields<'_>) -> Result<Descriptor, Problem> {
+    Ok(Descriptor {
+        media_type: fields.text("mediaType")?,
+        size: fields.size("size")?,
+        digest: digest(fields)?,
+        urls: fields.texts("urls")?,
+        annotations: texts_by_key(fields, "annotations")?,
+    })
+}
+
+fn descriptor_json(descriptor: &Descriptor) -> Json {
+    Object::new()
+        .with("mediaType", descriptor.media_type.as_str())
+        .with("size", descriptor.size)
+        .with("digest", descriptor.digest.as_str())
+        .with_list("urls", &descriptor.urls)
+        .with_entries("annotations", &descriptor.annotations)
+        .into()
+}
+
+fn index_entry(fields: &Fields<'_>) -> Result<IndexEntry, Problem> {
+    let platform = fields
+        .table("platform")?
+        .map(|platform| Ok((platform.text("os")?, platform.text("architecture")?, platform.text("variant")?)));
+    Ok(IndexEntry { descriptor: descriptor(fields)?, platform: platform.transpose()? })
+}
+
+fn texts_by_key(fields: &Fields<'_>, key: &str) -> Result<BTreeMap<String, String>, Problem> {
+    let entries = fields.table(key)?.map(|table| table.text_entries()).transpose()?;
+    Ok(entries.unwrap_or_default().into_iter().collect())
+}
+
+fn diff_ids(rootfs: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
+    let texts = rootfs.texts("diff_ids")?;
+    texts.iter().map(|text| DiffId::parse(text).map_err(|error| Problem::Other(error.to_string()))).collect()
+}
+
+fn history(fields: &Fields<'_>) -> Result<History, Problem> {
+    Ok(History {
+        created: fields.text("created")?,
+        author: fields.text("author")?,
+        created_by: fields.text("created_by")?,
+        comment: fields.text("comment")?,
+        empty_layer: fields.flag("empty_layer")?,
+    })
+}
+
+fn history_json(history: &History) -> Json {
+    let object = Object::new()
+        .with_any("author", &history.author)
+        .with("created", time(&history.created))
+        .with_any("created_by", &history.created_by)
+        .with_any("comment", &history.comment);
+    if history.empty_layer { object.with("empty_layer", true).into() } else { object.into() }
+}
+
+fn time(created: &str) -> &str {
+    if created.is_empty() { NO_TIME } else { created }
+}
+
+fn container(fields: &Fields<'_>) -> Result<ContainerConfig, Problem> {
+    Ok(ContainerConfig {
+        env: fields.texts("Env")?,
+        entrypoint: fields.texts_if_any("Entrypoint")?.filter(|words| !words.is_empty()),
+        cmd: fields.texts_if_any("Cmd")?.filter(|words| !words.is_empty()),
+        working_dir: fields.text("WorkingDir")?,
+        user: fields.text("User")?,
+        labels: texts_by_key(fields, "Labels")?,
+        other: known(fields, CONTAINER_KEYS)?,
+    })
+}
+
+fn container_json(config: &ContainerConfig) -> Json {
+    CONTAINER_KEYS
+        .iter()
+        .fold(Object::new(), |object, (key, kind)| match (*key, config.other.get(*key)) {
+            ("Cmd", _) => object.with_list(key, config.cmd.as_deref().unwrap_or_default()),
+            ("Entrypoint", _) => object.with_list(key, config.entrypoint.as_deref().unwrap_or_default()),
+            ("Env", _) => object.with_list(key, &config.env),
+            ("Labels", _) => object.with_entries(key, &config.labels),
+            ("User", _) => object.with_any(key, &config.user),
+            ("WorkingDir", _) => object.with_any(key, &config.working_dir),
+            (_, None) => object,
+            (_, Some(Value::Table(table))) if matches!(kind, Kind::Healthcheck) => {
+                let keys = HEALTHCHECK_KEYS.iter().filter_map(|(key, _)| Some((key, table.get(*key)?)));
+                let check = keys.fold(Object::new(), |check, (key, value)| check.with(key, to_json_or_null(value)));
+                object.with(key, check)
+            }
+            (_, Some(value)) => object.with(key, to_json_or_null(value)),
+        })
+        .into()
+}
+
+/// Reads the keys that are known but have no field; those that say nothing are left out.
+fn known(fields: &Fields<'_>, keys: &[(&str, Kind)]) -> Result<Table, Problem> {
+    let mut known = Table::new();
+    for (key, kind) in keys {
+        let value = match kind {
+            Kind::Own => None,
+            Kind::Flag => fields.flag(key)?.then_some(Value::Bool(true)),
+            Kind::Text => Some(fields.text(key)?).filter(|text| !text.is_empty()).map(Value::String),
+            Kind::Texts => {
+                let texts = fields.texts(key)?.into_iter().map(Value::String).collect::<Vec<_>>();
+                if texts.is_empty() { None } else { Some(Value::Array(texts)) }
+            }
+            Kind::Number => match fields.value(key) {
+                Value::Null | Value::Int(0) => None,
+                number @ Value::Int(_) => Some(number),
+                _ => return Err(fields.mismatch(key, Wanted::Integer)),
+            },
+            Kind::Set => {
+                let names = fields.table(key)?.map(|set| set.names()).unwrap_or_default();
+                let set: Table = names.into_iter().map(|name| (name, Value::Table(Table::new()))).collect();
+                if set.is_empty() { None } else { Some(Value::Table(set)) }
+            }
+            Kind::Healthcheck => match fields.table(key)? {
+                None => None,
+                Some(check) => Some(Value::Table(self::known(&check, HEALTHCHECK_KEYS)?)),
+            },
+        };
+        if let Some(value) = value {
+            known.insert((*key).to_owned(), value);
+        }
+    }
+    Ok(known)
+}
+
+/// A JSON object on its way into a document: its keys in the order in which they are written.
+struct Object(Map<String, Json>);
+
+impl Object {
+    fn new() -> Self {
+        Self(Map::new())
+    }
+
+    fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
+        self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    fn with_any(self, key: &str, text: &str) -> Self {
+        if text.is_empty() { self } else { self.with(key, text) }
+    }
+
+    fn with_list(self, key: &str, texts: &[String]) -> Self {
+        if texts.is_empty() { self } else { self.with(key, texts.to_vec()) }
+    }
+
+    fn with_entries(self, key: &str, entries: &BTreeMap<String, String>) -> Self {
+        if entries.is_empty() {
+            return self;
+        }
+        let object: Map<String, Json> = entries.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+        self.with(key, object)
+    }
+}
+
+impl From<Object> for Json {
+    fn from(object: Object) -> Self {
+        Self::Object(object.0)
+    }
 }

@@ -1,9 +1,24 @@
 //! Labels of app images and cache images: JSON inside the image configuration, in the reference's key order and escaping (policy P8).
 
-use super::Error;
-use crate::api::PlatformApi;
-use crate::model::app_metadata::{AppMetadata, CacheMetadata};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::analyzed::{Keys, metadata, stored_buildpack};
+use super::build_metadata::shown;
+use super::json::{self, Json};
+use super::value::{table_to_json, to_json, to_json_or_null};
+use super::wire::{each, sha_in, sha_text};
+use super::{Error, read};
+use crate::api::{PlatformApi, PlatformFeature};
+use crate::model::app_metadata::{AppMetadata, CacheMetadata, StoredBuildpack, StoredLayer};
 use crate::model::build_metadata::BuildMetadata;
+use crate::model::digest::DiffId;
+use crate::model::launch::BomEntry;
+use crate::model::order::GroupElement;
+use crate::model::process::Process;
+use crate::model::run_image::RunImageRef;
+use crate::model::value::Value;
 
 /// The label with the metadata of layers.
 pub const LIFECYCLE_METADATA: &str = "io.buildpacks.lifecycle.metadata";
@@ -27,23 +42,294 @@ pub struct LifecycleInfo {
     pub commit: String,
 }
 
+const JSON_KEYS: Keys = Keys { run_image: "runImage", top_layer: "topLayer", layer_data: "data" };
+
 /// Reads `io.buildpacks.lifecycle.metadata`.
-pub fn parse_app(_json: &str) -> Result<AppMetadata, Error> {
-    unimplemented!()
+pub fn parse_app(json: &str) -> Result<AppMetadata, Error> {
+    read::json(json.as_bytes(), |root| metadata(root, &JSON_KEYS))
 }
+
 /// Writes `io.buildpacks.lifecycle.metadata`.
-pub fn render_app(_metadata: &AppMetadata) -> Result<String, Error> {
-    unimplemented!()
+pub fn render_app(metadata: &AppMetadata) -> Result<String, Error> {
+    Ok(json::render(&AppLabel {
+        app: list(metadata.app.iter().map(|app| Sha::of(Some(app))).collect()),
+        sbom: metadata.sbom.as_ref().map(|sbom| Sha::of(Some(sbom))),
+        buildpacks: list(metadata.buildpacks.iter().map(Stored::of).collect::<Result<_, _>>()?),
+        config: Sha::of(metadata.config.as_ref()),
+        launcher: Sha::of(metadata.launcher.as_ref()),
+        process_types: Sha::of(metadata.process_types.as_ref()),
+        run_image: RunImage {
+            top_layer: &metadata.run_image.top_layer,
+            reference: &metadata.run_image.reference,
+            names: Names::of(&metadata.run_image.names),
+        },
+        stack: metadata.stack.as_ref().map(|stack| Stack { run_image: Names::of(stack) }),
+    }))
 }
+
 /// Reads the cache metadata; its `store` keys are dropped.
-pub fn parse_cache(_json: &str) -> Result<CacheMetadata, Error> {
-    unimplemented!()
+pub fn parse_cache(json: &str) -> Result<CacheMetadata, Error> {
+    read::json(json.as_bytes(), |root| {
+        let buildpacks = each(root, "buildpacks", |buildpack| stored_buildpack(buildpack, &JSON_KEYS))?;
+        let buildpacks = buildpacks.into_iter().map(|buildpack| StoredBuildpack { store: None, ..buildpack });
+        Ok(CacheMetadata { sbom: sha_in(root, "sbom")?, buildpacks: buildpacks.collect() })
+    })
 }
+
 /// Writes the cache metadata, without a newline.
-pub fn render_cache(_metadata: &CacheMetadata) -> Result<String, Error> {
-    unimplemented!()
+pub fn render_cache(metadata: &CacheMetadata) -> Result<String, Error> {
+    Ok(json::render(&CacheLabel {
+        sbom: Sha::of(metadata.sbom.as_ref()),
+        buildpacks: list(metadata.buildpacks.iter().map(Stored::of).collect::<Result<_, _>>()?),
+    }))
 }
+
 /// Writes `io.buildpacks.build.metadata`.
-pub fn render_build(_metadata: &BuildMetadata, _lifecycle: &LifecycleInfo, _api: PlatformApi) -> Result<String, Error> {
-    unimplemented!()
+pub fn render_build(metadata: &BuildMetadata, lifecycle: &LifecycleInfo, api: PlatformApi) -> Result<String, Error> {
+    let bom = api.has(PlatformFeature::BomInMetadata).then(|| LegacyBom::of(&metadata.bom));
+    Ok(json::render(&BuildLabel {
+        bom,
+        buildpacks: list(
+            metadata.buildpacks.iter().map(|buildpack| Module::of(buildpack, buildpack.optional)).collect(),
+        ),
+        extensions: list(metadata.extensions.iter().map(|extension| Module::of(extension, false)).collect()),
+        launcher: Launcher {
+            version: &lifecycle.version,
+            source: Source { git: Git { repository: &lifecycle.repository, commit: &lifecycle.commit } },
+        },
+        processes: metadata.processes.iter().map(|process| ShownProcess::of(process, api)).collect(),
+        default_process_type: metadata.default_process_type.as_deref().unwrap_or_default(),
+    }))
+}
+
+/// An empty list is `null`.
+fn list<T>(items: Vec<T>) -> Option<Vec<T>> {
+    if items.is_empty() { None } else { Some(items) }
+}
+
+#[derive(Serialize)]
+struct AppLabel<'a> {
+    app: Option<Vec<Sha<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sbom: Option<Sha<'a>>,
+    buildpacks: Option<Vec<Stored<'a>>>,
+    config: Sha<'a>,
+    launcher: Sha<'a>,
+    #[serde(rename = "process-types")]
+    process_types: Sha<'a>,
+    #[serde(rename = "runImage")]
+    run_image: RunImage<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<Stack<'a>>,
+}
+
+#[derive(Serialize)]
+struct CacheLabel<'a> {
+    sbom: Sha<'a>,
+    buildpacks: Option<Vec<Stored<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Sha<'a> {
+    sha: &'a str,
+}
+
+impl<'a> Sha<'a> {
+    fn of(sha: Option<&'a DiffId>) -> Self {
+        Self { sha: sha_text(sha) }
+    }
+}
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    key: &'a str,
+    version: &'a str,
+    layers: BTreeMap<&'a str, Layer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Store>,
+}
+
+impl<'a> Stored<'a> {
+    fn of(buildpack: &'a StoredBuildpack) -> Result<Self, Error> {
+        let layers = buildpack.layers.iter().map(|(name, layer)| Ok((name.as_str(), Layer::of(layer)?)));
+        let store = |store| Ok(Store { metadata: table_to_json(store)? });
+        Ok(Self {
+            key: &buildpack.key,
+            version: &buildpack.version,
+            layers: layers.collect::<Result<_, Error>>()?,
+            store: buildpack.store.as_ref().map(store).transpose()?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Store {
+    metadata: Json,
+}
+
+#[derive(Serialize)]
+struct Layer<'a> {
+    sha: &'a str,
+    data: Json,
+    build: bool,
+    launch: bool,
+    cache: bool,
+}
+
+impl<'a> Layer<'a> {
+    fn of(layer: &'a StoredLayer) -> Result<Self, Error> {
+        Ok(Self {
+            sha: sha_text(layer.sha.as_ref()),
+            data: to_json(&layer.data)?,
+            build: layer.types.build,
+            launch: layer.types.launch,
+            cache: layer.types.cache,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct RunImage<'a> {
+    #[serde(rename = "topLayer")]
+    top_layer: &'a str,
+    reference: &'a str,
+    #[serde(flatten)]
+    names: Names<'a>,
+}
+
+#[derive(Serialize)]
+struct Stack<'a> {
+    #[serde(rename = "runImage")]
+    run_image: Names<'a>,
+}
+
+#[derive(Serialize)]
+struct Names<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    image: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    mirrors: &'a [String],
+}
+
+impl<'a> Names<'a> {
+    fn of(names: &'a RunImageRef) -> Self {
+        Self { image: &names.image, mirrors: &names.mirrors }
+    }
+}
+
+#[derive(Serialize)]
+struct BuildLabel<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bom: Option<LegacyBom<'a>>,
+    buildpacks: Option<Vec<Module<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Vec<Module<'a>>>,
+    launcher: Launcher<'a>,
+    processes: Vec<ShownProcess<'a>>,
+    #[serde(rename = "buildpack-default-process-type", skip_serializing_if = "str::is_empty")]
+    default_process_type: &'a str,
+}
+
+#[derive(Serialize)]
+struct Module<'a> {
+    id: &'a str,
+    version: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    homepage: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
+}
+
+impl<'a> Module<'a> {
+    fn of(element: &'a GroupElement, optional: bool) -> Self {
+        Self { id: element.id.as_str(), version: &element.version, homepage: &element.homepage, optional }
+    }
+}
+
+#[derive(Serialize)]
+struct Launcher<'a> {
+    version: &'a str,
+    source: Source<'a>,
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    git: Git<'a>,
+}
+
+#[derive(Serialize)]
+struct Git<'a> {
+    repository: &'a str,
+    commit: &'a str,
+}
+
+#[derive(Serialize)]
+struct ShownProcess<'a> {
+    r#type: &'a str,
+    command: Json,
+    args: Option<Vec<String>>,
+    direct: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    default: bool,
+    #[serde(rename = "buildpackID")]
+    buildpack_id: &'a str,
+    #[serde(rename = "working-dir", skip_serializing_if = "str::is_empty")]
+    working_dir: &'a str,
+    #[serde(rename = "exec-env", skip_serializing_if = "<[_]>::is_empty")]
+    exec_env: &'a [String],
+}
+
+impl<'a> ShownProcess<'a> {
+    fn of(process: &'a Process, api: PlatformApi) -> Self {
+        let shown = shown(process, api);
+        Self {
+            r#type: &process.r#type,
+            command: shown.command,
+            args: shown.args,
+            direct: process.direct,
+            default: process.default,
+            buildpack_id: &process.buildpack_id,
+            working_dir: &process.working_dir,
+            exec_env: &process.exec_env,
+        }
+    }
+}
+
+/// A bill of materials of the time before SBOM files; `null` if it is empty.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct LegacyBom<'a>(Option<Vec<LegacyEntry<'a>>>);
+
+#[derive(Serialize)]
+struct LegacyEntry<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    metadata: Json,
+    buildpack: LegacySource<'a>,
+}
+
+#[derive(Serialize)]
+struct LegacySource<'a> {
+    id: &'a str,
+    version: &'a str,
+}
+
+impl<'a> LegacyBom<'a> {
+    /// Takes the entries; numbers that JSON cannot hold are `null`.
+    pub(super) fn of(entries: &'a [BomEntry]) -> Self {
+        let entry = |entry: &'a BomEntry| {
+            let source = entry.buildpack.as_ref();
+            LegacyEntry {
+                name: &entry.name,
+                version: entry.version.as_deref(),
+                metadata: entry.metadata.clone().map_or(Json::Null, |table| to_json_or_null(&Value::Table(table))),
+                buildpack: LegacySource {
+                    id: source.map_or("", |source| source.id.as_str()),
+                    version: source.map_or("", |source| source.version.as_str()),
+                },
+            }
+        };
+        Self(list(entries.iter().map(entry).collect()))
+    }
 }

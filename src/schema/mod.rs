@@ -9,18 +9,24 @@ pub mod descriptor;
 pub mod detect_plan;
 pub mod group;
 pub mod image;
+mod json;
 pub mod label;
 pub mod launch;
 pub mod layer;
 pub mod order;
 pub mod plan;
 pub mod project;
+mod read;
 pub mod report;
 pub mod run_image;
 pub mod sbom;
+mod syntax;
+mod value;
+mod wire;
+mod write;
 
-/// Why a document could not be read. The text is what the reference prints after `toml: ` or for JSON, where a client
-/// matches it, and never names the file: who read the file does.
+/// Why a document could not be read. The text is the reference's where a client matches it, such as `toml: line 1: ...`,
+/// and never names the file: who read the file does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);

@@ -1,8 +1,30 @@
-//! project-metadata.toml.
+//! project-metadata.toml. Clause: platform.md#project-metadatatoml-toml.
 
-use super::Error;
+use serde_json::Map;
+
+use super::json::{self, Json};
+use super::value::table_to_json;
+use super::{Error, read};
+use crate::model::value::Table;
 
 /// Reads project-metadata.toml and writes the label `io.buildpacks.project.metadata`.
-pub fn to_label(_text: &str) -> Result<String, Error> {
-    unimplemented!()
+pub fn to_label(text: &str) -> Result<String, Error> {
+    let source = read::toml(text, |root| {
+        let Some(source) = root.table("source")? else { return Ok(None) };
+        Ok(Some((source.text("type")?, source.free_table("version")?, source.free_table("metadata")?)))
+    })?;
+    let mut label = Map::new();
+    if let Some((kind, version, metadata)) = source {
+        let mut source = Map::new();
+        if !kind.is_empty() {
+            source.insert("type".to_owned(), kind.into());
+        }
+        for (key, table) in [("version", version), ("metadata", metadata)] {
+            if let Some(table) = table.filter(|table: &Table| !table.is_empty()) {
+                source.insert(key.to_owned(), table_to_json(&table)?);
+            }
+        }
+        label.insert("source".to_owned(), Json::Object(source));
+    }
+    Ok(json::render(&label))
 }
