@@ -16,6 +16,7 @@ pub mod api;
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod effect;
+pub mod launch;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]
