@@ -67,7 +67,9 @@ pub fn run_all(layers: &[PathBuf], process_type: &str, env: &mut Environment) ->
         each_file(layer, "exec.d", process_type, |program| {
             let output = run(&program, env)?;
             let variables = decode(&output).map_err(|cause| ExecDError::Decode { path: program, cause })?;
-            variables.into_iter().for_each(|(name, value)| env.set(name, value));
+            for (name, value) in variables {
+                env.set(name, value);
+            }
             Ok(())
         })
     })

@@ -112,7 +112,9 @@ exec bash -c '"$(eval echo \"$0\")" "$(eval echo \"${1}\")" "$(eval echo \"${2}\
             String::from_utf8(bash.output().unwrap().stdout).unwrap()
         };
         assert_eq!(bash("echo $0: $FROM_PROFILE; exit 1", &[]), "bash: caller profile\n");
-        assert_eq!(bash("printf", &["<%s>", "$FROM_PROFILE", "a  *", "", "-n"]), "<caller profile><a  *><><>");
+        // Spaces of the word itself melt together, those of a variable's value stay; `echo` takes its own options.
+        std::fs::write(app.path().join(".profile"), "export SPACED='a  b'").unwrap();
+        assert_eq!(bash("printf", &["<%s>", "$SPACED", "a  *", "", "-n"]), "<a  b><a *><><>");
     }
 
     #[test]

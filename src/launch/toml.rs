@@ -94,7 +94,7 @@ pub type Visitor<'v> = dyn FnMut(&[Cow<'_, str>], Value<'_>) -> Result<(), Strin
 /// # Errors
 /// The first thing that is no TOML or that the visitor refuses.
 pub fn read(document: &[u8], visitor: &mut Visitor<'_>) -> Result<(), TomlError> {
-    let line = |offset: usize| 1 + document[..offset.min(document.len())].iter().filter(|b| **b == b'\n').count();
+    let line = |offset: usize| document[..offset.min(document.len())].split(|b| *b == b'\n').count();
     let text = std::str::from_utf8(document).map_err(|error| {
         let offset = error.valid_up_to();
         TomlError { line: line(offset), key: None, message: format!("invalid UTF-8 byte: {:#04x}", document[offset]) }
