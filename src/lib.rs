@@ -20,6 +20,7 @@ pub mod buildpack;
 pub mod effect;
 #[cfg(feature = "images")]
 pub mod image;
+pub mod launch;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]
