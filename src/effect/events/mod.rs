@@ -16,8 +16,6 @@ pub use analyze::AnalyzeEvent;
 pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::{DetectEvent, Transcript};
-pub use export::ExportEvent;
-pub use detect::DetectEvent;
 pub use export::{ExportEvent, LayerNotice};
 pub use restore::RestoreEvent;
 pub use session::SessionEvent;
