@@ -74,8 +74,8 @@ struct Fault {
 }
 
 impl Fault {
-    fn new(kind: &'static str, text: impl ToString) -> Self {
-        Self { kind, text: text.to_string() }
+    fn new(kind: &'static str, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
     }
 }
 
@@ -137,7 +137,7 @@ fn run(
         dir: context.app_dir.to_owned(),
         env: environment(context, &telemetry, descriptor, api, &plan_path)?,
     };
-    let finished = effects.processes.run(&command, Output::Collect).map_err(|error| Fault::new("start", error))?;
+    let finished = effects.processes.run(&command, Output::Collect).map_err(|error| Fault::new("start", error.0))?;
     *output = finished.output;
     if !finished.exit.is_success() {
         return Ok(Ended::With(finished.exit));
@@ -188,9 +188,9 @@ fn environment(
         env.set(name, value);
     }
     if !descriptor.clear_env {
-        environment::add_platform(&mut env, context.platform_dir).map_err(|error| Fault::new("io", error))?;
+        environment::add_platform(&mut env, context.platform_dir).map_err(|error| Fault::new("io", error.0))?;
     }
-    environment::add_build_config(&mut env, context.build_config_dir).map_err(|error| Fault::new("io", error))?;
+    environment::add_build_config(&mut env, context.build_config_dir).map_err(|error| Fault::new("io", error.0))?;
     env.set(
         match descriptor.kind {
             ModuleKind::Buildpack => "CNB_BUILDPACK_DIR",
@@ -255,7 +255,7 @@ fn read_plan(path: &Path) -> Result<DetectPlan, Fault> {
 }
 
 fn parse_plan(text: &str) -> Result<DetectPlan, Fault> {
-    schema::detect_plan::parse(text).map_err(|error| Fault::new("plan", error))
+    schema::detect_plan::parse(text).map_err(|error| Fault::new("plan", error.to_string()))
 }
 
 fn is_missing(path: &Path) -> bool {

@@ -41,8 +41,8 @@ pub(super) fn first_that_fits(alternatives: &[Vec<Alternative<'_>>]) -> Option<V
     }
     let mut wanted = vec![BTreeSet::new(); alternatives.len() + 1];
     for index in (0..alternatives.len()).rev() {
-        wanted[index] = wanted[index + 1].clone();
-        wanted[index].extend(required(&alternatives[index], &possible[index]));
+        let own = required(&alternatives[index], &possible[index]);
+        wanted[index] = own.chain(wanted[index + 1].iter().copied()).collect();
     }
     let mut search = Search { alternatives, possible: &possible, wanted, known: HashMap::new() };
     // An optional module can leave more than one state behind; equal ones are one.

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn programs_are_for_linux() {
         let linux = ModuleTarget { os: "linux".into(), ..ModuleTarget::default() };
-        assert_eq!(targets(&stacks(&["x"]), api("0.9"), |file| file == "bin/build"), [linux.clone()]);
+        assert_eq!(targets(&stacks(&["x"]), api("0.9"), |file| file == "bin/build"), vec![linux.clone()]);
         assert_eq!(targets(&stacks(&[]), api("0.9"), |_| false), []);
         let extension = Descriptor { kind: ModuleKind::Extension, ..stacks(&[]) };
         assert_eq!(targets(&extension, api("0.9"), |file| file == "bin/generate"), [linux]);

@@ -38,10 +38,11 @@ pub(super) fn resolve(passed: &[Passed<'_>], transcript: &mut Vec<Transcript>) -
     let alternatives: Vec<Vec<Alternative<'_>>> = passed.iter().map(alternatives).collect();
     let attempt = |number: u64, chosen: &[usize], transcript: &mut Vec<Transcript>| {
         transcript.push(Transcript::PlanTried(number));
-        let options = passed.iter().zip(&alternatives).zip(chosen).map(|((passed, alternatives), &index)| Option_ {
-            module: passed.module,
-            alternative: alternatives[index],
-        });
+        let options = passed
+            .iter()
+            .zip(&alternatives)
+            .zip(chosen)
+            .map(|((passed, alternatives), &index)| Choice { module: passed.module, alternative: alternatives[index] });
         attempt(options.collect(), transcript)
     };
     let mut chosen = vec![0; passed.len()];
@@ -75,7 +76,7 @@ fn alternatives<'a>(passed: &Passed<'a>) -> Vec<Alternative<'a>> {
 
 /// A module with the alternative that is tried.
 #[derive(Clone, Copy)]
-struct Option_<'a> {
+struct Choice<'a> {
     module: &'a GroupElement,
     alternative: Alternative<'a>,
 }
@@ -94,7 +95,7 @@ struct Dependency<'a> {
 }
 
 /// Tries one combination: drops optional modules that do not fit until all that are left do.
-fn attempt(mut options: Vec<Option_<'_>>, transcript: &mut Vec<Transcript>) -> Option<Agreement> {
+fn attempt(mut options: Vec<Choice<'_>>, transcript: &mut Vec<Transcript>) -> Option<Agreement> {
     loop {
         let dependencies = walk(&options);
         let mut dropped = vec![false; options.len()];
@@ -128,7 +129,7 @@ fn attempt(mut options: Vec<Option_<'_>>, transcript: &mut Vec<Transcript>) -> O
 
 /// Walks through the modules: provides of each before its requires. The first requirement of a dependency that is
 /// provided takes every offer so far.
-fn walk<'a>(options: &[Option_<'a>]) -> Vec<Dependency<'a>> {
+fn walk<'a>(options: &[Choice<'a>]) -> Vec<Dependency<'a>> {
     let mut dependencies: Vec<Dependency<'a>> = Vec::new();
     for (index, option) in options.iter().enumerate() {
         for name in &option.alternative.section.provides {
@@ -156,7 +157,7 @@ fn entry<'v, 'a>(dependencies: &'v mut Vec<Dependency<'a>>, name: &'a str) -> &'
 }
 
 /// Writes down what fits; entries in the order in which their names were first required (policy P16).
-fn agree(options: &[Option_<'_>], dependencies: &[Dependency<'_>]) -> Agreement {
+fn agree(options: &[Choice<'_>], dependencies: &[Dependency<'_>]) -> Agreement {
     let mut names: Vec<&str> = Vec::new();
     for require in options.iter().flat_map(|option| &option.alternative.section.requires) {
         if !names.contains(&require.name.as_str()) {
@@ -223,14 +224,14 @@ mod tests {
         Some((names(&agreement.modules), entries.collect()))
     }
 
-    fn some(modules: &[&str], entries: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
+    fn agreed(modules: &[&str], entries: &[&str]) -> (Vec<String>, Vec<String>) {
         let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        Some((owned(modules), owned(entries)))
+        (owned(modules), owned(entries))
     }
 
     #[test]
     fn nothing_asked_is_nothing_planned() {
-        assert_eq!(summary(&[(element("a@1"), "")]), some(&["a@1"], &[]));
+        assert_eq!(summary(&[(element("a@1"), "")]), Some(agreed(&["a@1"], &[])));
     }
 
     #[test]
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(agreement, None);
         let unprovided = Transcript::Unprovided { module: element("a@1"), dependency: "dep".into() };
         assert_eq!(transcript, [Transcript::PlanTried(1), unprovided]);
-        assert_eq!(summary(&[(optional("a@1"), "-dep"), (element("b@1"), "")]), some(&["b@1"], &[]));
+        assert_eq!(summary(&[(optional("a@1"), "-dep"), (element("b@1"), "")]), Some(agreed(&["b@1"], &[])));
     }
 
     #[test]
@@ -248,28 +249,28 @@ mod tests {
         assert_eq!(agreement, None);
         let unused = Transcript::Unused { module: element("a@1"), dependency: "dep".into() };
         assert_eq!(transcript, [Transcript::PlanTried(1), unused]);
-        assert_eq!(summary(&[(optional("a@1"), "+dep"), (element("b@1"), "")]), some(&["b@1"], &[]));
+        assert_eq!(summary(&[(optional("a@1"), "+dep"), (element("b@1"), "")]), Some(agreed(&["b@1"], &[])));
     }
 
     #[test]
     fn a_provider_must_stand_at_or_before_who_requires() {
         assert_eq!(summary(&[(element("a@1"), "-dep"), (element("b@1"), "+dep")]), None);
-        assert_eq!(summary(&[(element("a@1"), "+dep -dep")]), some(&["a@1"], &["dep: a <- 1"]));
+        assert_eq!(summary(&[(element("a@1"), "+dep -dep")]), Some(agreed(&["a@1"], &["dep: a <- 1"])));
     }
 
     #[test]
     fn all_providers_before_a_requirement_share_the_entry_and_one_after_the_last_is_unused() {
         let modules =
             [(element("a@1"), "+dep"), (element("b@1"), "+dep"), (element("c@1"), "-dep"), (element("d@1"), "-dep")];
-        assert_eq!(summary(&modules), some(&["a@1", "b@1", "c@1", "d@1"], &["dep: a b <- 2"]));
+        assert_eq!(summary(&modules), Some(agreed(&["a@1", "b@1", "c@1", "d@1"], &["dep: a b <- 2"])));
         let modules = [(element("a@1"), "+dep -dep"), (optional("b@1"), "+dep")];
-        assert_eq!(summary(&modules), some(&["a@1"], &["dep: a <- 1"]));
+        assert_eq!(summary(&modules), Some(agreed(&["a@1"], &["dep: a <- 1"])));
     }
 
     #[test]
     fn what_depended_on_a_dropped_module_is_dropped_with_it() {
         let modules = [(optional("a@1"), "+x -missing"), (optional("b@1"), "-x +y"), (element("c@1"), "")];
-        assert_eq!(summary(&modules), some(&["c@1"], &[]));
+        assert_eq!(summary(&modules), Some(agreed(&["c@1"], &[])));
         let modules = [(optional("a@1"), "+x -missing"), (element("b@1"), "-x")];
         assert_eq!(summary(&modules), None);
     }
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn entries_stand_in_the_order_in_which_they_were_first_required() {
         let modules = [(element("a@1"), "+x +y +z"), (element("b@1"), "-z -x"), (element("c@1"), "-y -z")];
-        assert_eq!(summary(&modules), some(&["a@1", "b@1", "c@1"], &["z: a <- 2", "x: a <- 1", "y: a <- 1"]),);
+        assert_eq!(summary(&modules), Some(agreed(&["a@1", "b@1", "c@1"], &["z: a <- 2", "x: a <- 1", "y: a <- 1"])));
     }
 
     #[test]
@@ -308,7 +309,7 @@ mod tests {
     fn a_group_of_which_nothing_is_left_fails_and_one_of_extensions_does_not() {
         let (agreement, transcript) = resolved(&[(optional("a@1"), "-x")]);
         assert_eq!((agreement, transcript.last()), (None, Some(&Transcript::NoViableBuildpacks)));
-        assert_eq!(summary(&[(extension("e@1"), ""), (optional("a@1"), "-x")]), some(&["e@1"], &[]));
+        assert_eq!(summary(&[(extension("e@1"), ""), (optional("a@1"), "-x")]), Some(agreed(&["e@1"], &[])));
     }
 
     #[test]
@@ -365,7 +366,7 @@ mod tests {
         let mut chosen = vec![0; passed.len()];
         loop {
             let options = passed.iter().zip(&alternatives).zip(&chosen).map(|((passed, alternatives), &index)| {
-                Option_ { module: passed.module, alternative: alternatives[index] }
+                Choice { module: passed.module, alternative: alternatives[index] }
             });
             if let Some(agreement) = attempt(options.collect(), &mut Vec::new()) {
                 return Some(agreement);
@@ -406,7 +407,7 @@ mod tests {
             prop_assert_eq!(&resolve(&passed, &mut Vec::new()), &expected);
             let found = combinations::first_that_fits(&alternatives).and_then(|chosen| {
                 let options = passed.iter().zip(&alternatives).zip(&chosen).map(|((passed, alternatives), &index)| {
-                    Option_ { module: passed.module, alternative: alternatives[index] }
+                    Choice { module: passed.module, alternative: alternatives[index] }
                 });
                 attempt(options.collect(), &mut Vec::new())
             });

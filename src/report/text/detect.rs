@@ -28,7 +28,9 @@ pub(super) fn lines(event: &DetectEvent) -> Vec<Line> {
         ))],
         DetectEvent::Transcript { forced, entry } => {
             let mut lines = transcript(entry);
-            lines.iter_mut().for_each(|line| line.forced = *forced);
+            for line in &mut lines {
+                line.forced = *forced;
+            }
             lines
         }
         DetectEvent::NoGroupPassed { check_path } => {
