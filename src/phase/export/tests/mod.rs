@@ -217,7 +217,10 @@ impl World {
 
     fn layer_toml(&self, name: &str, types: &str) {
         let types: Vec<String> = types.split_whitespace().map(|r#type| format!("{type} = true")).collect();
-        self.file(&format!("layers/some_bp/{name}.toml"), &format!("[types]\n{}\n[metadata]\nv = 1\n", types.join("\n")));
+        self.file(
+            &format!("layers/some_bp/{name}.toml"),
+            &format!("[types]\n{}\n[metadata]\nv = 1\n", types.join("\n")),
+        );
     }
 
     fn processes(&mut self, types: &[&str]) {
