@@ -24,5 +24,5 @@ pub use directory::directory;
 pub use error::Error;
 pub use fixed::{launcher, process_types};
 pub use measure::{Measured, measure};
-pub use slices::slices;
+pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};

@@ -1,14 +1,37 @@
 //! EXPORT: the app image, and the cache for the next build.
 //!
-//! Clause: platform.md#exporter; catalogue 2, sections 2 and 3.3. Plan first, then write.
+//! Clause: platform.md#exporter; catalogue 2, sections 2 and 3.3.
+//!
+//! Plan first, then write: [`plan`] says which layers there are, [`make`] finds their diff ids, [`config`], [`labels`]
+//! and [`metadata`] make the configuration, and the image store turns the draft of all that into an image.
+
+mod base;
+mod cache;
+mod config;
+mod folders;
+mod labels;
+mod make;
+mod metadata;
+mod parallel;
+mod plan;
+mod sbom;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use crate::api::PlatformApi;
+use crate::api::{PlatformApi, PlatformFeature};
+use crate::archive::{self, Owner};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
+use crate::effect::events::ExportEvent;
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer};
 use crate::model::analyzed::Analyzed;
 use crate::model::build_metadata::BuildMetadata;
+use crate::model::image::{ContainerConfig, History, ImageConfig};
 use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
 use crate::model::report::Report;
@@ -62,13 +85,16 @@ pub struct Inputs<'a> {
 /// Why exporting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The run image or the previous image cannot be opened. Exit code 1 (policy P4).
+    /// The run image or the previous image cannot be opened. Exit code 1 (policy P4). The text goes right behind
+    /// `failed to `.
     #[error("{0}")]
     Open(String),
-    /// Anything else. Exit code 62.
+    /// Anything else, also that the image could be written under no name at all. Exit code 62. The text goes behind
+    /// `failed to export: `.
     #[error("{0}")]
     Other(String),
-    /// Some names could not be written, others were; report.toml tells which (policy P25). Exit code 62.
+    /// Some names could not be written, others were; report.toml tells which (policy P25). Exit code 62. The text goes
+    /// behind `failed to export: `.
     #[error("failed to write image to the following tags: {failed}")]
     Tags {
         /// `[<name>: <error>],[...]`.
@@ -83,18 +109,157 @@ pub struct Exported {
     /// report.toml.
     pub report: Report,
     /// Layers made for the image, by id, so that the cache takes them without making them again.
-    pub layers: Vec<crate::effect::images::NewLayer>,
+    pub layers: Vec<NewLayer>,
+    /// What buildpacks left, so that it is not read again.
+    folders: Vec<folders::Folder>,
+    /// What the cache was given while the image was written; `None` if that is still to be done.
+    staged: Option<cache::Staged>,
 }
 
-/// Writes the image.
+/// Writes the image. With [`Inputs::parallel`] the cache is filled meanwhile, but for all to see only by
+/// [`export_cache`].
 ///
 /// # Errors
 /// See [`Error`].
-pub fn export(_effects: &Effects<'_>, _inputs: &Inputs<'_>) -> Result<Exported, Error> {
-    unimplemented!()
+pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Error> {
+    let created = config::created(inputs.api, inputs.source_date_epoch.as_deref()).unwrap_or_else(|| {
+        effects.emit(ExportEvent::InvalidSourceDateEpoch);
+        config::CREATED.to_owned()
+    });
+    let bases = base::open(effects, inputs)?;
+    if inputs.api.has(PlatformFeature::LifecycleSbom) {
+        sbom::copy(effects, inputs)?;
+    }
+    let folders = folders::read(effects, inputs)?;
+    let planned = plan_layers(effects, inputs, &folders)?;
+    let build_bom = folders::build_bom(inputs, &folders)?;
+    let made = make::all(effects, &planned, bases.previous.as_ref(), owner(inputs))?;
+    let metadata = metadata::app(inputs, &bases.run, &folders, &made);
+    let labels = labels::all(inputs, &metadata)?;
+    labels::tell(effects, &labels, &metadata);
+    let draft = ImageDraft {
+        config: image_config(effects, inputs, &bases.run.config, labels, &created)?,
+        layers: draft_layers(inputs.api, &bases, &made, &created),
+        base: bases.run,
+        previous: bases.previous,
+    };
+    let layers: Vec<NewLayer> = made.into_iter().filter_map(|made| made.layer).collect();
+    let (report, staged) = match inputs.cache.filter(|_| inputs.parallel) {
+        None => (write::write(effects, &draft, &inputs.names, build_bom)?, None),
+        Some(cache) => {
+            let failed = AtomicBool::new(false);
+            let (written, staged) = thread::scope(|scope| {
+                let staging = scope.spawn(|| cache::stage(effects, inputs, cache, &folders, &layers, &failed));
+                let written = write::write(effects, &draft, &inputs.names, build_bom);
+                failed.store(written.is_err(), Ordering::Relaxed);
+                let staged = staging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                (written, staged)
+            });
+            (written?, Some(staged))
+        }
+    };
+    Ok(Exported { report, layers, folders, staged })
 }
 
 /// Writes the cache, after report.toml is written. Whatever goes wrong is an event, never an error.
-pub fn export_cache(_effects: &Effects<'_>, _inputs: &Inputs<'_>, _exported: &Exported) {
-    unimplemented!()
+pub fn export_cache(effects: &Effects<'_>, inputs: &Inputs<'_>, exported: &Exported) {
+    if let Some(cache) = inputs.cache {
+        cache::finish(effects, inputs, cache, exported);
+    }
+}
+
+/// Plans every layer on top of the run image's, in their order.
+fn plan_layers(
+    effects: &Effects<'_>,
+    inputs: &Inputs<'_>,
+    folders: &[folders::Folder],
+) -> Result<Vec<plan::Planned>, Error> {
+    let previous = &inputs.analyzed.metadata;
+    // Layers of the extended run image come here: Platform API 0.12 and up, catalogue 2, section 2.1.
+    let mut planned = Vec::new();
+    for (index, folder) in folders.iter().enumerate() {
+        for layer in plan::buildpack(index, folder, previous)? {
+            if let plan::Part::Buildpack { name, .. } = &layer.part {
+                effects.emit(ExportEvent::LaunchLayer(folder.path.join(name.as_str())));
+            }
+            planned.push(layer);
+        }
+    }
+    let sbom = folders::sbom(inputs, "launch")
+        .map_err(|error| Error::Other(format!("failed to read layers config sbom: {error}")))?;
+    if let Some(path) = sbom {
+        effects.emit(ExportEvent::SbomFound { kind: "launch", path: path.clone() });
+        planned.push(plan::sbom(path, previous));
+    }
+    let tracing = inputs.layers.tracing();
+    let slices = archive::slices_without(&inputs.app_dir, &inputs.metadata.slices, owner(inputs), &tracing)
+        .map_err(|error| Error::Other(format!("exporting app layers: creating app layers: {error}")))?;
+    planned.extend(plan::app(slices, previous));
+    let process_types = inputs.metadata.processes.iter().map(|process| process.r#type.clone()).collect();
+    planned.extend(plan::launch(&inputs.layers, inputs.launcher.clone(), process_types, previous));
+    Ok(planned)
+}
+
+/// The run image's configuration, with what an app needs.
+fn image_config(
+    effects: &Effects<'_>,
+    inputs: &Inputs<'_>,
+    run: &ImageConfig,
+    labels: Vec<(String, String)>,
+    created: &str,
+) -> Result<ImageConfig, Error> {
+    let mut env = run.config.env.clone();
+    let layers_dir = inputs.layers.path().display().to_string();
+    let app_dir = inputs.app_dir.display().to_string();
+    for (name, value) in config::variables(inputs.api, &layers_dir, &app_dir) {
+        config::set_env(&mut env, name, &value);
+        effects.emit(ExportEvent::Env { name, value });
+    }
+    config::set_env(&mut env, "PATH", &config::path(&run.config));
+    effects.emit(ExportEvent::PathPrepended);
+    effects.emit(ExportEvent::WorkingDir(app_dir.clone()));
+    let default = inputs.metadata.default_process_type.as_deref();
+    let entrypoint = config::entrypoint(&inputs.metadata.processes, inputs.process_type.as_deref(), default)
+        .map_err(|error| Error::Other(error.to_string()))?;
+    effects.emit(match &entrypoint {
+        config::Entrypoint::Process(r#type) => ExportEvent::DefaultProcess(r#type.clone()),
+        config::Entrypoint::Launcher => ExportEvent::NoDefaultProcess,
+    });
+    effects.emit(ExportEvent::Entrypoint(entrypoint.path()));
+    let mut all_labels = run.config.labels.clone();
+    all_labels.extend(labels);
+    Ok(ImageConfig {
+        created: created.to_owned(),
+        config: ContainerConfig {
+            env,
+            entrypoint: Some(vec![entrypoint.path()]),
+            cmd: None,
+            working_dir: app_dir,
+            labels: all_labels,
+            ..run.config.clone()
+        },
+        history: Vec::new(),
+        diff_ids: Vec::new(),
+        ..run.clone()
+    })
+}
+
+/// Every layer of the image with its history: the run image's, then those that were made.
+fn draft_layers(
+    api: PlatformApi,
+    bases: &base::Bases,
+    made: &[make::Made],
+    created: &str,
+) -> Vec<(DraftLayer, History)> {
+    let history = config::base_history(api, &bases.run.config, bases.run.layers.len(), created);
+    let base = history.into_iter().enumerate().map(|(index, history)| (DraftLayer::Base(index), history));
+    let own = made.iter().map(|layer| {
+        let entry = History { created_by: layer.created_by.clone(), ..History::default() };
+        (layer.draft(), config::history(api, entry, created))
+    });
+    base.chain(own).collect()
+}
+
+fn owner(inputs: &Inputs<'_>) -> Owner {
+    Owner { uid: inputs.uid, gid: inputs.gid }
 }
