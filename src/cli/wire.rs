@@ -18,6 +18,7 @@ use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
+use crate::image::layout::LayoutImages;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
@@ -205,8 +206,12 @@ pub(super) struct Credentials;
 pub(super) fn credentials<S>(_: &Session<S>) -> Result<Credentials, Failure> {
     Ok(Credentials)
 }
-/*TMP*/
-pub(super) fn images<S>(_: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+/// Opens the place where the images of a build are.
+pub(super) fn images<S>(session: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+    let architecture = os_release::architecture();
+    if session.uses_layout() {
+        return Ok(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture)));
+    }
     Ok(Box::new(NoImages))
 }
 
