@@ -2,8 +2,8 @@
 //!
 //! Clause: platform.md#exporter; catalogue 2, sections 2 and 3.3.
 //!
-//! Plan first, then write: [`plan`] says which layers there are, [`make`] finds their diff ids, [`config`], [`labels`]
-//! and [`metadata`] make the configuration, and the image store turns the draft of all that into an image.
+//! Plan first, then write: `plan` says which layers there are, `make` finds their diff ids, `config`, `labels` and
+//! `metadata` make the configuration, and the image store turns the draft of all that into an image.
 
 mod base;
 mod cache;
