@@ -17,6 +17,8 @@ pub mod archive;
 #[cfg(feature = "images")]
 pub mod buildpack;
 #[cfg(feature = "images")]
+pub mod cache;
+#[cfg(feature = "images")]
 pub mod effect;
 #[cfg(feature = "images")]
 pub mod image;

@@ -23,6 +23,7 @@ mod tree;
 pub use directory::directory;
 pub use error::Error;
 pub use fixed::{launcher, process_types};
+pub(crate) use measure::Sum;
 pub use measure::{Measured, measure};
 pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};
