@@ -4,5 +4,9 @@
 
 pub mod assemble;
 pub mod blob;
+#[cfg(test)]
+mod conforms;
+pub mod layout;
 pub mod memory;
+mod platform;
 mod sha256;
