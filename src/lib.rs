@@ -30,3 +30,7 @@ pub mod phase;
 pub mod report;
 #[cfg(feature = "images")]
 pub mod schema;
+#[cfg(feature = "images")]
+pub mod telemetry;
+#[cfg(feature = "images")]
+pub mod trace;

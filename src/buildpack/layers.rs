@@ -209,3 +209,121 @@ fn text<'a>(dir: &Path, name: &'a OsString) -> Result<&'a str, LayerFileError> {
 fn io(action: &'static str, path: &Path, source: IoError) -> LayerFileError {
     LayerFileError::Io { action, path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::layer::LayerTypes;
+    use std::os::unix::fs::symlink;
+
+    struct Dir(tempfile::TempDir);
+
+    impl Dir {
+        fn new(files: &[(&str, &str)], dirs: &[&str]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for name in dirs {
+                std::fs::create_dir(dir.path().join(name)).unwrap();
+            }
+            for (name, text) in files {
+                std::fs::write(dir.path().join(name), text).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+    }
+
+    #[test]
+    fn a_folder_is_a_layer_and_so_is_a_toml_without_one() {
+        let dir = Dir::new(
+            &[
+                ("b.toml", "[types]\nlaunch = true"),
+                ("launch.toml", "a = 1"),
+                ("store.toml", ""),
+                ("build.toml", ""),
+                ("file", ""),
+            ],
+            &["c", "launch", "a"],
+        );
+        symlink("c", dir.path().join("link")).unwrap();
+        let found = list(dir.path()).unwrap();
+        let seen: Vec<_> = found.iter().map(|layer| (layer.name.as_str(), layer.has_contents)).collect();
+        assert_eq!(seen, [("a", true), ("b", false), ("c", true), ("launch", true)]);
+        assert!(found[1].metadata.as_ref().unwrap().types.launch);
+        assert_eq!(*found[0].metadata.as_ref().unwrap(), LayerMetadata::default());
+    }
+
+    #[test]
+    fn a_bad_toml_is_told_with_its_layer() {
+        let dir = Dir::new(&[("a.toml", "cache = true"), ("b.toml", "[types]\ncache = 1"), ("c.toml", "")], &[]);
+        let found = list(dir.path()).unwrap();
+        let errors: Vec<_> =
+            found.iter().map(|layer| layer.metadata.as_ref().map_err(ToString::to_string).err()).collect();
+        let path = dir.path().display();
+        assert_eq!(
+            errors[0].as_deref(),
+            Some(format!("the launch, cache and build flags should be in the types table of {path}/a.toml").as_str())
+        );
+        assert!(errors[1].as_ref().unwrap().starts_with(&format!("{path}/b.toml: toml: ")), "{errors:?}");
+        assert_eq!(errors[2], None);
+    }
+
+    #[test]
+    fn after_a_build_every_toml_counts_in_the_order_of_file_names() {
+        let dir = Dir::new(
+            &[
+                ("a.toml", "[types]\nbuild = true"),
+                ("a-b.toml", ""),
+                ("a.dot.toml", ""),
+                ("store.toml", ""),
+                ("x.toml.toml", ""),
+                (".toml", ""),
+            ],
+            &["folder", "d.toml"],
+        );
+        let found = declared(dir.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a-b", "a.dot", "a", "store", "x.toml"]);
+        assert_eq!(found[2].1.types, LayerTypes { build: true, ..LayerTypes::default() });
+    }
+
+    #[test]
+    fn a_missing_folder_has_no_layers() {
+        let missing = Path::new("/no/such/folder");
+        assert!(list(missing).unwrap().is_empty() && declared(missing).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_toml_is_not_waited_for() {
+        let dir = Dir::new(&[], &[]);
+        nix::unistd::mkfifo(&dir.path().join("p.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = declared(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("p.toml: not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn removes_a_layer_but_not_what_its_links_lead_to() {
+        let elsewhere = Dir::new(&[("kept", "")], &[]);
+        let dir = Dir::new(&[("l.toml", ""), ("l.sha", ""), ("other.toml", "")], &["l"]);
+        symlink(elsewhere.path(), dir.path().join("l/inside")).unwrap();
+        symlink(elsewhere.path(), dir.path().join("link")).unwrap();
+        remove(dir.path(), &LayerName::parse("l").unwrap()).unwrap();
+        remove(dir.path(), &LayerName::parse("link").unwrap()).unwrap();
+        remove(dir.path(), &LayerName::parse("missing").unwrap()).unwrap();
+        let left: Vec<_> = entries(dir.path()).unwrap();
+        assert_eq!(left, [("other.toml".into(), false)]);
+        assert!(elsewhere.path().join("kept").exists());
+    }
+
+    #[test]
+    fn a_buildpacks_folder_that_is_a_link_is_refused() {
+        let elsewhere = Dir::new(&[], &["l"]);
+        let dir = Dir::new(&[], &[]);
+        symlink(elsewhere.path(), dir.path().join("bp")).unwrap();
+        let error = remove(&dir.path().join("bp"), &LayerName::parse("l").unwrap()).unwrap_err();
+        assert!(error.to_string().ends_with("bp: a symbolic link leads out of the layers folder"), "{error}");
+        assert!(elsewhere.path().join("l").exists());
+    }
+}

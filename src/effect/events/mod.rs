@@ -17,6 +17,8 @@ pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::DetectEvent;
 pub use export::{ExportEvent, LayerNotice};
+pub use detect::{DetectEvent, Transcript};
+pub use export::ExportEvent;
 pub use restore::RestoreEvent;
 pub use session::SessionEvent;
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};

@@ -7,6 +7,7 @@ mod detect;
 mod export;
 mod restore;
 mod session;
+mod target;
 
 use crate::effect::events::Event;
 use crate::model::digest::DiffId;
