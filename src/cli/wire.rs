@@ -10,7 +10,7 @@ use super::session::{Session, Unprivileged};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
-//TMPuse crate::cache::volume::VolumeCache;
+use crate::cache::volume::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
@@ -190,15 +190,12 @@ pub(super) fn host_target() -> RunTarget {
 /// Opens the cache folder, if one is given.
 pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box<dyn Cache>>, Failure> {
     let Some(dir) = session.values.some_path(Key::CacheDir) else { return Ok(None) };
-    /*TMP*/
-    let _ = dir;
-    return Ok(None); /*
     let cache = VolumeCache::open(&dir).map_err(|error| Failure::Setup {
-    action: "create volume cache".to_owned(),
-    cause: error.to_string(),
-    hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
+        action: "create volume cache".to_owned(),
+        cause: error.to_string(),
+        hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
     })?;
-    Ok(Some(Box::new(cache))) */
+    Ok(Some(Box::new(cache)))
 }
 /*TMP*/
 pub(super) struct Credentials;
