@@ -10,7 +10,7 @@ use super::session::{Session, Unprivileged};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
-use crate::cache::volume::VolumeCache;
+use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
