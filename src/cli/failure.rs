@@ -7,7 +7,7 @@ use crate::phase::{analyze, build, detect, export, restore};
 
 /// Every way in which the program fails.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(super) enum Failure {
     /// `CNB_PLATFORM_API` is missing, no version, or not supported.
     #[error("{0}")]
     PlatformApi(String),

@@ -1,1 +1,12 @@
+//! Integration tests: one binary, a module for each area.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+/// The rules of the house.
+mod architecture;
+/// Runs of whole builds, phase by phase and by the creator.
+mod builds;
+/// Names, flags and faults that come before any phase.
+mod program;
+/// What every test stands on.
+mod support;
