@@ -106,10 +106,12 @@ impl Error {
 /// be extracted.
 pub fn analyze(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Analyzed, Error> {
     check_access(effects, inputs)?;
-    let images = [(Work::ReadPreviousImage, &inputs.previous_image), (Work::ReadRunImage, &inputs.run_image)];
-    let mut opened = parallel::each(&images, |(work, name)| open(effects, work, name)).into_iter();
-    let previous_image = opened.next().unwrap_or(Ok(None)).map_err(Error::PreviousImage)?;
-    let run_image = opened.next().unwrap_or(Ok(None)).map_err(Error::RunImage)?;
+    let (previous_image, run_image) = parallel::both(
+        || open(effects, Work::ReadPreviousImage, &inputs.previous_image),
+        || open(effects, Work::ReadRunImage, &inputs.run_image),
+    );
+    let previous_image = previous_image.map_err(Error::PreviousImage)?;
+    let run_image = run_image.map_err(Error::RunImage)?;
 
     let previous_image = previous_image.and_then(|opened| usable(effects, &inputs.previous_image, opened));
     let (reference, metadata) = previous_image.as_ref().map(remembered).unwrap_or_default();
@@ -164,11 +166,11 @@ fn check_access(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<(), Error>
 }
 
 /// Opens an image; `None` when the platform names none.
-fn open(effects: &Effects<'_>, work: &Work, name: &str) -> Result<Option<Opened>, ImageError> {
+fn open(effects: &Effects<'_>, work: Work, name: &str) -> Result<Option<Opened>, ImageError> {
     if name.is_empty() {
         return Ok(None);
     }
-    let work = effects.begin(work.clone());
+    let work = effects.begin(work);
     let opened = effects.images.open(name)?;
     work.end(Outcome::Success, Facts::default());
     Ok(Some(opened))

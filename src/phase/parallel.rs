@@ -23,6 +23,20 @@ pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
     })
 }
 
+/// Does two things at the same time, the second on this thread.
+pub(super) fn both<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
+    let first = &first;
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, first);
+        let second = second();
+        let first = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => first(),
+        };
+        (first, second)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +50,10 @@ mod tests {
             number * 10
         });
         assert_eq!(results, [10, 20, 30]);
+        let barrier = Barrier::new(2);
+        let wait = || barrier.wait();
+        let (first, second) = both(wait, wait);
+        assert!(first.is_leader() != second.is_leader());
         assert!(each(&[] as &[i32], |number| *number).is_empty());
     }
 }
