@@ -13,11 +13,17 @@
 
 pub mod api;
 #[cfg(feature = "images")]
+pub mod archive;
+#[cfg(feature = "images")]
 pub mod buildpack;
+pub mod cache;
+#[cfg(feature = "images")]
+pub mod cli;
 #[cfg(feature = "images")]
 pub mod effect;
 #[cfg(feature = "images")]
 pub mod image;
+pub mod launch;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]

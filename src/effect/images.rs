@@ -51,6 +51,11 @@ pub trait TarSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// A file cannot be read or changed meanwhile (the error names it), or `out` fails.
     fn write_tar(&self, out: &mut dyn Write) -> std::io::Result<()>;
+
+    /// How many files it holds, folders and links among them; 0 where that is not known without reading it.
+    fn files(&self) -> u64 {
+        0
+    }
 }
 
 /// A layer that is not yet in any image.

@@ -226,3 +226,6 @@ impl Drop for Spans {
         self.finish(Outcome::Error, None);
     }
 }
+
+#[cfg(test)]
+mod tests;

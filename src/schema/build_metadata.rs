@@ -106,3 +106,118 @@ fn process_block(process: &Process, api: PlatformApi) -> Block {
         .text_if_any("working-dir", &process.working_dir)
         .texts_if_any("exec-env", &process.exec_env)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(version: &str) -> PlatformApi {
+        PlatformApi::negotiate(Some(version)).unwrap()
+    }
+
+    const TEXT: &str = r#"buildpack-default-process-type = "web"
+
+[[buildpacks]]
+  id = "b/one"
+  version = "1.0.0"
+  api = "0.12"
+  homepage = "http://b-one"
+
+[[extensions]]
+  id = "e/one"
+  version = "1.0.0"
+  api = "0.10"
+
+[[labels]]
+  key = "k"
+  value = "v"
+
+[[processes]]
+  type = "old"
+  command = ["legacy cmd \u0026 \u003cx\u003e \"q\"", "b"]
+  args = ["1"]
+  direct = false
+  buildpack-id = "b/two"
+  working-dir = "/x"
+  exec-env = ["test"]
+
+[[processes]]
+  type = "web"
+  command = ["run"]
+  direct = true
+  buildpack-id = "b/one"
+
+[[slices]]
+  paths = ["s/*"]
+"#;
+
+    #[test]
+    fn writes_what_it_reads() {
+        let metadata = parse(TEXT).unwrap();
+        assert_eq!(metadata.processes[0].command, ["legacy cmd & <x> \"q\"", "b"]);
+        assert_eq!(metadata.processes[1].args, None);
+        assert_eq!(render(&metadata, api("0.10")), TEXT);
+    }
+
+    #[test]
+    fn below_0_10_a_command_is_one_text_and_its_other_words_are_arguments() {
+        let text = render(&parse(TEXT).unwrap(), api("0.9"));
+        assert!(
+            text.contains("  command = \"legacy cmd \\u0026 \\u003cx\\u003e \\\"q\\\"\"\n  args = [\"b\", \"1\"]\n"),
+            "{text}"
+        );
+        assert!(text.contains("  command = \"run\"\n  args = []\n"), "{text}");
+        let read = parse(&text).unwrap();
+        assert_eq!(read.processes[0].command, ["legacy cmd & <x> \"q\""]);
+        assert_eq!(read.processes[1].args.as_deref(), Some(&[][..]));
+    }
+
+    #[test]
+    fn below_0_10_a_process_without_a_command_has_an_empty_one() {
+        let metadata = BuildMetadata { processes: vec![Process::default()], ..BuildMetadata::default() };
+        let expected =
+            "[[processes]]\n  type = \"\"\n  command = \"\"\n  args = []\n  direct = false\n  buildpack-id = \"\"\n";
+        assert_eq!(render(&metadata, api("0.9")), expected);
+    }
+
+    #[test]
+    fn an_empty_build_still_lists_its_processes() {
+        let metadata = BuildMetadata { default_process_type: Some("web".into()), ..BuildMetadata::default() };
+        let expected = "processes = []\nbuildpack-default-process-type = \"web\"\n";
+        assert_eq!(render(&metadata, api("0.12")), expected);
+        assert_eq!(parse(expected), Ok(metadata));
+    }
+
+    #[test]
+    fn the_bill_of_materials_ends_with_0_8() {
+        let text = r#"processes = []
+
+[[bom]]
+  name = "n"
+  [bom.metadata]
+    a = 1
+  [bom.buildpack]
+    id = "b"
+    version = "1"
+"#;
+        let metadata = parse(text).unwrap();
+        assert_eq!(render(&metadata, api("0.8")), text);
+        assert_eq!(render(&metadata, api("0.9")), "processes = []\n");
+    }
+
+    #[test]
+    fn a_buildpack_stays_optional_and_an_extension_is_always_so() {
+        let metadata = parse("[[buildpacks]]\nid = 'b'\noptional = true\n[[extensions]]\nid = 'e'\n").unwrap();
+        assert!(metadata.buildpacks[0].optional && metadata.extensions[0].optional);
+        let text = render(&metadata, api("0.12"));
+        assert_eq!(text.matches("optional").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_command_of_another_type_is_an_error() {
+        for command in ["1", "[1]", "{}"] {
+            let error = parse(&format!("[[processes]]\ncommand = {command}")).unwrap_err().to_string();
+            assert!(error.starts_with("toml: line 2 (last key \"processes.command\"): incompatible types"), "{error}");
+        }
+    }
+}

@@ -329,3 +329,134 @@ impl From<Object> for Json {
         Self::Object(object.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> String {
+        String::from_utf8(render_config(&parse_config(text.as_bytes()).unwrap())).unwrap()
+    }
+
+    fn sha(digit: &str) -> String {
+        format!("sha256:{}", digit.repeat(64))
+    }
+
+    #[test]
+    fn writes_a_configuration_byte_for_byte_as_the_reference_does() {
+        let diff_id = sha("a");
+        let read = format!(
+            r#"{{"id":"x","architecture":"amd64","author":"me","container":"c","created":"2020-01-01T00:00:00Z","docker_version":"20",
+            "history":[{{"created":"2020-01-01T00:00:00Z","created_by":"x & y","empty_layer":true,"author":"a","comment":"c"}},{{}}],
+            "os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"config":{{"ArgsEscaped":true,"AttachStdin":true,"Cmd":["c"],
+            "Domainname":"d","Entrypoint":["e"],"Env":["A=b"],"ExposedPorts":{{"80/tcp":{{}},"443/tcp":{{}}}},
+            "Healthcheck":{{"Test":["CMD","x"],"Interval":1000000000,"Retries":3,"StartInterval":5}},"Hostname":"h","Image":"i",
+            "Labels":{{"b":"<&>","a":"1"}},"OnBuild":["RUN x"],"Shell":["/bin/sh"],"StopSignal":"TERM","Tty":true,"User":"u",
+            "Volumes":{{"/v":{{}}}},"WorkingDir":"/w","moby.x":"y","MacAddress":"m","NetworkDisabled":true,"StdinOnce":true,
+            "OpenStdin":true,"AttachStdout":true,"AttachStderr":true}},"os.version":"10","variant":"v8","os.features":["f"]}}"#
+        );
+        let expected = format!(
+            concat!(
+                r#"{{"architecture":"amd64","author":"me","created":"2020-01-01T00:00:00Z","docker_version":"20","#,
+                r#""history":[{{"author":"a","created":"2020-01-01T00:00:00Z","created_by":"x \u0026 y","comment":"c","empty_layer":true}},"#,
+                r#"{{"created":"0001-01-01T00:00:00Z"}}],"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"#,
+                r#""config":{{"AttachStderr":true,"AttachStdin":true,"AttachStdout":true,"Cmd":["c"],"#,
+                r#""Healthcheck":{{"Test":["CMD","x"],"Interval":1000000000,"Retries":3}},"Domainname":"d","Entrypoint":["e"],"#,
+                r#""Env":["A=b"],"Hostname":"h","Image":"i","Labels":{{"a":"1","b":"\u003c\u0026\u003e"}},"OnBuild":["RUN x"],"#,
+                r#""OpenStdin":true,"StdinOnce":true,"Tty":true,"User":"u","Volumes":{{"/v":{{}}}},"WorkingDir":"/w","#,
+                r#""ExposedPorts":{{"443/tcp":{{}},"80/tcp":{{}}}},"ArgsEscaped":true,"NetworkDisabled":true,"MacAddress":"m","#,
+                r#""StopSignal":"TERM","Shell":["/bin/sh"]}},"os.version":"10","variant":"v8","os.features":["f"]}}"#
+            ),
+            diff_id = diff_id
+        );
+        assert_eq!(config(&read), expected);
+        assert_eq!(config(&expected), expected);
+    }
+
+    #[test]
+    fn a_minimal_configuration_still_has_every_required_key() {
+        assert_eq!(
+            config(r#"{"config":{"Healthcheck":{},"Cmd":null,"Labels":null,"Tty":false,"User":""}}"#),
+            concat!(
+                r#"{"architecture":"","created":"0001-01-01T00:00:00Z","os":"","rootfs":{"type":"layers","diff_ids":[]},"#,
+                r#""config":{"Healthcheck":{}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn keeps_environment_and_labels_as_they_are() {
+        let text = r#"{"config":{"Env":["PATH=/bin","X=a=b"],"Labels":{"k":"\u003c"}}}"#;
+        let config = parse_config(text.as_bytes()).unwrap().config;
+        assert_eq!(config.env, ["PATH=/bin", "X=a=b"]);
+        assert_eq!(config.labels["k"], "<");
+        assert_eq!((config.entrypoint, config.cmd), (None, None));
+    }
+
+    #[test]
+    fn refuses_configurations_with_values_of_other_types() {
+        for text in [
+            r#"{"os":1}"#,
+            r#"{"rootfs":{"diff_ids":["sha256:12"]}}"#,
+            r#"{"config":{"Env":"A=b"}}"#,
+            r#"{"config":{"Labels":{"a":1}}}"#,
+            r#"{"config":{"Healthcheck":{"Retries":1.5}}}"#,
+            r#"{"config":{"Volumes":["/v"]}}"#,
+            "",
+        ] {
+            assert!(parse_config(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(parse_config(b"{\"os\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn writes_the_manifest_that_it_reads() {
+        let text = format!(
+            concat!(
+                r#"{{"schemaVersion":2,"mediaType":"mm","config":{{"mediaType":"c","size":1,"digest":"{b}"}},"layers":[{{"mediaType":"m","#,
+                r#""size":3,"digest":"{a}","urls":["https://x/?a\u0026b"],"annotations":{{"a":"2","b":"1"}}}}],"annotations":{{"k":"v"}}}}"#
+            ),
+            a = sha("a"),
+            b = sha("b")
+        );
+        let Ok(Document::Manifest(manifest)) = parse_document(text.as_bytes()) else { panic!("{text}") };
+        assert_eq!(String::from_utf8(render_manifest(&manifest)).unwrap(), text);
+    }
+
+    #[test]
+    fn a_manifest_ignores_embedded_data_and_unknown_keys() {
+        let text = format!(
+            r#"{{"config":{{"size":0,"digest":"{}","data":"e30=","artifactType":"x"}},"layers":null,"subject":{{}}}}"#,
+            sha("b")
+        );
+        let Ok(Document::Manifest(manifest)) = parse_document(text.as_bytes()) else { panic!("{text}") };
+        assert_eq!((manifest.media_type.as_str(), manifest.layers.len()), ("", 0));
+    }
+
+    #[test]
+    fn reads_an_index_with_its_platforms() {
+        let text = format!(
+            r#"{{"mediaType":"i","manifests":[{{"digest":"{0}","size":7,"platform":{{"os":"linux","architecture":"arm64","variant":"v8"}}}},{{"digest":"{0}"}}]}}"#,
+            sha("c")
+        );
+        let Ok(Document::Index(entries)) = parse_document(text.as_bytes()) else { panic!("{text}") };
+        assert_eq!(entries[0].platform, Some(("linux".into(), "arm64".into(), "v8".into())));
+        assert_eq!((entries[0].descriptor.size, entries[1].platform.is_none()), (7, true));
+    }
+
+    #[test]
+    fn refuses_documents_that_name_no_image() {
+        let valid = sha("a");
+        for text in [
+            "{}".to_owned(),
+            r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(),
+            r#"{"config":{"digest":"sha512:00"}}"#.to_owned(),
+            format!(r#"{{"config":{{"digest":"{valid}","size":-1}}}}"#),
+            format!(r#"{{"config":{{"digest":"{valid}"}},"layers":[{{}}]}}"#),
+            r#"{"manifests":[{}]}"#.to_owned(),
+            r#"{"manifests":{}}"#.to_owned(),
+        ] {
+            assert!(parse_document(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

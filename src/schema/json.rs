@@ -38,7 +38,7 @@ impl serde_json::ser::Formatter for Formatter {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-            writer.write_all(rest[..at].as_bytes())?;
+            writer.write_all(&rest.as_bytes()[..at])?;
             let mut behind = rest[at..].chars();
             if let Some(special) = behind.next() {
                 write!(writer, "\\u{:04x}", u32::from(special))?;
@@ -59,4 +59,36 @@ fn float(value: f64) -> String {
         };
     }
     format!("{value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_html_and_javascript_could_take_for_their_own() {
+        assert_eq!(
+            render("q\"\\\t\n\u{1}\u{8}\u{7f}<&>\u{2028}é"),
+            r#""q\"\\\t\n\u0001\b"#.to_owned() + "\u{7f}" + r#"\u003c\u0026\u003e\u2028é""#
+        );
+    }
+
+    #[test]
+    fn prints_floats_as_the_reference_does() {
+        for (number, expected) in [
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (1e30, "1e+30"),
+            (1e21, "1e+21"),
+            (1e20, "100000000000000000000"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (1.5e-7, "1.5e-7"),
+            (123_456_789.0, "123456789"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+        ] {
+            assert_eq!(float(number), expected);
+        }
+    }
 }

@@ -333,3 +333,156 @@ impl<'a> LegacyBom<'a> {
         Self(list(entries.iter().map(entry).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{ModuleId, ModuleKind};
+    use crate::model::launch::BomSource;
+    use crate::model::run_image::RunImageRef;
+    use crate::model::value::Table;
+
+    fn sha(digit: &str) -> String {
+        format!("sha256:{}", digit.repeat(64))
+    }
+
+    #[test]
+    fn writes_the_lifecycle_label_with_the_keys_of_the_reference() {
+        let (a, b) = (sha("a"), sha("b"));
+        let text = format!(
+            concat!(
+                r#"{{"app":[{{"sha":"{a}"}}],"sbom":{{"sha":"{b}"}},"buildpacks":[{{"key":"b/one","version":"1","layers":{{"#,
+                r#""a.b":{{"sha":"","data":null,"build":false,"launch":false,"cache":false}},"#,
+                r#""l":{{"sha":"{a}","data":{{"a":1,"f":1.5,"n":null,"t":{{"x":"y"}}}},"build":true,"launch":true,"cache":false}},"#,
+                r#""s":{{"sha":"{b}","data":"\u003c\u0026\u003e","build":false,"launch":true,"cache":false}}}},"#,
+                r#""store":{{"metadata":{{"k":"v"}}}}}},{{"key":"b/two","version":"2","layers":{{}}}}],"#,
+                r#""config":{{"sha":"{a}"}},"launcher":{{"sha":"{b}"}},"process-types":{{"sha":""}},"#,
+                r#""runImage":{{"topLayer":"t","reference":"r","image":"i","mirrors":["m"]}},"#,
+                r#""stack":{{"runImage":{{"image":"i","mirrors":["m"]}}}}}}"#
+            ),
+            a = a,
+            b = b
+        );
+        assert_eq!(render_app(&parse_app(&text).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn writes_null_for_what_is_empty_and_nothing_for_what_is_unknown() {
+        assert_eq!(
+            render_app(&AppMetadata::default()).unwrap(),
+            concat!(
+                r#"{"app":null,"buildpacks":null,"config":{"sha":""},"launcher":{"sha":""},"process-types":{"sha":""},"#,
+                r#""runImage":{"topLayer":"","reference":""}}"#
+            )
+        );
+        let stack = Some(RunImageRef::default());
+        assert!(
+            render_app(&AppMetadata { stack, ..AppMetadata::default() })
+                .unwrap()
+                .ends_with(r#","stack":{"runImage":{}}}"#)
+        );
+    }
+
+    #[test]
+    fn reads_labels_of_older_lifecycles() {
+        for text in ["{}", "null", r#"{"app":null,"buildpacks":null,"config":{},"runImage":null,"unknown":[{}]}"#] {
+            assert_eq!(parse_app(text), Ok(AppMetadata::default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_labels_that_are_none() {
+        for text in ["", "x", "[]", "{", r#"{"app":1}"#, r#"{"app":[1]}"#, r#"{"buildpacks":[{"layers":[]}]}"#, "{} {}"]
+        {
+            assert!(parse_app(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_an_error() {
+        let layer = StoredLayer { sha: None, types: Default::default(), data: Value::Float(f64::NAN) };
+        let layers = BTreeMap::from([("l".to_owned(), layer)]);
+        let buildpacks = vec![StoredBuildpack { layers, ..StoredBuildpack::default() }];
+        assert!(render_app(&AppMetadata { buildpacks: buildpacks.clone(), ..AppMetadata::default() }).is_err());
+        assert!(render_cache(&CacheMetadata { sbom: None, buildpacks }).is_err());
+    }
+
+    #[test]
+    fn the_cache_metadata_has_no_store() {
+        let text = r#"{"buildpacks":[{"key":"b","version":"1","layers":{},"store":{"metadata":{"k":1}}}]}"#;
+        let cache = parse_cache(text).unwrap();
+        assert_eq!(
+            render_cache(&cache).unwrap(),
+            r#"{"sbom":{"sha":""},"buildpacks":[{"key":"b","version":"1","layers":{}}]}"#
+        );
+    }
+
+    #[test]
+    fn reads_pretty_printed_cache_metadata_with_a_newline() {
+        let cache = parse_cache("{\n \"buildpacks\": [ {\"key\": \"b\"} ]\n}\n").unwrap();
+        assert_eq!(cache.buildpacks[0].key, "b");
+    }
+
+    fn metadata() -> BuildMetadata {
+        let element = |id: &str, kind, optional| GroupElement {
+            kind,
+            id: ModuleId::parse(id).unwrap(),
+            version: "1".into(),
+            api: "0.10".into(),
+            homepage: if optional { String::new() } else { "http://h?a&b".into() },
+            optional,
+        };
+        let bom = BomEntry {
+            name: "n".into(),
+            version: None,
+            metadata: Some(Table::from([("a".into(), Value::Int(1))])),
+            buildpack: Some(BomSource { id: ModuleId::parse("b").unwrap(), version: "1".into() }),
+        };
+        BuildMetadata {
+            buildpacks: vec![element("b", ModuleKind::Buildpack, false), element("o", ModuleKind::Buildpack, true)],
+            extensions: vec![element("e", ModuleKind::Extension, true)],
+            processes: vec![Process {
+                r#type: "web".into(),
+                command: vec!["run".into(), "x".into()],
+                args: None,
+                direct: true,
+                working_dir: "/w".into(),
+                exec_env: vec!["test".into()],
+                buildpack_id: "b".into(),
+                default: false,
+            }],
+            default_process_type: Some("web".into()),
+            bom: vec![bom],
+            ..BuildMetadata::default()
+        }
+    }
+
+    fn build(api: &str, metadata: &BuildMetadata) -> String {
+        let lifecycle = LifecycleInfo { version: "1.2.3".into(), repository: "r".into(), commit: "c".into() };
+        render_build(metadata, &lifecycle, PlatformApi::negotiate(Some(api)).unwrap()).unwrap()
+    }
+
+    const MODULES: &str = concat!(
+        r#""buildpacks":[{"id":"b","version":"1","homepage":"http://h?a\u0026b"},{"id":"o","version":"1","optional":true}],"#,
+        r#""extensions":[{"id":"e","version":"1"}],"#,
+        r#""launcher":{"version":"1.2.3","source":{"git":{"repository":"r","commit":"c"}}},"#
+    );
+
+    #[test]
+    fn writes_the_build_label_of_each_platform_api() {
+        let rest = r#""direct":true,"buildpackID":"b","working-dir":"/w","exec-env":["test"]}],"buildpack-default-process-type":"web"}"#;
+        let list = format!(r#"{{{MODULES}"processes":[{{"type":"web","command":["run","x"],"args":null,{rest}"#);
+        assert_eq!(build("0.10", &metadata()), list);
+        let text = format!(r#"{MODULES}"processes":[{{"type":"web","command":"run","args":["x"],{rest}"#);
+        assert_eq!(build("0.9", &metadata()), format!("{{{text}"));
+        let bom = r#""bom":[{"name":"n","metadata":{"a":1},"buildpack":{"id":"b","version":"1"}}],"#;
+        assert_eq!(build("0.8", &metadata()), format!("{{{bom}{text}"));
+    }
+
+    #[test]
+    fn an_empty_build_has_null_buildpacks_and_a_list_of_processes() {
+        let rest = r#""buildpacks":null,"launcher":{"version":"1.2.3","source":{"git":{"repository":"r","commit":"c"}}},"processes":[]}"#;
+        assert_eq!(build("0.12", &BuildMetadata::default()), format!("{{{rest}"));
+        assert_eq!(build("0.8", &BuildMetadata::default()), format!(r#"{{"bom":null,{rest}"#));
+    }
+}

@@ -14,6 +14,7 @@ pub mod label;
 pub mod launch;
 pub mod layer;
 pub mod order;
+mod outline;
 pub mod plan;
 pub mod project;
 mod read;

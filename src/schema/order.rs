@@ -46,3 +46,34 @@ fn member(fields: &Fields<'_>) -> Result<GroupElement, Problem> {
         optional: false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_groups_of_buildpacks_and_extensions() {
+        let order = parse(
+            "[[order]]\nexec-env = ['ignored']\ngroup = [{id = 'a', version = '1', optional = true, homepage = 'h'}, {id = 'b'}]\n[[order]]\n[[order-extensions]]\n[[order-extensions.group]]\nid = 'e'\nversion = '2'",
+        )
+        .unwrap();
+        assert_eq!(order.buildpacks.len(), 2);
+        let first = &order.buildpacks[0].elements;
+        assert!(first[0].optional && !first[1].optional);
+        assert_eq!((first[0].homepage.as_str(), first[1].version.as_str()), ("", ""));
+        assert_eq!(order.buildpacks[1], OrderGroup::default());
+        let extension = &order.extensions[0].elements[0];
+        assert_eq!((extension.kind, extension.optional), (ModuleKind::Extension, true));
+    }
+
+    #[test]
+    fn reads_system_buildpacks_which_are_never_optional() {
+        let text =
+            "[[system.pre.buildpacks]]\nid = 'a'\nversion = '1'\noptional = true\n[[system.post.buildpacks]]\nid = 'b'";
+        let system = parse_system(text).unwrap();
+        assert_eq!((system.pre[0].id.as_str(), system.pre[0].optional), ("a", false));
+        assert_eq!(system.post[0].id.as_str(), "b");
+        assert_eq!(parse_system("[system]"), Ok(SystemBuildpacks::default()));
+        assert_eq!(parse_system(""), Ok(SystemBuildpacks::default()));
+    }
+}

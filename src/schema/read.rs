@@ -30,20 +30,16 @@ pub(super) enum Wanted {
 
 /// Reads TOML.
 pub(super) fn toml<T>(text: &str, decode: impl FnOnce(&Fields<'_>) -> Result<T, Problem>) -> Result<T, Error> {
-    let document = toml::from_str(text).map_err(|error| syntax::describe(text, &error))?;
-    let table = value::table_from_toml(document);
+    let table = value::table_from_toml(syntax::parse(text)?);
     decode(&Fields { table: &table, path: String::new() }).map_err(|problem| match problem {
         Problem::Other(words) => Error(words),
+        Problem::Type { key, found, wanted: Wanted::Table } => {
+            syntax::wrong_type(text, &key, &format!("type mismatch for {key}: expected table but found {found}"))
+        }
         Problem::Type { key, found, wanted } => {
-            let place = match (key.as_str(), syntax::line_of(text, &key)) {
-                ("", _) => String::new(),
-                (key, None) => format!("(last key \"{key}\"): "),
-                (key, Some(line)) => format!("line {line} (last key \"{key}\"): "),
-            };
             let wanted = wanted.in_toml();
-            Error(format!(
-                "toml: {place}incompatible types: TOML value has type {found}; destination has type {wanted}"
-            ))
+            let words = format!("incompatible types: TOML value has type {found}; destination has type {wanted}");
+            syntax::wrong_type(text, &key, &words)
         }
     })
 }
@@ -190,9 +186,9 @@ impl<'v> Fields<'v> {
         self.table.keys().map(|key| Ok((key.clone(), self.text(key)?))).collect()
     }
 
-    /// A free-form table that may be absent.
-    pub(super) fn free_table(&self, key: &str) -> Result<Option<Table>, Problem> {
-        self.take(key, Wanted::Table, |value, _| value.as_table().cloned())
+    /// A free-form table that may be absent. The reference takes anything else for absent, too.
+    pub(super) fn free_table(&self, key: &str) -> Option<Table> {
+        self.find(key)?.1.as_table().cloned()
     }
 
     /// Any value; [`Value::Null`] if absent.
@@ -276,5 +272,69 @@ fn name_in_json(name: &'static str) -> &'static str {
         "[]any" | "[]map[string]any" => "array",
         "map[string]any" => "object",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: std::fmt::Debug>(text: &str, decode: impl FnOnce(&Fields<'_>) -> Result<T, Problem>) -> String {
+        toml(text, decode).map_or_else(|error| error.to_string(), |value| format!("{value:?}"))
+    }
+
+    #[test]
+    fn finds_a_key_exactly_and_else_in_any_case() {
+        assert_eq!(read("ID = 'x'", |root| root.text("id")), "\"x\"");
+        assert_eq!(read("ID = 'x'\nid = 'y'", |root| root.text("id")), "\"y\"");
+    }
+
+    #[test]
+    fn names_the_line_and_types_of_a_mismatch() {
+        let key = |root: &Fields<'_>| root.table("a")?.map(|a| a.flag("b")).transpose();
+        assert_eq!(
+            read("\n\n\n\n[a]\n\nb = 'x'", key),
+            "toml: line 7 (last key \"a.b\"): incompatible types: TOML value has type string; destination has type boolean"
+        );
+        assert_eq!(
+            read("A.B = 1979-05-27", key),
+            "toml: line 1 (last key \"A.B\"): incompatible types: TOML value has type time.Time; destination has type boolean"
+        );
+        assert_eq!(
+            read("a = [{}]", key),
+            "toml: line 1 (last key \"a\"): type mismatch for a: expected table but found []map[string]any"
+        );
+    }
+
+    #[test]
+    fn names_the_list_when_an_item_has_the_wrong_type() {
+        assert_eq!(
+            read("l = [1]", |root| root.texts("l")),
+            "toml: line 1 (last key \"l\"): incompatible types: TOML value has type int64; destination has type string"
+        );
+        assert_eq!(
+            read("l = 1.5", |root| root.texts("l")),
+            "toml: line 1 (last key \"l\"): incompatible types: TOML value has type float64; destination has type slice"
+        );
+        let flags = |root: &Fields<'_>| root.tables("t")?.iter().map(|t| t.flag("x")).collect::<Result<Vec<_>, _>>();
+        assert_eq!(
+            read("[[t]]\nx = true\n[[t]]\nx = 1", flags),
+            "toml: line 4 (last key \"t.x\"): incompatible types: TOML value has type int64; destination has type boolean"
+        );
+    }
+
+    #[test]
+    fn null_is_absent_in_json() {
+        let text = |text: &str| json(text.as_bytes(), |root| root.text_if_any("a"));
+        assert_eq!(text("{\"a\":null}"), Ok(None));
+        assert_eq!(text("null"), Ok(None));
+        assert_eq!(text("{\"a\":\"\"}"), Ok(Some(String::new())));
+        assert_eq!(
+            text("{\"a\":1}"),
+            Err(Error("json: cannot unmarshal number into field a of type string".to_owned()))
+        );
+        assert_eq!(text("[]"), Err(Error("json: cannot unmarshal array into a document of type object".to_owned())));
+        assert!(text("{} x").is_err());
+        assert!(text(&"[".repeat(100_000)).is_err());
     }
 }

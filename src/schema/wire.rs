@@ -49,7 +49,7 @@ pub(super) fn require(fields: &Fields<'_>) -> Result<Require, Problem> {
     Ok(Require {
         name: fields.text("name")?,
         version: fields.text_if_any("version")?.filter(|version| !version.is_empty()),
-        metadata: fields.free_table("metadata")?,
+        metadata: fields.free_table("metadata"),
     })
 }
 

@@ -108,7 +108,7 @@ impl Block {
         let indent = "  ".repeat(depth);
         for (key, item) in &self.0 {
             if let Item::Plain(value) = item {
-                text.push_str(&format!("{indent}{} = {value}\n", bare_or_quoted(key)));
+                push(text, &[&indent, &bare_or_quoted(key), " = ", value, "\n"]);
             }
         }
         for (key, item) in &self.0 {
@@ -120,7 +120,7 @@ impl Block {
                     if depth == 0 && !text.is_empty() {
                         text.push('\n');
                     }
-                    text.push_str(&format!("{indent}[{path}]\n"));
+                    push(text, &[&indent, "[", &path, "]\n"]);
                     table.write(text, &path, depth + 1);
                 }
                 Item::Tables(tables) => {
@@ -128,13 +128,17 @@ impl Block {
                         if !text.is_empty() {
                             text.push('\n');
                         }
-                        text.push_str(&format!("{indent}[[{path}]]\n"));
+                        push(text, &[&indent, "[[", &path, "]]\n"]);
                         table.write(text, &path, depth + 1);
                     }
                 }
             }
         }
     }
+}
+
+fn push(text: &mut String, pieces: &[&str]) {
+    text.extend(pieces.iter().copied());
 }
 
 impl Item {
@@ -214,7 +218,7 @@ pub(super) fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\u{c}' => quoted.push_str("\\f"),
             '\r' => quoted.push_str("\\r"),
-            '\0'..='\u{1f}' | '\u{7f}' => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '\0'..='\u{1f}' | '\u{7f}' => quoted.extend(['\\', 'u', '0', '0', nibble(c, 4), nibble(c, 0)]),
             other => quoted.push(other),
         }
     }
@@ -222,8 +226,121 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// One hexadecimal digit of a control character.
+fn nibble(c: char, shift: u32) -> char {
+    char::from_digit(u32::from(c) >> shift & 0xf, 16).unwrap_or('0')
+}
+
 /// Writes a key.
 fn bare_or_quoted(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if bare { key.to_owned() } else { quoted(key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Table {
+        super::super::value::table_from_toml(text.parse().unwrap())
+    }
+
+    #[test]
+    fn writes_free_form_tables_as_the_reference_does() {
+        let table = parsed(
+            r#"
+            i = 3
+            b = true
+            neg = -5
+            s = "q\"\\\t\n\u0001\u007f<&>é"
+            empty = []
+            arr = [1, 2.0, "x", [1, []], {z = 1, a = {q = 2}, b = [{c = 1}]}]
+            aot = [{x = 1}, {x = 2, y = {z = []}}]
+            nest = [[{a = 1}]]
+            "odd key" = 1
+            "" = 2
+            "a.b" = {"c d" = 1}
+            tab = {}
+            d2 = 1979-05-27T00:32:00.999990-07:00
+            d4 = 1979-05-27
+            d6 = 1979-05-27 07:32Z
+            d8 = 07:32
+            [sub.deep]
+            x = 1
+            [[sub.list]]
+            q = 1
+            [[sub.list.inner]]
+            r = 2
+            [[sub.list]]
+            "#,
+        );
+        let expected = r#"[metadata]
+  "" = 2
+  arr = [1, 2.0, "x", [1, []], {z = 1, a = {q = 2}, b = [{c = 1}]}]
+  b = true
+  d2 = 1979-05-27T00:32:00.99999-07:00
+  d4 = 1979-05-27
+  d6 = 1979-05-27T07:32:00Z
+  d8 = 07:32:00
+  empty = []
+  i = 3
+  neg = -5
+  nest = [[{a = 1}]]
+  "odd key" = 1
+  s = "q\"\\\t\n\u0001\u007f<&>é"
+  [metadata."a.b"]
+    "c d" = 1
+
+  [[metadata.aot]]
+    x = 1
+
+  [[metadata.aot]]
+    x = 2
+    [metadata.aot.y]
+      z = []
+  [metadata.sub]
+    [metadata.sub.deep]
+      x = 1
+
+    [[metadata.sub.list]]
+      q = 1
+
+      [[metadata.sub.list.inner]]
+        r = 2
+
+    [[metadata.sub.list]]
+  [metadata.tab]
+"#;
+        assert_eq!(Block::new().table("metadata", Block::free(&table)).render(), expected);
+    }
+
+    #[test]
+    fn writes_floats_as_the_reference_does() {
+        for (number, expected) in [
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (1e30, "1e+30"),
+            (1e-7, "1e-07"),
+            (123_456_789.0, "1.23456789e+08"),
+            (100_000.0, "100000.0"),
+            (1e6, "1e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(float(number), expected);
+        }
+    }
+
+    #[test]
+    fn leaves_out_what_toml_does_not_have() {
+        let table = Table::from([
+            ("a".to_owned(), Value::Null),
+            ("b".to_owned(), Value::Array(vec![Value::Int(1), Value::Null])),
+        ]);
+        assert_eq!(Block::free(&table).render(), "b = [1]\n");
+    }
 }

@@ -275,3 +275,6 @@ fn identity(stat: &Stat) -> (u64, u64) {
 fn at(path: &Path, error: Errno) -> FileError {
     FileError { path: path.to_owned(), reason: error.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,10 @@ mod session;
 mod work;
 
 pub use analyze::AnalyzeEvent;
-pub use build::BuildEvent;
+pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::{DetectEvent, Transcript};
-pub use export::ExportEvent;
+pub use export::{ExportEvent, LayerNotice};
 pub use restore::RestoreEvent;
 pub use session::SessionEvent;
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};

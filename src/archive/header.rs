@@ -1,0 +1,252 @@
+//! Headers of tar entries, byte for byte as the reference's (policy P5).
+//!
+//! POSIX ustar where everything fits, with the pax extension in front where something does not. Which of the two is
+//! chosen, and what the fields hold that a pax record overrides, is part of a layer's digest: catalogue 2, section 2.3.
+
+/// The unit of an archive, in bytes: headers are one, contents are padded to whole ones.
+pub(super) const BLOCK: usize = 512;
+
+/// The modification time of every entry: 1980-01-01T00:00:01Z.
+const MODIFIED: u64 = 315_532_801;
+
+/// Where a field of the header is: its offset and its length.
+type Field = (usize, usize);
+
+const NAME: Field = (0, 100);
+const MODE: Field = (100, 8);
+const UID: Field = (108, 8);
+const GID: Field = (116, 8);
+const SIZE: Field = (124, 12);
+const MTIME: Field = (136, 12);
+const CHECKSUM: Field = (148, 8);
+const TYPE: usize = 156;
+const LINK: Field = (157, 100);
+const MAGIC: usize = 257;
+const MAJOR: Field = (329, 8);
+const MINOR: Field = (337, 8);
+const PREFIX: Field = (345, 155);
+
+/// What an entry is, with what only such an entry has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    /// A regular file; its contents follow the header.
+    File {
+        /// How many bytes follow.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Where it points to, as it is written in the link.
+        target: &'a [u8],
+    },
+    /// A character device.
+    CharacterDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+    /// A named pipe.
+    Fifo,
+}
+
+/// The numbers of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    /// Which driver.
+    pub(super) major: u32,
+    /// Which of its devices.
+    pub(super) minor: u32,
+}
+
+/// The header of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header<'a> {
+    /// The name as it stands in the archive.
+    pub(super) name: &'a [u8],
+    /// What it is.
+    pub(super) kind: Kind<'a>,
+    /// Permissions, with the bits for set-user-id, set-group-id and sticky.
+    pub(super) mode: u32,
+    /// The owner.
+    pub(super) uid: u32,
+    /// The owning group.
+    pub(super) gid: u32,
+}
+
+impl Header<'_> {
+    /// Appends the header: one block, or three and more if pax records are needed.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        let records = self.pax_records();
+        let split = split_name(self.name);
+        if !records.is_empty() {
+            append_pax(self.name, &records, out);
+        }
+
+        let (size, link, device) = match self.kind {
+            Kind::File { size } => (size, &[][..], None),
+            Kind::Symlink { target } => (0, target, None),
+            Kind::CharacterDevice(device) | Kind::BlockDevice(device) => (0, &[][..], Some(device)),
+            Kind::Directory | Kind::Fifo => (0, &[][..], None),
+        };
+        let mut block = [0; BLOCK];
+        match split {
+            // With pax records the whole name is cut, even where it could be split.
+            Some((prefix, suffix)) if records.is_empty() => {
+                put_text(&mut block, PREFIX, prefix);
+                put_text(&mut block, NAME, suffix);
+            }
+            _ => put_text(&mut block, NAME, &ascii(self.name)),
+        }
+        put_number(&mut block, MODE, u64::from(self.mode));
+        put_number(&mut block, UID, u64::from(self.uid));
+        put_number(&mut block, GID, u64::from(self.gid));
+        put_number(&mut block, SIZE, size);
+        put_number(&mut block, MTIME, MODIFIED);
+        put_text(&mut block, LINK, &ascii(link));
+        put_number(&mut block, MAJOR, device.map_or(0, |device| u64::from(device.major)));
+        put_number(&mut block, MINOR, device.map_or(0, |device| u64::from(device.minor)));
+        seal(&mut block, self.kind.letter());
+        out.extend_from_slice(&block);
+    }
+
+    /// What ustar cannot hold, sorted by key.
+    fn pax_records(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut records = Vec::new();
+        if !fits(u64::from(self.gid), GID) {
+            records.push(("gid", self.gid.to_string().into_bytes()));
+        }
+        if let Kind::Symlink { target } = self.kind
+            && (target.len() > LINK.1 || !target.is_ascii())
+        {
+            records.push(("linkpath", target.to_vec()));
+        }
+        // A name that can be split still gets its record when something else asks for pax.
+        let long_name = self.name.len() > NAME.1 || !self.name.is_ascii();
+        let path_at = records.len();
+        if let Kind::File { size } = self.kind
+            && !fits(size, SIZE)
+        {
+            records.push(("size", size.to_string().into_bytes()));
+        }
+        if !fits(u64::from(self.uid), UID) {
+            records.push(("uid", self.uid.to_string().into_bytes()));
+        }
+        if long_name && (!records.is_empty() || split_name(self.name).is_none()) {
+            records.insert(path_at, ("path", self.name.to_vec()));
+        }
+        records
+    }
+}
+
+impl Kind<'_> {
+    fn letter(&self) -> u8 {
+        match self {
+            Self::File { .. } => b'0',
+            Self::Symlink { .. } => b'2',
+            Self::CharacterDevice(_) => b'3',
+            Self::BlockDevice(_) => b'4',
+            Self::Directory => b'5',
+            Self::Fifo => b'6',
+        }
+    }
+}
+
+/// How many bytes follow `size` bytes of contents up to the next block.
+pub(super) fn padding(size: u64) -> usize {
+    let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
+    (BLOCK - over) % BLOCK
+}
+
+/// Appends an entry whose contents are pax records for the next one.
+fn append_pax(name: &[u8], records: &[(&str, Vec<u8>)], out: &mut Vec<u8>) {
+    let mut contents = Vec::new();
+    for (key, value) in records {
+        append_record(key, value, &mut contents);
+    }
+
+    let base_at = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let (folder, base) = name.split_at(base_at);
+    let mut full = [folder, b"PaxHeaders.0/", base].concat();
+    full.retain(u8::is_ascii);
+    full.truncate(NAME.1);
+    while full.last() == Some(&b'/') {
+        full.pop();
+    }
+
+    let mut block = [0; BLOCK];
+    put_text(&mut block, NAME, &full);
+    for field in [MODE, UID, GID, MTIME] {
+        put_number(&mut block, field, 0);
+    }
+    put_number(&mut block, SIZE, contents.len() as u64);
+    seal(&mut block, b'x');
+    out.extend_from_slice(&block);
+    out.extend_from_slice(&contents);
+    out.resize(out.len() + padding(contents.len() as u64), 0);
+}
+
+/// Appends `<length> <key>=<value>\n`, where the length counts itself.
+fn append_record(key: &str, value: &[u8], out: &mut Vec<u8>) {
+    let others = key.len() + value.len() + " =\n".len();
+    let mut length = others;
+    while length != others + length.to_string().len() {
+        length = others + length.to_string().len();
+    }
+    out.extend_from_slice(format!("{length} {key}=").as_bytes());
+    out.extend_from_slice(value);
+    out.push(b'\n');
+}
+
+/// Splits a name that is too long for its field at a slash, so that ustar can hold it in two.
+fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    if name.len() <= NAME.1 || !name.is_ascii() {
+        return None;
+    }
+    let searched = &name[..name.len().min(PREFIX.1 + 1)];
+    let slash = searched.iter().rposition(|&byte| byte == b'/')?;
+    let (prefix, suffix) = (&name[..slash], &name[slash + 1..]);
+    (!prefix.is_empty() && (1..=NAME.1).contains(&suffix.len())).then_some((prefix, suffix))
+}
+
+/// Leaves out what is not ASCII.
+fn ascii(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(u8::is_ascii).collect()
+}
+
+/// Tells whether a number fits in a field as octal digits before a NUL.
+fn fits(value: u64, (_, length): Field) -> bool {
+    value >> (3 * (length - 1)) == 0
+}
+
+/// Writes octal digits and a NUL; a number that does not fit becomes 0, as a pax record says it.
+fn put_number(block: &mut [u8; BLOCK], field: Field, value: u64) {
+    let mut left = if fits(value, field) { value } else { 0 };
+    let (at, length) = field;
+    for digit in block[at..at + length - 1].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(left & 7).unwrap_or(0);
+        left >>= 3;
+    }
+}
+
+/// Writes text, cut to the field. A cut never leaves a slash at the end, which some readers take for a directory.
+fn put_text(block: &mut [u8; BLOCK], (at, length): Field, text: &[u8]) {
+    let kept = text.len().min(length);
+    let field = &mut block[at..at + length];
+    field[..kept].copy_from_slice(&text[..kept]);
+    if text.len() > length && field[length - 1] == b'/' {
+        let end = field[..length - 1].iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+        field[end] = 0;
+    }
+}
+
+/// Writes type, magic and checksum: the last fields of a block.
+fn seal(block: &mut [u8; BLOCK], letter: u8) {
+    block[TYPE] = letter;
+    block[MAGIC..MAGIC + 8].copy_from_slice(b"ustar\x0000");
+    let (at, length) = CHECKSUM;
+    block[at..at + length].fill(b' ');
+    let sum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
+    // Six digits and a NUL; the space after them stays.
+    put_number(block, (at, length - 1), sum);
+    block[at + length - 2] = 0;
+}

@@ -1,0 +1,67 @@
+//! What the launcher says: warnings and the failure line, all on standard output as the reference does.
+
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
+
+/// Where the launcher's own lines go.
+pub struct Console<'a> {
+    out: &'a mut dyn Write,
+    colour: bool,
+}
+
+impl<'a> Console<'a> {
+    /// Writes to `out`: in colour, terminal or not, unless `CNB_NO_COLOR` (given as `no_color`) says no.
+    pub fn new(out: &'a mut dyn Write, no_color: Option<&OsStr>) -> Self {
+        let no_color = no_color.and_then(OsStr::to_str).is_some_and(is_true);
+        Self { out, colour: !no_color }
+    }
+
+    /// Writes a warning.
+    pub fn warn(&mut self, text: &dyn Display) {
+        self.line("33;1", "Warning: ", text);
+    }
+
+    /// Writes a failure.
+    pub fn error(&mut self, text: &dyn Display) {
+        self.line("31;1", "ERROR: ", text);
+    }
+
+    /// A reader that is gone is no reason to fail: the exit code says it all.
+    fn line(&mut self, style: &str, label: &str, text: &dyn Display) {
+        let _ = if self.colour {
+            writeln!(self.out, "\x1b[{style}m{label}\x1b[0m{text}")
+        } else {
+            writeln!(self.out, "{label}{text}")
+        };
+    }
+}
+
+/// The true half of Go's boolean syntax, which platforms use for switches.
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(no_color: Option<&str>) -> String {
+        let mut out = Vec::new();
+        let mut console = Console::new(&mut out, no_color.map(OsStr::new));
+        console.warn(&"a");
+        console.error(&"b");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn colours_the_label_unless_told_not_to() {
+        let colours = "\x1b[33;1mWarning: \x1b[0ma\n\x1b[31;1mERROR: \x1b[0mb\n";
+        for value in [None, Some(""), Some("0"), Some("yes")] {
+            assert_eq!(written(value), colours, "{value:?}");
+        }
+        for value in ["1", "t", "true", "TRUE"] {
+            assert_eq!(written(Some(value)), "Warning: a\nERROR: b\n", "{value}");
+        }
+    }
+}
