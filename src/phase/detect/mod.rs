@@ -280,6 +280,5 @@ fn tell_group(chosen: &[GroupElement], of: usize, transcript: &mut Vec<Transcrip
     if chosen.len() != of {
         transcript.push(Transcript::Participating { chosen: chosen.len(), of });
     }
-    let width = chosen.iter().map(|module| module.id.as_str().len()).max().unwrap_or(0);
-    transcript.extend(chosen.iter().map(|module| Transcript::Chosen { module: module.clone(), width }));
+    transcript.push(Transcript::Chosen(chosen.to_vec()));
 }

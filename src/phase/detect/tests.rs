@@ -82,7 +82,7 @@ impl World {
 
     fn composite(&self, name: &str, order: &str) -> &Self {
         let (id, version) = name.split_once('@').unwrap();
-        let order: String = order.split('|').map(|group| format!("[[order]]\n{}", list(group))).collect();
+        let order = lists(order);
         self.write(
             &format!("buildpacks/{id}/{version}/buildpack.toml"),
             &format!("api = \"0.10\"\n{order}\n[buildpack]\nid = \"{id}\"\nversion = \"{version}\"\n"),
@@ -91,8 +91,7 @@ impl World {
 
     /// Detects with groups such as `a@1 b@1? | c@1`.
     fn detect(&self, groups: &str) -> Result<Outputs, Error> {
-        let order: String = groups.split('|').map(|group| format!("[[order]]\n{}", list(group))).collect();
-        self.detect_order(&order)
+        self.detect_order(&lists(groups))
     }
 
     fn detect_order(&self, order: &str) -> Result<Outputs, Error> {
@@ -131,6 +130,11 @@ impl World {
     fn app_file(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join("app").join(name)).unwrap_or_default()
     }
+}
+
+/// `[[order]]` of each group, separated by `|`.
+fn lists(groups: &str) -> String {
+    groups.split('|').map(|group| format!("[[order]]\n{}", list(group))).collect::<Vec<_>>().concat()
 }
 
 /// `group = [...]` of modules such as `a@1` and `b@1?`, the latter optional.
