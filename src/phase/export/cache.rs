@@ -57,9 +57,11 @@ pub(super) fn stage(
     let mut sbom_failed = None;
     parallel::in_order(
         &candidates(effects, inputs, folders, made, &before)?,
-        |candidate| match cancelled.load(Ordering::Relaxed) {
-            true => Err("the image was not exported".to_owned()),
-            false => Ok(put(effects, cache, candidate, owner)),
+        |candidate| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err("the image was not exported".to_owned());
+            }
+            Ok(put(effects, cache, candidate, owner))
         },
         |candidate, (events, put)| {
             for event in events {
