@@ -110,7 +110,12 @@ fn split(name: &OsStr) -> (&OsStr, Option<&[u8]>) {
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        // One by one: collecting into the map would bring a whole sort into the launcher.
+        let mut env = Self::default();
+        for (name, value) in variables {
+            env.set(name, value);
+        }
+        env
     }
 }
 
