@@ -19,12 +19,9 @@ pub enum LayerError {
 /// Reads `<layer>.toml`.
 pub fn parse(text: &str) -> Result<LayerMetadata, LayerError> {
     let (layer, misplaced) = read::toml(text, |root| {
-        let types = match root.table("types")? {
-            None => LayerTypes::default(),
-            Some(types) => {
-                LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? }
-            }
-        };
+        let types = root.section("types")?;
+        let types =
+            LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? };
         let layer = LayerMetadata { types, metadata: root.free_table("metadata") };
         Ok((layer, ["build", "launch", "cache"].iter().any(|key| root.has_exactly(key))))
     })?;
