@@ -28,3 +28,37 @@ pub fn mark(forest: &mut Forest) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::read::{Recording, Span};
+
+    fn critical(spans: &[(u64, u64, u64, u64)]) -> Vec<u64> {
+        let mut recording = Recording::default();
+        recording.files.push("f".into());
+        for (id, parent, start, end) in spans {
+            let parent = (*parent != 0).then_some(*parent);
+            recording.spans.push(Span { trace: 1, id: *id, parent, start: *start, end: *end, ..Span::default() });
+        }
+        let forest = Forest::grow(recording);
+        let mut ids: Vec<u64> = forest.nodes.iter().filter(|node| node.critical).map(|node| node.span.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn one_after_the_other_are_all_waited_for() {
+        assert_eq!(critical(&[(1, 0, 0, 100), (2, 1, 0, 40), (3, 1, 45, 90)]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn of_those_at_once_only_the_last_to_end_is() {
+        assert_eq!(critical(&[(1, 0, 0, 100), (2, 1, 0, 40), (3, 1, 0, 90), (4, 2, 0, 40), (5, 3, 1, 2)]), [1, 3, 5]);
+    }
+
+    #[test]
+    fn what_outlives_its_parent_is_not_waited_for() {
+        assert_eq!(critical(&[(1, 0, 0, 100), (2, 1, 10, 150), (3, 1, 10, 50)]), [1, 3]);
+    }
+}

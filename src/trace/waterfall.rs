@@ -131,13 +131,13 @@ impl Canvas {
             (Role::Phase, _) => Style::Bold,
             _ => Style::Plain,
         };
-        let mut notes = notes(node, self.terminal).join(self.terminal.either(" · ", ", "));
-        let room_for_notes = room.saturating_sub(width(&text) + 2);
-        // Half a note helps nobody.
-        if width(&notes) > room_for_notes && room_for_notes < 8 {
-            notes.clear();
+        // Half a note helps nobody: the last ones go as a whole.
+        let dot = self.terminal.either(" · ", ", ");
+        let mut notes = notes(node, self.terminal);
+        while width(&notes.join(dot)) > room.saturating_sub(width(&text) + 2) {
+            notes.pop();
         }
-        let notes = self.terminal.fit(&notes, room_for_notes);
+        let notes = notes.join(dot);
         let gap = room.saturating_sub(width(&text) + width(&notes));
         let took = format!("{}{}", if node.running { ">" } else { "" }, self.terminal.duration(node.duration()));
         let took = format!("{}{took}", " ".repeat(DURATION.saturating_sub(width(&took))));
