@@ -1,4 +1,4 @@
-//! <layer>.toml and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
+//! `<layer>.toml` and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
 
 use super::write::Block;
 use super::{Error, read};
