@@ -53,7 +53,7 @@ pub(super) enum Failure {
         hint: Option<String>,
     },
     /// The analyze phase failed.
-    #[error("failed to analyze: {}", .0)]
+    #[error("failed to {}: {}", .0.action(), .0)]
     Analyze(analyze::Error),
     /// The detect phase failed.
     #[error("{}", after(.0.action(), .0))]

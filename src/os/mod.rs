@@ -2,9 +2,9 @@
 
 #[cfg(feature = "images")]
 pub mod clock;
+pub mod dir;
 #[cfg(feature = "images")]
 pub mod document;
-pub mod dir;
 pub mod env_dir;
 #[cfg(feature = "images")]
 pub mod os_release;
