@@ -102,7 +102,8 @@ fn versions_are_compared_in_api_alone() {
     for (name, text) in sources("src") {
         let is_table = ["src/api/", "src/cli/inputs.rs"].iter().any(|table| name.starts_with(table));
         let text = without_tests(&text);
-        let compares = ["is_at_least", "Gate::Since", "Gate::Until", "Version::new("].iter().any(|word| text.contains(word));
+        let compares =
+            ["is_at_least", "Gate::Since", "Gate::Until", "Version::new("].iter().any(|word| text.contains(word));
         assert!(is_table || !compares, "{name} compares versions: add a row to a table of src/api");
     }
 }
