@@ -18,6 +18,7 @@ pub mod archive;
 pub mod buildpack;
 #[cfg(feature = "images")]
 pub mod cli;
+pub mod cache;
 #[cfg(feature = "images")]
 pub mod effect;
 #[cfg(feature = "images")]

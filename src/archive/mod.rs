@@ -9,12 +9,16 @@
 
 mod directory;
 mod error;
+mod extract;
 mod fixed;
 #[cfg(test)]
 mod fixture;
+mod hashed;
 mod header;
 mod measure;
 mod pattern;
+mod place;
+mod read;
 mod slices;
 mod stream;
 mod tar;
@@ -22,7 +26,10 @@ mod tree;
 
 pub use directory::directory;
 pub use error::Error;
+pub use extract::{Extracted, extract, extract_verified};
 pub use fixed::{launcher, process_types};
+pub(crate) use measure::Sum;
 pub use measure::{Measured, measure};
+pub use read::Malformed;
 pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};

@@ -1,0 +1,587 @@
+//! A cache in a folder, with the reference's layout (catalogue 2, section 3.1).
+//!
+//! ```text
+//! <dir>/committed/sha256:<hex>.tar                          each layer, uncompressed
+//! <dir>/committed/io.buildpacks.lifecycle.cache.metadata    JSON
+//! <dir>/staging/                                            the next commit, while one build writes it
+//! <dir>/committed-backup/                                   the last commit, between two renames
+//! ```
+//!
+//! A commit exchanges `staging` and `committed` in one step. Where the file system cannot do that it takes two renames
+//! as the reference does, and whoever opens the cache after a crash between them puts the backup back. So at each
+//! moment the cache is the old one or the new one. Nothing is forced to disk: after a loss of power, layers that did
+//! not arrive there are found out by their digests.
+//!
+//! Writers hold a lock on the folder, from the first layer to the commit; readers need none. Whatever else is in the
+//! folder stays.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::lock::FolderLock;
+use crate::archive::Sum;
+use crate::effect::cache::{Cache, CacheError};
+use crate::effect::images::NewLayer;
+use crate::model::app_metadata::CacheMetadata;
+use crate::model::digest::DiffId;
+use crate::os::error_text;
+use crate::schema::label::{CACHE_METADATA, parse_cache, render_cache};
+
+/// How long a build waits for another one to finish writing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cache in a folder.
+#[derive(Debug)]
+pub struct VolumeCache {
+    dir: PathBuf,
+    patience: Duration,
+    state: Mutex<State>,
+    /// Numbers files that are not yet complete.
+    partial: AtomicU64,
+}
+
+/// How far the next commit is.
+#[derive(Debug)]
+enum State {
+    /// Nothing is written yet.
+    Reading,
+    /// `staging` is ours.
+    Writing(FolderLock),
+    /// Another build was writing for too long.
+    Busy,
+    /// It is done.
+    Committed,
+}
+
+impl VolumeCache {
+    /// Opens the cache in a folder, which must exist, and tidies up after a build that did not end well.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn open(dir: &Path) -> Result<Self, CacheError> {
+        Self::open_with(dir, PATIENCE)
+    }
+
+    fn open_with(dir: &Path, patience: Duration) -> Result<Self, CacheError> {
+        match fs::metadata(dir) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(failed("stat", dir, &Errno::NOTDIR.into())),
+            Err(cause) => return Err(failed("stat", dir, &cause)),
+        }
+        let state = Mutex::new(State::Reading);
+        let cache = Self { dir: dir.to_owned(), patience, state, partial: AtomicU64::new(0) };
+        cache.recover();
+        Ok(cache)
+    }
+
+    fn committed(&self) -> PathBuf {
+        self.dir.join("committed")
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.dir.join("staging")
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.dir.join("committed-backup")
+    }
+
+    /// Puts the backup back if there is nothing else, and removes leftovers. What cannot be done here does not hinder
+    /// reading; whoever wants to write finds out.
+    fn recover(&self) {
+        // Without `committed`, a build may be between its two renames at this moment.
+        let patience = if self.committed().exists() { Duration::ZERO } else { self.patience };
+        let Ok(Some(_lock)) = FolderLock::acquire(&self.dir, patience) else { return };
+        if !self.committed().exists() {
+            let _ = fs::rename(self.backup(), self.committed());
+        }
+        if self.committed().exists() {
+            let _ = fs::remove_dir_all(self.backup());
+        }
+        let _ = fs::remove_dir_all(self.staging());
+    }
+
+    /// Makes sure that `staging` is there and ours.
+    fn begin(&self) -> Result<(), CacheError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin_in(&mut state)
+    }
+
+    fn begin_in(&self, state: &mut State) -> Result<(), CacheError> {
+        match state {
+            State::Writing(_) => Ok(()),
+            State::Committed => Err(CacheError::Failed("cache cannot be modified after commit".to_owned())),
+            State::Busy => Err(self.busy()),
+            State::Reading => {
+                let lock =
+                    FolderLock::acquire(&self.dir, self.patience).map_err(|cause| failed("open", &self.dir, &cause))?;
+                let Some(lock) = lock else {
+                    *state = State::Busy;
+                    return Err(self.busy());
+                };
+                let staging = self.staging();
+                renew(&staging).map_err(|cause| {
+                    let cause = error_text(&cause);
+                    CacheError::Failed(format!("initializing staging directory '{}': {cause}", staging.display()))
+                })?;
+                *state = State::Writing(lock);
+                Ok(())
+            }
+        }
+    }
+
+    fn busy(&self) -> CacheError {
+        CacheError::Failed(format!("another build is writing the cache '{}'", self.dir.display()))
+    }
+
+    /// Makes a file in `staging` that is there whole or not at all.
+    fn stage(&self, name: &str, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        let number = self.partial.fetch_add(1, Ordering::Relaxed);
+        let partial = self.staging().join(format!("{name}.{number}.partial"));
+        let made = make(&partial).and_then(|()| fs::rename(&partial, self.staging().join(name)));
+        if made.is_err() {
+            let _ = fs::remove_file(&partial);
+        }
+        made
+    }
+
+    /// Opens a layer of the last commit.
+    fn open_layer(&self, diff_id: &DiffId) -> Result<File, CacheError> {
+        let path = self.committed().join(layer_name(diff_id));
+        File::open(&path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => CacheError::Missing(diff_id.clone()),
+            io::ErrorKind::PermissionDenied => CacheError::Failed(format!(
+                "failed to read cache layer with SHA '{diff_id}' due to insufficient permissions"
+            )),
+            _ => failed("open", &path, &cause),
+        })
+    }
+
+    /// Puts `staging` in the place of `committed`; what was there is in one of the two other places afterwards.
+    fn exchange(&self) -> io::Result<()> {
+        match renameat_with(CWD, self.staging(), CWD, self.committed(), RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // There was no commit yet.
+            Err(Errno::NOENT) => fs::rename(self.staging(), self.committed()),
+            Err(_) => self.rename_both(),
+        }
+    }
+
+    /// The same in two steps, for file systems that cannot exchange.
+    fn rename_both(&self) -> io::Result<()> {
+        let _ = fs::remove_dir_all(self.backup());
+        fs::rename(self.committed(), self.backup())?;
+        fs::rename(self.staging(), self.committed()).or_else(|cause| {
+            fs::rename(self.backup(), self.committed())?;
+            Err(cause)
+        })
+    }
+
+    /// Takes a layer over by its bytes, where links cannot be.
+    fn copy(&self, name: &str) -> io::Result<()> {
+        self.stage(name, |partial| fs::copy(self.committed().join(name), partial).map(|_| ()))
+    }
+}
+
+impl Cache for VolumeCache {
+    fn name(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn metadata(&self) -> CacheMetadata {
+        let text = fs::read_to_string(self.committed().join(CACHE_METADATA)).unwrap_or_default();
+        parse_cache(&text).unwrap_or_default()
+    }
+
+    fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError> {
+        Ok(Box::new(self.open_layer(diff_id)?))
+    }
+
+    fn reuse(&self, diff_id: &DiffId) -> Result<(), CacheError> {
+        self.begin()?;
+        let mut file = self.open_layer(diff_id)?;
+        let name = layer_name(diff_id);
+        let committed = self.committed().join(&name);
+        let found = digest_of(&mut file).map_err(|cause| failed("read", &committed, &cause))?;
+        if found != *diff_id {
+            return Err(CacheError::Corrupt { expected: diff_id.clone(), found });
+        }
+        match fs::hard_link(&committed, self.staging().join(&name)) {
+            Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => self
+                .copy(&name)
+                .map_err(|cause| CacheError::Failed(format!("reusing layer ({diff_id}): {}", error_text(&cause)))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bytes are not hashed again: a [`crate::effect::images::TarSource`] gives the same ones each time or fails,
+    /// and whoever takes a layer out of the cache checks it.
+    fn add(&self, layer: &NewLayer) -> Result<(), CacheError> {
+        self.begin()?;
+        let name = layer_name(&layer.diff_id);
+        if self.staging().join(&name).exists() {
+            return Ok(());
+        }
+        let written = self.stage(&name, |partial| {
+            let mut out = BufWriter::new(File::create_new(partial)?);
+            layer.tar.write_tar(&mut out)?;
+            out.flush()?;
+            let size = out.get_ref().metadata()?.len();
+            if size == layer.size {
+                Ok(())
+            } else {
+                Err(io::Error::other(format!("expected {} bytes; found {size}", layer.size)))
+            }
+        });
+        written
+            .map_err(|cause| CacheError::Failed(format!("caching layer ({}): {}", layer.diff_id, error_text(&cause))))
+    }
+
+    fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin_in(&mut state)?;
+        let json = render_cache(metadata).map_err(|cause| CacheError::Failed(cause.to_string()))?;
+        let path = self.staging().join(CACHE_METADATA);
+        self.stage(CACHE_METADATA, |partial| fs::write(partial, json + "\n"))
+            .map_err(|cause| failed("creating metadata file: write", &path, &cause))?;
+        self.exchange().map_err(|cause| failed("committing cache: rename", &self.staging(), &cause))?;
+        let _ = fs::remove_dir_all(self.staging());
+        let _ = fs::remove_dir_all(self.backup());
+        *state = State::Committed;
+        Ok(())
+    }
+}
+
+impl Drop for VolumeCache {
+    /// What was not committed is of no use to anybody.
+    fn drop(&mut self) {
+        let staging = self.staging();
+        if let State::Writing(_lock) = self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let _ = fs::remove_dir_all(staging);
+        }
+    }
+}
+
+fn layer_name(diff_id: &DiffId) -> String {
+    format!("{diff_id}.tar")
+}
+
+/// Makes an empty folder in the place of whatever is there.
+fn renew(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    fs::create_dir(folder)
+}
+
+fn digest_of(file: &mut File) -> io::Result<DiffId> {
+    let mut sum = Sum::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(sum.diff_id()),
+            Ok(read) => sum.write_all(&buffer[..read])?,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
+fn failed(action: &str, path: &Path, cause: &io::Error) -> CacheError {
+    CacheError::Failed(format!("{action} {}: {}", path.display(), error_text(cause)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::effect::images::TarSource;
+    use crate::model::app_metadata::StoredBuildpack;
+
+    /// A layer that is just some bytes, or fails half-way.
+    #[derive(Debug)]
+    struct Bytes(&'static str, bool);
+
+    impl TarSource for Bytes {
+        fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+            out.write_all(self.0.as_bytes())?;
+            if self.1 { Err(io::Error::other("no more")) } else { Ok(()) }
+        }
+    }
+
+    fn diff_id(bytes: &str) -> DiffId {
+        let mut sum = Sum::new();
+        sum.write_all(bytes.as_bytes()).unwrap();
+        sum.diff_id()
+    }
+
+    fn layer(bytes: &'static str) -> NewLayer {
+        let tar = Arc::new(Bytes(bytes, false));
+        NewLayer { id: "some/id:layer".to_owned(), diff_id: diff_id(bytes), size: bytes.len() as u64, tar }
+    }
+
+    fn metadata(key: &str) -> CacheMetadata {
+        let buildpack = StoredBuildpack { key: key.to_owned(), ..StoredBuildpack::default() };
+        CacheMetadata { sbom: None, buildpacks: vec![buildpack] }
+    }
+
+    /// A folder with a cache in which these layers are committed.
+    fn committed(layers: &[&'static str]) -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        for bytes in layers {
+            cache.add(&layer(bytes)).unwrap();
+        }
+        cache.commit(&metadata("old")).unwrap();
+        dir
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn read(cache: &VolumeCache, bytes: &str) -> Result<String, CacheError> {
+        let mut text = String::new();
+        cache.layer(&diff_id(bytes))?.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    fn impatient(dir: &Path) -> VolumeCache {
+        VolumeCache::open_with(dir, Duration::from_millis(30)).unwrap()
+    }
+
+    #[test]
+    fn a_missing_folder_is_told_as_the_reference_does() {
+        let error = VolumeCache::open(Path::new("/no/cache")).unwrap_err();
+        assert_eq!(error.to_string(), "stat /no/cache: no such file or directory");
+    }
+
+    #[test]
+    fn a_commit_has_the_layout_of_the_reference() {
+        let dir = committed(&["one"]);
+        assert_eq!(names(dir.path()), ["committed"]);
+        let tar = layer_name(&diff_id("one"));
+        assert_eq!(names(&dir.path().join("committed")), [CACHE_METADATA.to_owned(), tar.clone()]);
+        assert_eq!(fs::read_to_string(dir.path().join("committed").join(tar)).unwrap(), "one");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("committed").join(CACHE_METADATA)).unwrap(),
+            "{\"sbom\":{\"sha\":\"\"},\"buildpacks\":[{\"key\":\"old\",\"version\":\"\",\"layers\":{}}]}\n"
+        );
+    }
+
+    #[test]
+    fn reads_a_cache_that_the_reference_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("committed");
+        fs::create_dir(&folder).unwrap();
+        let sha = diff_id("one");
+        let json = format!(
+            r#"{{"sbom":{{"sha":"{sha}"}},"buildpacks":[{{"key":"a/b","version":"1","layers":{{"l":{{"sha":"{sha}","data":null,"build":false,"launch":false,"cache":true}}}}}}]}}"#
+        );
+        fs::write(folder.join(CACHE_METADATA), json + "\n").unwrap();
+        fs::write(folder.join(layer_name(&sha)), "one").unwrap();
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        let metadata = cache.metadata();
+        assert_eq!(metadata.sbom, Some(sha.clone()));
+        let layer = &metadata.buildpack("a/b").unwrap().layers["l"];
+        assert_eq!((&layer.sha, layer.types.cache), (&Some(sha), true));
+        assert_eq!(read(&cache, "one").unwrap(), "one");
+    }
+
+    #[test]
+    fn metadata_that_cannot_be_read_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+        fs::create_dir(dir.path().join("committed")).unwrap();
+        fs::write(dir.path().join("committed").join(CACHE_METADATA), "{").unwrap();
+        assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+    }
+
+    #[test]
+    fn nothing_is_seen_before_the_commit_and_nothing_else_after_it() {
+        let dir = committed(&["one", "two"]);
+        let inode = |bytes| fs::metadata(dir.path().join("committed").join(layer_name(&diff_id(bytes)))).unwrap().ino();
+        let before = inode("one");
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.reuse(&diff_id("one")).unwrap();
+        cache.reuse(&diff_id("one")).unwrap();
+        cache.add(&layer("three")).unwrap();
+        assert!(matches!(read(&cache, "three"), Err(CacheError::Missing(_))));
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(cache.metadata(), metadata("new"));
+        assert_eq!((read(&cache, "one").unwrap(), read(&cache, "three").unwrap()), ("one".into(), "three".into()));
+        assert_eq!(
+            read(&cache, "two").unwrap_err().to_string(),
+            format!("failed to find cache layer with SHA '{}'", diff_id("two"))
+        );
+        assert_eq!(inode("one"), before);
+        assert_eq!(names(dir.path()), ["committed"]);
+    }
+
+    #[test]
+    fn what_cannot_be_linked_is_copied() {
+        let dir = committed(&["one"]);
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.begin().unwrap();
+        cache.copy(&layer_name(&diff_id("one"))).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(read(&cache, "one").unwrap(), "one");
+    }
+
+    #[test]
+    fn a_corrupt_layer_is_not_reused_but_replaced() {
+        let dir = committed(&["one"]);
+        fs::write(dir.path().join("committed").join(layer_name(&diff_id("one"))), "two").unwrap();
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        let error = cache.reuse(&diff_id("one")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("expected layer contents to have SHA '{}'; found '{}'", diff_id("one"), diff_id("two"))
+        );
+        assert!(matches!(cache.reuse(&diff_id("other")), Err(CacheError::Missing(_))));
+        cache.add(&layer("one")).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(read(&cache, "one").unwrap(), "one");
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_made_leaves_nothing_and_does_not_hinder_others() {
+        let dir = committed(&[]);
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        let broken = NewLayer { tar: Arc::new(Bytes("one", true)), ..layer("one") };
+        assert_eq!(cache.add(&broken).unwrap_err().to_string(), format!("caching layer ({}): no more", diff_id("one")));
+        let short = NewLayer { size: 4, ..layer("one") };
+        assert!(cache.add(&short).unwrap_err().to_string().ends_with("expected 4 bytes; found 3"));
+        cache.add(&layer("two")).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(names(&dir.path().join("committed")), [CACHE_METADATA.to_owned(), layer_name(&diff_id("two"))]);
+    }
+
+    #[test]
+    fn after_a_commit_nothing_can_be_changed() {
+        let dir = committed(&["one"]);
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        let errors = [cache.add(&layer("two")), cache.reuse(&diff_id("one")), cache.commit(&metadata("newer"))];
+        for error in errors {
+            assert_eq!(error.unwrap_err().to_string(), "cache cannot be modified after commit");
+        }
+        assert_eq!(cache.metadata(), metadata("new"));
+    }
+
+    #[test]
+    fn a_build_that_is_killed_leaves_the_old_cache() {
+        let dir = committed(&["one"]);
+        let killed = VolumeCache::open(dir.path()).unwrap();
+        killed.add(&layer("two")).unwrap();
+        // The lock ends with the process, and nothing is dropped.
+        *killed.state.lock().unwrap() = State::Reading;
+        std::mem::forget(killed);
+        assert_eq!(names(dir.path()), ["committed", "staging"]);
+
+        let next = VolumeCache::open(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), ["committed"]);
+        assert_eq!(next.metadata(), metadata("old"));
+        assert_eq!(read(&next, "one").unwrap(), "one");
+    }
+
+    #[test]
+    fn a_build_that_is_killed_between_two_renames_leaves_the_old_cache() {
+        let dir = committed(&["one"]);
+        fs::rename(dir.path().join("committed"), dir.path().join("committed-backup")).unwrap();
+        fs::create_dir(dir.path().join("staging")).unwrap();
+        let next = VolumeCache::open(dir.path()).unwrap();
+        assert_eq!(read(&next, "one").unwrap(), "one");
+        assert_eq!(names(dir.path()), ["committed"]);
+    }
+
+    #[test]
+    fn a_build_that_is_killed_after_the_exchange_leaves_the_new_cache() {
+        let dir = committed(&["one"]);
+        fs::create_dir(dir.path().join("committed-backup")).unwrap();
+        let next = VolumeCache::open(dir.path()).unwrap();
+        assert_eq!(next.metadata(), metadata("old"));
+        assert_eq!(names(dir.path()), ["committed"]);
+    }
+
+    #[test]
+    fn commits_where_the_file_system_cannot_exchange() {
+        let dir = committed(&["one"]);
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.add(&layer("two")).unwrap();
+        cache.rename_both().unwrap();
+        assert_eq!(read(&cache, "two").unwrap(), "two");
+        assert_eq!(names(dir.path()), ["committed", "committed-backup"]);
+
+        // Without anything staged the second rename fails, and the first is undone.
+        cache.rename_both().unwrap_err();
+        assert_eq!(read(&cache, "two").unwrap(), "two");
+    }
+
+    #[test]
+    fn what_is_not_committed_is_removed() {
+        let dir = committed(&["one"]);
+        VolumeCache::open(dir.path()).unwrap().add(&layer("two")).unwrap();
+        assert_eq!(names(dir.path()), ["committed"]);
+    }
+
+    #[test]
+    fn other_files_in_the_folder_stay() {
+        let dir = committed(&["one"]);
+        fs::write(dir.path().join("notes"), "mine").unwrap();
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(names(dir.path()), ["committed", "notes"]);
+    }
+
+    #[test]
+    fn two_builds_do_not_write_at_once_and_reading_needs_no_lock() {
+        let dir = committed(&["one"]);
+        let first = VolumeCache::open(dir.path()).unwrap();
+        first.add(&layer("two")).unwrap();
+        let second = impatient(dir.path());
+        assert_eq!(read(&second, "one").unwrap(), "one");
+        for _ in 0..2 {
+            assert_eq!(
+                second.add(&layer("three")).unwrap_err().to_string(),
+                format!("another build is writing the cache '{}'", dir.path().display())
+            );
+        }
+        first.commit(&metadata("new")).unwrap();
+        assert_eq!(read(&first, "two").unwrap(), "two");
+
+        let third = impatient(dir.path());
+        third.reuse(&diff_id("two")).unwrap();
+        third.commit(&metadata("newer")).unwrap();
+        assert_eq!(read(&third, "two").unwrap(), "two");
+    }
+
+    #[test]
+    fn layers_can_be_added_by_several_threads() {
+        let dir = committed(&[]);
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        std::thread::scope(|scope| {
+            for bytes in ["one", "two", "one", "three", "two"] {
+                let cache = &cache;
+                scope.spawn(move || cache.add(&layer(bytes)).unwrap());
+            }
+        });
+        cache.commit(&metadata("new")).unwrap();
+        assert_eq!(names(&dir.path().join("committed")).len(), 4);
+    }
+}
