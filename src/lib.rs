@@ -16,9 +16,9 @@ pub mod api;
 pub mod archive;
 #[cfg(feature = "images")]
 pub mod buildpack;
+pub mod cache;
 #[cfg(feature = "images")]
 pub mod cli;
-pub mod cache;
 #[cfg(feature = "images")]
 pub mod effect;
 #[cfg(feature = "images")]
