@@ -152,7 +152,10 @@ impl Error {
         match self {
             Self::Status { refusal, .. } => refusal.is_retryable(),
             Self::Transport { retryable, .. } => *retryable,
-            Self::Unreachable { https, http } => https.is_retryable() || http.is_retryable(),
+            // An answer counts more than none.
+            Self::Unreachable { https, http } => {
+                http.is_retryable() || (http.status().is_none() && https.is_retryable())
+            }
             _ => false,
         }
     }

@@ -11,12 +11,16 @@ mod auth;
 mod challenge;
 mod client;
 mod error;
+#[cfg(test)]
+mod fake;
 mod helper;
 mod http;
 mod insecure;
 mod pull;
 mod push;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod token;
 mod upload;
 mod url;

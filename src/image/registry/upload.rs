@@ -134,15 +134,20 @@ impl Client {
     }
 }
 
-/// The address of the next step of an upload. A registry out there may not send us to an inner address.
+/// The address of the next step of an upload.
 fn upload_url(method: &'static str, repository: &Repository, reply: &Reply) -> Result<Url, Error> {
     let url = location(method, &reply.url, &reply.answer)?;
-    let inner = is_inner_address(url.authority()) || is_local(url.authority());
-    if inner && url.authority() != repository.registry && !is_local(&repository.registry) {
+    if leads_inside(&repository.registry, url.authority()) {
         let cause = "the answer's Location is an address of a private network".to_owned();
         return Err(Error::Answer { method, url: reply.url.to_string(), cause });
     }
     Ok(url)
+}
+
+/// Whether a registry out there sends us to an address that only this machine or its network has: it may not.
+fn leads_inside(registry: &str, authority: &str) -> bool {
+    let inner = is_inner_address(authority) || is_local(authority);
+    inner && authority != registry && !is_local(registry)
 }
 
 /// A step of an upload, without body.
@@ -157,5 +162,25 @@ fn upload_call<'a>(method: &'static str, target: Target<'a>, repository: &Reposi
         accepts,
         again: true,
         limit: Some(64 << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_out_there_may_not_lead_inside() {
+        for (registry, authority, expected) in [
+            ("a.io", "169.254.169.254", true),
+            ("a.io", "10.0.0.1:80", true),
+            ("a.io", "localhost:5000", true),
+            ("a.io", "[::1]", true),
+            ("a.io", "storage.a.io", false),
+            ("10.0.0.1:5000", "10.0.0.2:9000", false),
+            ("localhost:5000", "127.0.0.1:5000", false),
+        ] {
+            assert_eq!(leads_inside(registry, authority), expected, "{registry} {authority}");
+        }
     }
 }
