@@ -18,7 +18,7 @@ use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
-use crate::image::layout::LayoutImages;
+use crate::image::layout::{LayoutImages, layout_path};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
@@ -203,6 +203,15 @@ pub(super) struct Credentials;
 pub(super) fn credentials<S>(_: &Session<S>) -> Result<Credentials, Failure> {
     Ok(Credentials)
 }
+/// The name by which a store finds an image: for layouts the path of its folder, else what the platform wrote.
+pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String, Failure> {
+    if !session.uses_layout() {
+        return Ok(name.to_owned());
+    }
+    let path = layout_path(&session.values.path(Key::LayoutDir), name);
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
+}
+
 /// Opens the place where the images of a build are.
 pub(super) fn images<S>(session: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
     let architecture = os_release::architecture();

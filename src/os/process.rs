@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,10 +44,14 @@ pub enum StreamTo {
     Writer(Sink),
 }
 
+/// Hears of a program that ended while others still hold its output.
+pub type HeldOutput = Box<dyn Fn(&Path) + Send + Sync>;
+
 /// Runs programs on this system.
 pub struct OsProcesses {
     stream: StreamTo,
     running: Running,
+    held: Option<HeldOutput>,
 }
 
 /// The programs that run right now, for whoever passes signals on to them.
@@ -104,7 +108,12 @@ impl Running {
 impl OsProcesses {
     /// Runs programs whose [`Output::Stream`] goes to `stream`.
     pub fn new(stream: StreamTo) -> Self {
-        Self { stream, running: Running::default() }
+        Self { stream, running: Running::default(), held: None }
+    }
+
+    /// Tells the path of each program that ended while others held its output for longer than it was waited for.
+    pub fn telling_held_output(self, held: HeldOutput) -> Self {
+        Self { held: Some(held), ..self }
     }
 
     /// The programs that run right now. The handle may be used from any thread.
@@ -145,8 +154,11 @@ impl OsProcesses {
         let mut child = self.start(command, writer.into(), second.into())?;
         let closed = forward(reader, sink);
         let status = self.running.wait(&mut child);
-        // Whether it timed out or all writers are gone does not matter here.
-        let _ = closed.recv_timeout(HELD_OUTPUT_GRACE);
+        if closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout)
+            && let Some(held) = &self.held
+        {
+            held(&command.program);
+        }
         status.map(exit).map_err(failed)
     }
 }
@@ -390,8 +402,13 @@ mod tests {
     fn a_program_left_behind_delays_the_end_by_two_seconds_at_most() {
         let dir = Dir::new();
         let command = dir.command("sleep 20 & echo $!");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let store = Arc::clone(&told);
+        let processes = OsProcesses::new(StreamTo::Inherit)
+            .telling_held_output(Box::new(move |program| store.lock().unwrap().push(program.to_owned())));
         let started = Instant::now();
-        let finished = collect(&command);
+        let finished = processes.run(&command, Output::Collect).unwrap();
+        assert_eq!(*told.lock().unwrap(), [command.program]);
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         assert_eq!(finished.exit, Exit::Code(0));
         let left: i32 = text(&finished).trim().parse().unwrap();

@@ -1,10 +1,8 @@
 //! analyzed.toml. Clause: platform.md#analyzedtoml-toml.
 
-use std::collections::BTreeMap;
-
 use super::Error;
 use super::read::{self, Fields, Problem};
-use super::wire::{each, run_image, sha_in, sha_text};
+use super::wire::{each, run_image, sha_text};
 use super::write::Block;
 use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
 use crate::model::app_metadata::{AppMetadata, RunImageMetadata, StoredBuildpack, StoredLayer};
@@ -20,11 +18,7 @@ pub fn parse(text: &str) -> Result<Analyzed, Error> {
             previous_image: reference("image")?.unwrap_or_default(),
             build_image: reference("build-image")?,
             run_image: root.table("run-image")?.map(|image| analyzed_run_image(&image)).transpose()?,
-            metadata: root
-                .table("metadata")?
-                .map(|table| metadata(&table, &TOML_KEYS))
-                .transpose()?
-                .unwrap_or_default(),
+            metadata: metadata(&root.section("metadata")?, &TOML_KEYS)?,
         })
     })
 }
@@ -51,23 +45,19 @@ const TOML_KEYS: Keys = Keys { run_image: "run-image", top_layer: "top-layer", l
 
 /// Reads the metadata of an app image, from analyzed.toml or the label.
 pub(super) fn metadata(fields: &Fields<'_>, keys: &Keys) -> Result<AppMetadata, Problem> {
-    let stack = fields
-        .table("stack")?
-        .map(|stack| stack.table(keys.run_image)?.map_or(Ok(RunImageRef::default()), |image| run_image(&image)));
+    let run_image_fields = fields.section(keys.run_image)?;
+    let stack = fields.table("stack")?.map(|stack| run_image(&stack.section(keys.run_image)?));
     Ok(AppMetadata {
         app: each(fields, "app", |slice| slice.diff_id("sha"))?.into_iter().flatten().collect(),
-        sbom: sha_in(fields, "sbom")?,
+        sbom: fields.section("sbom")?.diff_id("sha")?,
         buildpacks: each(fields, "buildpacks", |buildpack| stored_buildpack(buildpack, keys))?,
-        config: sha_in(fields, "config")?,
-        launcher: sha_in(fields, "launcher")?,
-        process_types: sha_in(fields, "process-types")?,
-        run_image: match fields.table(keys.run_image)? {
-            None => RunImageMetadata::default(),
-            Some(image) => RunImageMetadata {
-                top_layer: image.text(keys.top_layer)?,
-                reference: image.text("reference")?,
-                names: run_image(&image)?,
-            },
+        config: fields.section("config")?.diff_id("sha")?,
+        launcher: fields.section("launcher")?.diff_id("sha")?,
+        process_types: fields.section("process-types")?.diff_id("sha")?,
+        run_image: RunImageMetadata {
+            top_layer: run_image_fields.text(keys.top_layer)?,
+            reference: run_image_fields.text("reference")?,
+            names: run_image(&run_image_fields)?,
         },
         stack: stack.transpose()?,
     })
@@ -75,17 +65,13 @@ pub(super) fn metadata(fields: &Fields<'_>, keys: &Keys) -> Result<AppMetadata, 
 
 /// Reads what a buildpack left.
 pub(super) fn stored_buildpack(fields: &Fields<'_>, keys: &Keys) -> Result<StoredBuildpack, Problem> {
-    let mut layers = BTreeMap::new();
-    if let Some(table) = fields.table("layers")? {
-        for (name, layer) in table.entries()? {
-            layers.insert(name, stored_layer(&layer, keys)?);
-        }
-    }
+    let layers = fields.section("layers")?.entries()?;
+    let layers = layers.into_iter().map(|(name, layer)| Ok((name, stored_layer(&layer, keys)?)));
     Ok(StoredBuildpack {
         key: fields.text("key")?,
         version: fields.text("version")?,
-        layers,
-        store: fields.table("store")?.and_then(|store| store.free_table("metadata")),
+        layers: layers.collect::<Result<_, Problem>>()?,
+        store: fields.section("store")?.free_table("metadata"),
     })
 }
 

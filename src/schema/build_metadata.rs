@@ -1,9 +1,10 @@
 //! metadata.toml. Clause: platform.md#metadatatoml-toml.
 
+use super::json::{self, Json};
 use super::read::{Fields, Problem, Wanted};
 use super::wire::{bom_block, bom_entry, each, element, element_block, extension, label, slice};
 use super::write::Block;
-use super::{Error, json, read};
+use super::{Error, read};
 use crate::api::{PlatformApi, PlatformFeature};
 use crate::model::build_metadata::BuildMetadata;
 use crate::model::id::ModuleKind;
@@ -54,8 +55,8 @@ pub fn render(metadata: &BuildMetadata, api: PlatformApi) -> String {
 
 /// A process as a version of the Platform API shows it.
 pub(super) struct Shown {
-    /// The command as JSON, which is the same in TOML.
-    pub(super) command: super::json::Json,
+    /// The command: a text or a list of texts.
+    pub(super) command: Json,
     /// The arguments.
     pub(super) args: Option<Vec<String>>,
 }
@@ -90,9 +91,11 @@ fn process(fields: &Fields<'_>) -> Result<Process, Problem> {
 
 fn process_block(process: &Process, api: PlatformApi) -> Block {
     let Shown { command, args } = shown(process, api);
+    // A JSON string is a TOML string, but for the one control character that JSON does not escape.
+    let in_toml = |json: &Json| json::render(json).replace('\u{7f}', "\\u007f");
     let command = match command.as_array() {
-        Some(words) => format!("[{}]", words.iter().map(json::render).collect::<Vec<_>>().join(", ")),
-        None => json::render(&command),
+        Some(words) => format!("[{}]", words.iter().map(in_toml).collect::<Vec<_>>().join(", ")),
+        None => in_toml(&command),
     };
     let block = Block::new().text("type", &process.r#type).raw("command", command);
     let block = match &args {

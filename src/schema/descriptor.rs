@@ -7,7 +7,7 @@ use super::read::{Fields, Problem};
 use super::wire::each;
 use super::{Error, order, read};
 use crate::model::descriptor::Descriptor;
-use crate::model::id::{ModuleId, ModuleKind};
+use crate::model::id::ModuleKind;
 use crate::model::target::ModuleTarget;
 use std::path::Path;
 
@@ -18,11 +18,7 @@ pub fn parse(text: &str, kind: ModuleKind, root: &Path) -> Result<Descriptor, Er
         ModuleKind::Extension => "extension",
     };
     read::toml(text, |document| {
-        let Some(info) = document.table(table)? else {
-            return Err(Problem::Other(
-                ModuleId::parse("").map_or_else(|error| error.to_string(), |id| id.to_string()),
-            ));
-        };
+        let info = document.section(table)?;
         let is_buildpack = kind == ModuleKind::Buildpack;
         Ok(Descriptor {
             kind,

@@ -1,4 +1,4 @@
-//! <layer>.toml and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
+//! `<layer>.toml` and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
 
 use super::write::Block;
 use super::{Error, read};
@@ -19,12 +19,9 @@ pub enum LayerError {
 /// Reads `<layer>.toml`.
 pub fn parse(text: &str) -> Result<LayerMetadata, LayerError> {
     let (layer, misplaced) = read::toml(text, |root| {
-        let types = match root.table("types")? {
-            None => LayerTypes::default(),
-            Some(types) => {
-                LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? }
-            }
-        };
+        let types = root.section("types")?;
+        let types =
+            LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? };
         let layer = LayerMetadata { types, metadata: root.free_table("metadata") };
         Ok((layer, ["build", "launch", "cache"].iter().any(|key| root.has_exactly(key))))
     })?;

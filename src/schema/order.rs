@@ -20,8 +20,8 @@ pub fn parse(text: &str) -> Result<Order, Error> {
 /// Reads system.toml.
 pub fn parse_system(text: &str) -> Result<SystemBuildpacks, Error> {
     read::toml(text, |root| {
-        let Some(system) = root.table("system")? else { return Ok(SystemBuildpacks::default()) };
-        let buildpacks = |key| system.table(key)?.map_or(Ok(Vec::new()), |list| each(&list, "buildpacks", member));
+        let system = root.section("system")?;
+        let buildpacks = |key| each(&system.section(key)?, "buildpacks", member);
         Ok(SystemBuildpacks { pre: buildpacks("pre")?, post: buildpacks("post")? })
     })
 }

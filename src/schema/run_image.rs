@@ -11,7 +11,7 @@ pub fn parse_run(text: &str) -> Result<RunImages, Error> {
 
 /// Reads the `[run-image]` of stack.toml.
 pub fn parse_stack(text: &str) -> Result<RunImageRef, Error> {
-    read::toml(text, |root| root.table("run-image")?.map_or(Ok(RunImageRef::default()), |image| run_image(&image)))
+    read::toml(text, |root| run_image(&root.section("run-image")?))
 }
 
 #[cfg(test)]

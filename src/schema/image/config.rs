@@ -1,44 +1,14 @@
-//! Image configurations, manifests and indexes, byte for byte (catalogue 2, sections 2.5 and 2.6).
+//! Image configurations. Clause: OCI image configuration; catalogue 2, section 2.5.
 
-use super::Error;
-use super::json::{self, Json};
-use super::read::{self, Fields, Problem, Wanted};
-use super::value::to_json_or_null;
-use super::wire::each;
-use crate::model::digest::{DiffId, Digest};
-use crate::model::image::{ContainerConfig, Descriptor, History, ImageConfig};
+use super::object::{Object, texts_by_key};
+use crate::model::digest::DiffId;
+use crate::model::image::{ContainerConfig, History, ImageConfig};
 use crate::model::value::{Table, Value};
-use serde_json::Map;
-use std::collections::BTreeMap;
-
-/// A manifest of one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    /// Its media type; empty if it has no such key.
-    pub media_type: String,
-    /// The configuration.
-    pub config: Descriptor,
-    /// The layers, first to last.
-    pub layers: Vec<Descriptor>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-/// An entry of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexEntry {
-    /// The manifest.
-    pub descriptor: Descriptor,
-    /// Its platform as os, architecture and variant; `None` if it has none.
-    pub platform: Option<(String, String, String)>,
-}
-/// A manifest or an index, as a registry or layout gives one for a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
-    /// One image.
-    Manifest(Manifest),
-    /// Several, by platform.
-    Index(Vec<IndexEntry>),
-}
+use crate::schema::Error;
+use crate::schema::json::{self, Json};
+use crate::schema::read::{self, Fields, Problem, Wanted};
+use crate::schema::value::to_json_or_null;
+use crate::schema::wire::each;
 
 /// What a time is when nobody set it.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -94,36 +64,6 @@ enum Kind {
     Healthcheck,
 }
 
-/// Reads a manifest or an index.
-pub fn parse_document(json: &[u8]) -> Result<Document, Error> {
-    read::json(json, |root| {
-        let media_type = root.text("mediaType")?;
-        if root.has("manifests") {
-            return Ok(Document::Index(each(root, "manifests", index_entry)?));
-        }
-        let Some(config) = root.table("config")? else {
-            return Err(Problem::Other("the document is no manifest and no index of images".to_owned()));
-        };
-        Ok(Document::Manifest(Manifest {
-            media_type,
-            config: descriptor(&config)?,
-            layers: each(root, "layers", descriptor)?,
-            annotations: texts_by_key(root, "annotations")?,
-        }))
-    })
-}
-
-/// Writes a manifest, compact and without a newline.
-pub fn render_manifest(manifest: &Manifest) -> Vec<u8> {
-    let object = Object::new()
-        .with("schemaVersion", 2)
-        .with_any("mediaType", &manifest.media_type)
-        .with("config", descriptor_json(&manifest.config))
-        .with("layers", manifest.layers.iter().map(descriptor_json).collect::<Vec<_>>())
-        .with_entries("annotations", &manifest.annotations);
-    json::render(&object.0).into_bytes()
-}
-
 /// Reads an image configuration.
 pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
     read::json(json, |root| {
@@ -136,9 +76,9 @@ pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
             author: root.text("author")?,
             created: root.text("created")?,
             docker_version: root.text("docker_version")?,
-            config: root.table("config")?.map(|config| container(&config)).transpose()?.unwrap_or_default(),
+            config: container(&root.section("config")?)?,
             history: each(root, "history", history)?,
-            diff_ids: root.table("rootfs")?.map(|rootfs| diff_ids(&rootfs)).transpose()?.unwrap_or_default(),
+            diff_ids: diff_ids(&root.section("rootfs")?)?,
         })
     })
 }
@@ -161,42 +101,6 @@ pub fn render_config(config: &ImageConfig) -> Vec<u8> {
         .with_any("variant", &config.variant)
         .with_list("os.features", &config.os_features);
     json::render(&object.0).into_bytes()
-}
-
-fn digest(fields: &Fields<'_>) -> Result<Digest, Problem> {
-    Digest::parse(&fields.text("digest")?).map_err(|error| Problem::Other(error.to_string()))
-}
-
-fn descriptor(fields: &Fields<'_>) -> Result<Descriptor, Problem> {
-    Ok(Descriptor {
-        media_type: fields.text("mediaType")?,
-        size: fields.size("size")?,
-        digest: digest(fields)?,
-        urls: fields.texts("urls")?,
-        annotations: texts_by_key(fields, "annotations")?,
-    })
-}
-
-fn descriptor_json(descriptor: &Descriptor) -> Json {
-    Object::new()
-        .with("mediaType", descriptor.media_type.as_str())
-        .with("size", descriptor.size)
-        .with("digest", descriptor.digest.as_str())
-        .with_list("urls", &descriptor.urls)
-        .with_entries("annotations", &descriptor.annotations)
-        .into()
-}
-
-fn index_entry(fields: &Fields<'_>) -> Result<IndexEntry, Problem> {
-    let platform = fields
-        .table("platform")?
-        .map(|platform| Ok((platform.text("os")?, platform.text("architecture")?, platform.text("variant")?)));
-    Ok(IndexEntry { descriptor: descriptor(fields)?, platform: platform.transpose()? })
-}
-
-fn texts_by_key(fields: &Fields<'_>, key: &str) -> Result<BTreeMap<String, String>, Problem> {
-    let entries = fields.table(key)?.map(|table| table.text_entries()).transpose()?;
-    Ok(entries.unwrap_or_default().into_iter().collect())
 }
 
 fn diff_ids(rootfs: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
@@ -278,7 +182,7 @@ fn known(fields: &Fields<'_>, keys: &[(&str, Kind)]) -> Result<Table, Problem> {
                 _ => return Err(fields.mismatch(key, Wanted::Integer)),
             },
             Kind::Set => {
-                let names = fields.table(key)?.map(|set| set.names()).unwrap_or_default();
+                let names = fields.section(key)?.names();
                 let set: Table = names.into_iter().map(|name| (name, Value::Table(Table::new()))).collect();
                 if set.is_empty() { None } else { Some(Value::Table(set)) }
             }
@@ -292,42 +196,6 @@ fn known(fields: &Fields<'_>, keys: &[(&str, Kind)]) -> Result<Table, Problem> {
         }
     }
     Ok(known)
-}
-
-/// A JSON object on its way into a document: its keys in the order in which they are written.
-struct Object(Map<String, Json>);
-
-impl Object {
-    fn new() -> Self {
-        Self(Map::new())
-    }
-
-    fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
-        self.0.insert(key.to_owned(), value.into());
-        self
-    }
-
-    fn with_any(self, key: &str, text: &str) -> Self {
-        if text.is_empty() { self } else { self.with(key, text) }
-    }
-
-    fn with_list(self, key: &str, texts: &[String]) -> Self {
-        if texts.is_empty() { self } else { self.with(key, texts.to_vec()) }
-    }
-
-    fn with_entries(self, key: &str, entries: &BTreeMap<String, String>) -> Self {
-        if entries.is_empty() {
-            return self;
-        }
-        let object: Map<String, Json> = entries.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
-        self.with(key, object)
-    }
-}
-
-impl From<Object> for Json {
-    fn from(object: Object) -> Self {
-        Self::Object(object.0)
-    }
 }
 
 #[cfg(test)]
@@ -407,56 +275,5 @@ mod tests {
             assert!(parse_config(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse_config(b"{\"os\":\"\xff\"}").is_err());
-    }
-
-    #[test]
-    fn writes_the_manifest_that_it_reads() {
-        let text = format!(
-            concat!(
-                r#"{{"schemaVersion":2,"mediaType":"mm","config":{{"mediaType":"c","size":1,"digest":"{b}"}},"layers":[{{"mediaType":"m","#,
-                r#""size":3,"digest":"{a}","urls":["https://x/?a\u0026b"],"annotations":{{"a":"2","b":"1"}}}}],"annotations":{{"k":"v"}}}}"#
-            ),
-            a = sha("a"),
-            b = sha("b")
-        );
-        let Ok(Document::Manifest(manifest)) = parse_document(text.as_bytes()) else { panic!("{text}") };
-        assert_eq!(String::from_utf8(render_manifest(&manifest)).unwrap(), text);
-    }
-
-    #[test]
-    fn a_manifest_ignores_embedded_data_and_unknown_keys() {
-        let text = format!(
-            r#"{{"config":{{"size":0,"digest":"{}","data":"e30=","artifactType":"x"}},"layers":null,"subject":{{}}}}"#,
-            sha("b")
-        );
-        let Ok(Document::Manifest(manifest)) = parse_document(text.as_bytes()) else { panic!("{text}") };
-        assert_eq!((manifest.media_type.as_str(), manifest.layers.len()), ("", 0));
-    }
-
-    #[test]
-    fn reads_an_index_with_its_platforms() {
-        let text = format!(
-            r#"{{"mediaType":"i","manifests":[{{"digest":"{0}","size":7,"platform":{{"os":"linux","architecture":"arm64","variant":"v8"}}}},{{"digest":"{0}"}}]}}"#,
-            sha("c")
-        );
-        let Ok(Document::Index(entries)) = parse_document(text.as_bytes()) else { panic!("{text}") };
-        assert_eq!(entries[0].platform, Some(("linux".into(), "arm64".into(), "v8".into())));
-        assert_eq!((entries[0].descriptor.size, entries[1].platform.is_none()), (7, true));
-    }
-
-    #[test]
-    fn refuses_documents_that_name_no_image() {
-        let valid = sha("a");
-        for text in [
-            "{}".to_owned(),
-            r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(),
-            r#"{"config":{"digest":"sha512:00"}}"#.to_owned(),
-            format!(r#"{{"config":{{"digest":"{valid}","size":-1}}}}"#),
-            format!(r#"{{"config":{{"digest":"{valid}"}},"layers":[{{}}]}}"#),
-            r#"{"manifests":[{}]}"#.to_owned(),
-            r#"{"manifests":{}}"#.to_owned(),
-        ] {
-            assert!(parse_document(text.as_bytes()).is_err(), "{text}");
-        }
     }
 }
