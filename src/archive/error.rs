@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::read::Malformed;
+use crate::model::digest::DiffId;
 use crate::os::error_text;
 
 /// Why an archive could not be planned, written or extracted.
@@ -77,6 +79,34 @@ pub enum Error {
         /// The pattern.
         pattern: String,
     },
+    /// An archive cannot be read from wherever it comes.
+    #[error("{}", error_text(.0))]
+    Input(io::Error),
+    /// An archive is damaged, or has what no layer has.
+    #[error("error extracting from archive: {0}")]
+    Malformed(#[from] Malformed),
+    /// An archive would write elsewhere.
+    #[error("the archive has '{}', which is no place in '{}'", name.display(), allowed.display())]
+    Outside {
+        /// The name of the entry.
+        name: PathBuf,
+        /// The folder that may be written.
+        allowed: PathBuf,
+    },
+    /// An archive leads through a link or a file.
+    #[error("{} is no folder, and the archive has files in it", path.display())]
+    InTheWay {
+        /// What should be a folder.
+        path: PathBuf,
+    },
+    /// An archive is not the one that was expected.
+    #[error("expected layer contents to have SHA '{expected}'; found '{found}'")]
+    Mismatch {
+        /// The digest that it should have.
+        expected: DiffId,
+        /// The digest that it has.
+        found: DiffId,
+    },
     /// The folder has more files, or longer names in all, than can be kept.
     #[error("{} has too many files for one layer", path.display())]
     TooManyFiles {
@@ -89,6 +119,14 @@ impl Error {
     /// An error of the operating system.
     pub(super) fn system(operation: &'static str, path: impl Into<PathBuf>, cause: impl Into<io::Error>) -> Self {
         Self::System { operation, path: path.into(), cause: cause.into() }
+    }
+
+    /// Tells whether the archive that was to be extracted is at fault, and not the place where it was to go.
+    pub fn blames_archive(&self) -> bool {
+        matches!(
+            self,
+            Self::Input(_) | Self::Malformed(_) | Self::Outside { .. } | Self::InTheWay { .. } | Self::Mismatch { .. }
+        )
     }
 
     /// Says of which entry of a list this is the error.

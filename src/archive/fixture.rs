@@ -97,3 +97,76 @@ pub(super) fn expect(tar: &Tar, sha256: &str, size: Option<usize>) {
         crate::model::digest::DiffId::from_sha256(digest.as_ref().try_into().unwrap());
     assert_eq!(found.hex(), sha256);
 }
+
+/// An archive written by hand, as no sound program would.
+#[derive(Default)]
+pub(super) struct Archive {
+    bytes: Vec<u8>,
+    /// Where the last header is.
+    last: usize,
+}
+
+impl Archive {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn entry(mut self, name: &str, letter: u8, mode: u32, link: &str, contents: &[u8]) -> Self {
+        let mut header = [0; 512];
+        let field = |header: &mut [u8; 512], at: usize, text: &str| {
+            header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        };
+        field(&mut header, 0, name);
+        field(&mut header, 100, &format!("{mode:07o}"));
+        field(&mut header, 124, &format!("{:011o}", contents.len()));
+        field(&mut header, 157, link);
+        field(&mut header, 257, "ustar\x0000");
+        header[156] = letter;
+        self.last = self.bytes.len();
+        self.bytes.extend_from_slice(&header);
+        self.bytes.extend_from_slice(contents);
+        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
+        self.patch(|_| ())
+    }
+
+    pub(super) fn file(self, name: &str, contents: &str) -> Self {
+        self.entry(name, b'0', 0o644, "", contents.as_bytes())
+    }
+
+    pub(super) fn directory(self, name: &str, mode: u32) -> Self {
+        self.entry(name, b'5', mode, "", b"")
+    }
+
+    pub(super) fn symlink(self, name: &str, target: &str) -> Self {
+        self.entry(name, b'2', 0o777, target, b"")
+    }
+
+    pub(super) fn hard_link(self, name: &str, target: &str) -> Self {
+        self.entry(name, b'1', 0o644, target, b"")
+    }
+
+    pub(super) fn pax(self, records: &[(&str, &str)]) -> Self {
+        let record = |(key, value): &(&str, &str)| {
+            let others = key.len() + value.len() + 3;
+            let digits = (1..=5).find(|digits| (others + digits).to_string().len() == *digits).unwrap();
+            format!("{} {key}={value}\n", others + digits)
+        };
+        let contents: String = records.iter().map(record).collect();
+        self.entry("PaxHeaders.0/x", b'x', 0, "", contents.as_bytes())
+    }
+
+    /// Changes the last header, and makes its checksum right again.
+    pub(super) fn patch(mut self, change: impl Fn(&mut [u8])) -> Self {
+        let header = &mut self.bytes[self.last..self.last + 512];
+        change(header);
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        self
+    }
+
+    /// The whole, with its end marker.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        [&self.bytes[..], &[0; 1024]].concat()
+    }
+}

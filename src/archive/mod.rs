@@ -9,12 +9,16 @@
 
 mod directory;
 mod error;
+mod extract;
 mod fixed;
 #[cfg(test)]
 mod fixture;
+mod hashed;
 mod header;
 mod measure;
 mod pattern;
+mod place;
+mod read;
 mod slices;
 mod stream;
 mod tar;
@@ -22,8 +26,11 @@ mod tree;
 
 pub use directory::directory;
 pub use error::Error;
+pub use extract::{Extracted, extract, extract_verified};
 pub use fixed::{launcher, process_types};
 pub(crate) use measure::Sum;
 pub use measure::{Measured, measure};
 pub use slices::{slices, slices_without};
+pub use read::Malformed;
+pub use slices::slices;
 pub use tar::{Notice, Owner, Tar};
