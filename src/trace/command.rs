@@ -1,13 +1,14 @@
 //! `lifecycle trace`: its arguments, the files it reads, and what it prints.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::export::Export;
 use super::read::{Bad, Recording};
 use super::screen::{Style, Terminal};
 use super::tree::{Build, Forest};
-use super::{export, summary, waterfall};
+use super::{summary, waterfall};
 
 /// What the command is and takes.
 pub const HELP: &str = "\
@@ -84,6 +85,7 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write, terminal: Terminal) -> R
         out.write_all(HELP.as_bytes())?;
         return Ok(0);
     }
+    let out = &mut BufWriter::new(out);
     let terminal = Terminal { width: options.width.unwrap_or(terminal.width), ..terminal };
     let mut recording = Recording::default();
     for path in options.paths.iter().flat_map(|path| files(path)) {
@@ -96,9 +98,10 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write, terminal: Terminal) -> R
     let forest = Forest::grow(recording);
     let builds = chosen(&forest, options.all);
     if options.json {
-        serde_json::to_writer_pretty(&mut *out, &export::json(&forest, &builds, &bad, bad_count))
-            .map_err(io::Error::from)?;
+        let export = Export::new(&forest, &builds, &bad, bad_count);
+        serde_json::to_writer_pretty(&mut *out, &export).map_err(io::Error::from)?;
         writeln!(out)?;
+        out.flush()?;
         return Ok(0);
     }
     for (number, build) in builds.iter().enumerate() {

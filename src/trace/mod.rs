@@ -7,6 +7,7 @@
 pub mod command;
 pub mod critical_path;
 pub mod export;
+mod json;
 pub mod read;
 pub mod row;
 pub mod screen;

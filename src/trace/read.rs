@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value as Json};
-
+use super::json::{Json, Object};
 use crate::os::error_text;
 use crate::telemetry::attributes::Key;
 
@@ -140,9 +139,11 @@ impl Recording {
         if line.is_empty() {
             return;
         }
-        match serde_json::from_slice::<Json>(line) {
+        // Checking a whole line for UTF-8 at once is faster than text by text.
+        let Ok(text) = std::str::from_utf8(line) else { return self.bad(number, "it is no UTF-8".to_owned()) };
+        match serde_json::from_str::<Json<'_>>(text) {
             Ok(Json::Object(data)) => {
-                for resource_spans in list(&data, "resourceSpans") {
+                for resource_spans in data.list("resourceSpans") {
                     self.resource_spans(number, resource_spans);
                 }
             }
@@ -152,8 +153,8 @@ impl Recording {
         }
     }
 
-    fn resource_spans(&mut self, line: usize, resource_spans: &Map<String, Json>) {
-        let resource = resource_spans.get("resource").and_then(Json::as_object).map(attributes).unwrap_or_default();
+    fn resource_spans(&mut self, line: usize, resource_spans: &Object<'_>) {
+        let resource = resource_spans.get("resource").and_then(Json::object).map(attributes).unwrap_or_default();
         let text = |key: Key| {
             resource.iter().find(|(name, _)| name == key.name()).and_then(|(_, value)| match value {
                 Value::Text(text) => Some(text.clone()),
@@ -161,7 +162,7 @@ impl Recording {
             })
         };
         let (phase, service) = (text(Key::Phase), text(Key::ServiceName));
-        for span in list(resource_spans, "scopeSpans").flat_map(|scope_spans| list(scope_spans, "spans")) {
+        for span in resource_spans.list("scopeSpans").flat_map(|scope_spans| scope_spans.list("spans")) {
             match read_span(span) {
                 Ok(read) => {
                     let file = self.files.len() - 1;
@@ -190,23 +191,22 @@ impl Recording {
     }
 }
 
-fn read_span(span: &Map<String, Json>) -> Result<Span, &'static str> {
-    let trace = hex(span.get("traceId"), 32).ok_or("a span has no valid traceId")?;
-    let id = hex(span.get("spanId"), 16).ok_or("a span has no valid spanId")?;
-    let start = unsigned(span.get("startTimeUnixNano")).ok_or("a span has no valid startTimeUnixNano")?;
-    let end = unsigned(span.get("endTimeUnixNano")).unwrap_or(start);
-    let code = span.get("status").and_then(|status| status.get("code"));
+fn read_span(span: &Object<'_>) -> Result<Span, &'static str> {
+    let trace = hex(span.text("traceId"), 32).ok_or("a span has no valid traceId")?;
+    let id = hex(span.text("spanId"), 16).ok_or("a span has no valid spanId")?;
+    let time = |name: &str| span.get(name).and_then(Json::number::<u64>);
+    let start = time("startTimeUnixNano").ok_or("a span has no valid startTimeUnixNano")?;
+    let end = time("endTimeUnixNano").unwrap_or(start);
+    let code = span.get("status").and_then(Json::object).and_then(|status| status.get("code"));
     Ok(Span {
         trace,
         id: id_of(id),
-        parent: hex(span.get("parentSpanId"), 16).map(id_of),
-        name: span.get("name").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        parent: hex(span.text("parentSpanId"), 16).map(id_of),
+        name: span.text("name").unwrap_or_default().to_owned(),
         start,
         end: end.max(start),
-        failed: unsigned(code) == Some(2) || code.and_then(Json::as_str) == Some("STATUS_CODE_ERROR"),
-        events: list(span, "events")
-            .filter_map(|event| event.get("name").and_then(Json::as_str).map(str::to_owned))
-            .collect(),
+        failed: code.is_some_and(|code| code.number() == Some(2_i64) || code.text() == Some("STATUS_CODE_ERROR")),
+        events: span.list("events").filter_map(|event| event.text("name")).map(str::to_owned).collect(),
         attributes: attributes(span),
         ..Span::default()
     })
@@ -217,37 +217,27 @@ fn id_of(digits: u128) -> u64 {
     u64::try_from(digits).unwrap_or(0)
 }
 
-fn list<'a>(object: &'a Map<String, Json>, key: &str) -> impl Iterator<Item = &'a Map<String, Json>> {
-    object.get(key).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_object)
-}
-
 /// An id: hex in either case, never all zero.
-fn hex(value: Option<&Json>, length: usize) -> Option<u128> {
-    let text = value?.as_str().filter(|text| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+fn hex(text: Option<&str>, length: usize) -> Option<u128> {
+    let text = text.filter(|text| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
     u128::from_str_radix(text, 16).ok().filter(|id| *id != 0)
 }
 
-/// A number, quoted or not.
-fn unsigned(value: Option<&Json>) -> Option<u64> {
-    let value = value?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-fn attributes(object: &Map<String, Json>) -> Vec<(String, Value)> {
-    let read = |pair: &Map<String, Json>| {
-        let key = pair.get("key")?.as_str()?.to_owned();
-        let (kind, value) = pair.get("value")?.as_object()?.iter().next()?;
-        let value = match (kind.as_str(), value) {
-            ("stringValue", Json::String(text)) => Value::Text(text.clone()),
-            ("boolValue", Json::Bool(flag)) => Value::Flag(*flag),
-            ("intValue", Json::String(digits)) => Value::Number(digits.parse().ok()?),
-            ("intValue", Json::Number(number)) => Value::Number(number.as_i64()?),
-            ("doubleValue", Json::Number(number)) => Value::Float(number.as_f64()?),
+fn attributes(object: &Object<'_>) -> Vec<(String, Value)> {
+    let read = |pair: &Object<'_>| {
+        let key = pair.text("key")?.to_owned();
+        let (kind, value) = pair.get("value")?.object()?.first()?;
+        let value = match (kind, value) {
+            ("stringValue", Json::Text(text)) => Value::Text(text.clone().into_owned()),
+            ("boolValue", Json::Flag(flag)) => Value::Flag(*flag),
+            ("doubleValue", Json::Float(number)) => Value::Float(*number),
+            // A double without a fraction may be written like a whole number.
+            ("intValue" | "doubleValue", number) => Value::Number(number.number()?),
             _ => return None,
         };
         Some((key, value))
     };
-    list(object, "attributes").filter_map(read).collect()
+    object.list("attributes").filter_map(read).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-/// What was left, and what the app will run on.
+/// What was left and what the app will run on.
 mod analyze;
 /// The rules of the house.
 mod architecture;
