@@ -81,18 +81,18 @@ fn demo() -> Result<(), Trouble> {
 
 /// Copies a folder with its modes.
 pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), Trouble> {
-    let failed = |path: &Path| move |error: io::Error| Trouble::with("copy", path, &error);
-    fs::create_dir_all(to).map_err(failed(to))?;
-    let entries = fs::read_dir(from).map_err(failed(from))?;
+    let failed = |path: &Path, error: io::Error| Trouble::with("copy", path, &error);
+    fs::create_dir_all(to).map_err(|error| failed(to, error))?;
+    let entries = fs::read_dir(from).map_err(|error| failed(from, error))?;
     for entry in entries {
-        let entry = entry.map_err(failed(from))?;
+        let entry = entry.map_err(|error| failed(from, error))?;
         let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             if entry.file_name() != "target" {
                 copy_folder(&source, &target)?;
             }
         } else {
-            fs::copy(&source, &target).map_err(failed(&source))?;
+            fs::copy(&source, &target).map_err(|error| failed(&source, error))?;
         }
     }
     Ok(())

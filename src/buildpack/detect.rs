@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::environment;
 use crate::api::{BuildpackApi, BuildpackFeature};
@@ -46,7 +47,7 @@ pub struct Context<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// What it printed, both streams as one.
-    pub output: Vec<u8>,
+    pub output: Arc<[u8]>,
     /// What it decided.
     pub verdict: Verdict,
 }
@@ -95,7 +96,7 @@ pub fn detect(
             Ok(plan) => Verdict::Pass(plan),
             Err(fault) => Verdict::Error { code: None, cause: Some(fault.text) },
         };
-        return Run { output: Vec::new(), verdict };
+        return Run { output: Arc::default(), verdict };
     }
     let work = effects.begin(Work::Process {
         step: Step::Detect,
@@ -106,7 +107,7 @@ pub fn detect(
     let mut output = Vec::new();
     let result = run(effects, context, &work, program, descriptor, api, &mut output);
     let verdict = conclude(work, module, result);
-    Run { output, verdict }
+    Run { output: output.into(), verdict }
 }
 
 /// How a program that could be run ended, and its plan if that was well.

@@ -7,12 +7,12 @@ use super::failure::Failure;
 use crate::phase::{build, detect, export};
 
 /// Success.
-pub const SUCCESS: u8 = 0;
+pub(super) const SUCCESS: u8 = 0;
 /// Wrong flags.
-pub const USAGE: u8 = 2;
+pub(super) const USAGE: u8 = 2;
 
 /// The exit code of a failure.
-pub fn code(failure: &Failure) -> u8 {
+pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::LogLevel(_)
         | Failure::Experimental

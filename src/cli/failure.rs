@@ -7,7 +7,7 @@ use crate::phase::{analyze, build, detect, export, restore};
 
 /// Every way in which the program fails.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(super) enum Failure {
     /// `CNB_PLATFORM_API` is missing, no version, or not supported.
     #[error("{0}")]
     PlatformApi(String),
@@ -53,7 +53,7 @@ pub enum Failure {
         hint: Option<String>,
     },
     /// The analyze phase failed.
-    #[error("failed to analyze: {}", .0)]
+    #[error("failed to {}: {}", .0.action(), .0)]
     Analyze(analyze::Error),
     /// The detect phase failed.
     #[error("{}", after(.0.action(), .0))]

@@ -7,7 +7,7 @@ use crate::api::PlatformApi;
 use crate::effect::events::Phase;
 
 /// The usage of a phase at a version, in the form that Go's flag package prints.
-pub fn usage(phase: Phase, api: PlatformApi) -> String {
+pub(super) fn usage(phase: Phase, api: PlatformApi) -> String {
     flags(phase, api).fold("Usage of lifecycle:\n".to_owned(), |mut text, input| {
         let (kind, default) = (kind(input), default(input));
         let _ = writeln!(text, "  -{}{kind}\n    \t{}{default}", input.flag, input.help);

@@ -78,7 +78,7 @@ pub fn run(program: Program) -> u8 {
                 Ok(raw) => raw,
                 Err(error) => return usage(&mut *err, phase, api, &error),
             };
-            let values = Values::resolve(&raw, &env, &cwd, |path| path.exists());
+            let values = Values::resolve(&raw, &env, &cwd, std::path::Path::exists);
             if values.flag(Key::Version) {
                 let _ = writeln!(out.clone(), "{}", version::text(&version::info()));
                 return exit::SUCCESS;

@@ -15,7 +15,7 @@ use crate::effect::events::Phase;
 
 /// What the command line gave, nothing resolved yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawFlags {
+pub(super) struct RawFlags {
     /// Values by input; more than one for lists only.
     pub values: BTreeMap<Key, Vec<OsString>>,
     /// Positional arguments.
@@ -24,7 +24,7 @@ pub struct RawFlags {
 
 /// The command line is wrong: exit code 2, with the usage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UsageError {
+pub(super) enum UsageError {
     /// `-h` or `-help`: exit code 0.
     #[error("flag: help requested")]
     Help,
@@ -46,7 +46,7 @@ pub enum UsageError {
 }
 
 /// Reads Go's booleans.
-pub fn parse_bool(text: &str) -> Option<bool> {
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
@@ -55,7 +55,7 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 }
 
 /// Reads Go's integers: a sign, a prefix `0x`, `0o`, `0b` or `0`, digits.
-pub fn parse_int(text: &str) -> Option<i64> {
+pub(super) fn parse_int(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -76,7 +76,7 @@ pub fn parse_int(text: &str) -> Option<i64> {
 }
 
 /// Makes the clap command of a phase at a version.
-pub fn command(phase: Phase, api: PlatformApi) -> Command {
+pub(super) fn command(phase: Phase, api: PlatformApi) -> Command {
     let mut command = Command::new(phase.program())
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -101,7 +101,7 @@ const POSITIONAL: &str = "positional";
 ///
 /// # Errors
 /// See [`UsageError`]; the first fault counts.
-pub fn parse(phase: Phase, api: PlatformApi, args: &[OsString]) -> Result<RawFlags, UsageError> {
+pub(super) fn parse(phase: Phase, api: PlatformApi, args: &[OsString]) -> Result<RawFlags, UsageError> {
     let known: Vec<&Input> = flags(phase, api).collect();
     let matches = command(phase, api)
         .no_binary_name(true)

@@ -15,7 +15,7 @@ use crate::model::env::Environment;
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(super) enum Origin {
     /// The command line.
     Flag,
     /// A variable.
@@ -26,7 +26,7 @@ pub enum Origin {
 
 /// A value, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved<T> {
+pub(super) struct Resolved<T> {
     /// The value.
     pub value: T,
     /// Where it came from.
@@ -35,7 +35,7 @@ pub struct Resolved<T> {
 
 /// The values of all inputs.
 #[derive(Clone, Debug)]
-pub struct Values {
+pub(super) struct Values {
     values: BTreeMap<Key, Resolved<Vec<OsString>>>,
     /// Positional arguments.
     pub positional: Vec<String>,
@@ -47,7 +47,7 @@ const PLACEHOLDER: &str = "<layers>";
 
 impl Values {
     /// Resolves every input. `cwd` makes folders absolute; `exists` tells whether a file is there, for order.toml alone.
-    pub fn resolve(raw: &RawFlags, env: &Environment, cwd: &Path, exists: impl Fn(&Path) -> bool) -> Self {
+    pub(super) fn resolve(raw: &RawFlags, env: &Environment, cwd: &Path, exists: impl Fn(&Path) -> bool) -> Self {
         let mut values: BTreeMap<Key, Resolved<Vec<OsString>>> =
             INPUTS.iter().map(|input| (input.key, pick(input, raw, env))).collect();
         // The reference knows one input by two flags and two variables.
@@ -80,43 +80,43 @@ impl Values {
     }
 
     /// A text; bytes that are no UTF-8 are replaced.
-    pub fn text(&self, key: Key) -> String {
+    pub(super) fn text(&self, key: Key) -> String {
         self.first(key).to_string_lossy().into_owned()
     }
 
     /// A text, or `None` when it is empty.
-    pub fn some_text(&self, key: Key) -> Option<String> {
+    pub(super) fn some_text(&self, key: Key) -> Option<String> {
         Some(self.text(key)).filter(|text| !text.is_empty())
     }
 
     /// A path.
-    pub fn path(&self, key: Key) -> PathBuf {
+    pub(super) fn path(&self, key: Key) -> PathBuf {
         self.first(key).into()
     }
 
     /// A path, or `None` when it is empty.
-    pub fn some_path(&self, key: Key) -> Option<PathBuf> {
+    pub(super) fn some_path(&self, key: Key) -> Option<PathBuf> {
         Some(self.path(key)).filter(|path| !path.as_os_str().is_empty())
     }
 
     /// A boolean.
-    pub fn flag(&self, key: Key) -> bool {
+    pub(super) fn flag(&self, key: Key) -> bool {
         parse_bool(&self.text(key)).unwrap_or(false)
     }
 
     /// A user or group id; a number that is none counts as 0, as the reference has it.
-    pub fn id(&self, key: Key) -> u32 {
+    pub(super) fn id(&self, key: Key) -> u32 {
         parse_int(&self.text(key)).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
     }
 
     /// Every value of a list.
-    pub fn list(&self, key: Key) -> Vec<String> {
+    pub(super) fn list(&self, key: Key) -> Vec<String> {
         let values = self.values.get(&key).map(|resolved| resolved.value.as_slice()).unwrap_or_default();
         values.iter().map(|value| value.to_string_lossy().into_owned()).collect()
     }
 
     /// Where a value came from.
-    pub fn origin(&self, key: Key) -> Origin {
+    pub(super) fn origin(&self, key: Key) -> Origin {
         self.values.get(&key).map_or(Origin::Default, |resolved| resolved.origin)
     }
 }
@@ -153,7 +153,7 @@ fn replace(value: &OsStr, layers: &OsStr) -> OsString {
 }
 
 /// Makes a path absolute and takes `.`, `..` and double slashes out of it, by its text alone, as Go's `filepath.Abs`.
-pub fn absolute(cwd: &Path, path: &Path) -> PathBuf {
+pub(super) fn absolute(cwd: &Path, path: &Path) -> PathBuf {
     use std::path::Component;
     cwd.join(path).components().fold(PathBuf::from("/"), |mut clean, component| {
         match component {

@@ -19,13 +19,13 @@ use crate::os::user;
 use crate::report::console::Console;
 
 /// Still the user that the platform started.
-pub enum Privileged {}
+pub(super) enum Privileged {}
 
 /// The user that the build is for.
-pub enum Unprivileged {}
+pub(super) enum Unprivileged {}
 
 /// One run of a phase.
-pub struct Session<State> {
+pub(super) struct Session<State> {
     /// The phase.
     pub phase: Phase,
     /// The Platform API.

@@ -3,7 +3,7 @@
 use crate::schema::label::LifecycleInfo;
 
 /// The version, the source and the commit that this binary was built from.
-pub fn info() -> LifecycleInfo {
+pub(super) fn info() -> LifecycleInfo {
     let given =
         |value: Option<&str>, default: &str| value.filter(|text| !text.is_empty()).unwrap_or(default).to_owned();
     LifecycleInfo {
@@ -14,7 +14,7 @@ pub fn info() -> LifecycleInfo {
 }
 
 /// The text that `-version` prints: `<version>+<commit>`, without a commit that is unknown or in the version already.
-pub fn text(info: &LifecycleInfo) -> String {
+pub(super) fn text(info: &LifecycleInfo) -> String {
     if info.commit.is_empty() || info.version.contains(&info.commit) {
         info.version.clone()
     } else {

@@ -10,7 +10,7 @@ use super::session::{Session, Unprivileged};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
-//TMPuse crate::cache::volume::VolumeCache;
+use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
@@ -18,12 +18,14 @@ use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
+use crate::image::layout::{LayoutImages, layout_path};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
+use crate::os::signal;
 use crate::phase::{build, detect, export};
 use crate::report::Fan;
 use crate::report::spans::Spans;
@@ -134,6 +136,7 @@ pub(super) fn with_phase<T>(
     } else {
         StreamTo::Inherit
     });
+    end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -151,6 +154,27 @@ pub(super) fn with_phase<T>(
         spans.warnings().into_iter().for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
     }
     result
+}
+
+/// A program that is told to stop tells its children, and spans end also then and when a fault of ours ends it
+/// (policy P38, telemetry R17 and R18).
+fn end_spans_when_stopped(spans: Option<&Arc<Spans>>, processes: &OsProcesses) {
+    let running = processes.running();
+    let at_signal = spans.cloned();
+    // Without the thread a signal ends the process at once: nothing that is left behind does harm.
+    let _ = signal::on_stop(move |signal| {
+        running.signal_all(signal);
+        if let Some(spans) = at_signal {
+            spans.finish(Outcome::Cancellation, None);
+        }
+    });
+    if let Some(spans) = spans.cloned() {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            spans.finish(Outcome::Error, Some("panic"));
+        }));
+    }
 }
 
 /// Who owns what telemetry makes, where this process may give files away.
@@ -189,15 +213,12 @@ pub(super) fn host_target() -> RunTarget {
 /// Opens the cache folder, if one is given.
 pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box<dyn Cache>>, Failure> {
     let Some(dir) = session.values.some_path(Key::CacheDir) else { return Ok(None) };
-    /*TMP*/
-    let _ = dir;
-    return Ok(None); /*
     let cache = VolumeCache::open(&dir).map_err(|error| Failure::Setup {
-    action: "create volume cache".to_owned(),
-    cause: error.to_string(),
-    hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
+        action: "create volume cache".to_owned(),
+        cause: error.to_string(),
+        hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
     })?;
-    Ok(Some(Box::new(cache))) */
+    Ok(Some(Box::new(cache)))
 }
 /*TMP*/
 pub(super) struct Credentials;
@@ -205,8 +226,21 @@ pub(super) struct Credentials;
 pub(super) fn credentials<S>(_: &Session<S>) -> Result<Credentials, Failure> {
     Ok(Credentials)
 }
-/*TMP*/
-pub(super) fn images<S>(_: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+/// The name by which a store finds an image: for layouts the path of its folder, else what the platform wrote.
+pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String, Failure> {
+    if !session.uses_layout() {
+        return Ok(name.to_owned());
+    }
+    let path = layout_path(&session.values.path(Key::LayoutDir), name);
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
+}
+
+/// Opens the place where the images of a build are.
+pub(super) fn images<S>(session: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+    let architecture = os_release::architecture();
+    if session.uses_layout() {
+        return Ok(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture)));
+    }
     Ok(Box::new(NoImages))
 }
 

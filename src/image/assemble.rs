@@ -245,3 +245,147 @@ fn describe(media_type: &str, bytes: &[u8]) -> Descriptor {
 fn or<'a>(found: &'a str, default: &'a str) -> &'a str {
     if found.is_empty() { default } else { found }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::conforms::{draft, layer, made_by, run_config};
+    use crate::image::memory::{diff_id, new_layer};
+    use crate::schema::image::{Document, parse_document};
+
+    fn descriptor(content: &str, media_type: &str) -> Descriptor {
+        describe(media_type, content.as_bytes())
+    }
+
+    /// A base image with the layers "one" and "two", compressed so that the blobs are "1" and "2".
+    fn base(family: MediaFamily) -> ImageRecord {
+        let media_type = layer_media_type(family);
+        ImageRecord {
+            name: "run".to_owned(),
+            identifier: "a.io/run@sha256:00".to_owned(),
+            family,
+            manifest_media_type: manifest_media_type(family).to_owned(),
+            config_media_type: config_media_type(family).to_owned(),
+            annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            config: ImageConfig { diff_ids: vec![diff_id(b"one"), diff_id(b"two")], ..run_config() },
+            layers: [("one", "1"), ("two", "2")]
+                .map(|(tar, blob)| StoredImageLayer {
+                    diff_id: diff_id(tar.as_bytes()),
+                    descriptor: Some(descriptor(blob, media_type)),
+                })
+                .into(),
+        }
+    }
+
+    fn stored(draft: &ImageDraft) -> BTreeMap<DiffId, Blob> {
+        let blob = |layer: &DraftLayer| match layer {
+            DraftLayer::New(new) => {
+                let digest = sha256::digest(new.diff_id.as_str().as_bytes());
+                Some((new.diff_id.clone(), Blob { digest, size: 7 }))
+            }
+            _ => None,
+        };
+        draft.layers.iter().filter_map(|(layer, _)| blob(layer)).collect()
+    }
+
+    fn assembled(draft: &ImageDraft) -> Result<Assembled, Error> {
+        assemble(draft, &stored(draft), &BTreeMap::new())
+    }
+
+    #[test]
+    fn documents_are_read_back_as_they_were_meant() {
+        for family in [MediaFamily::Docker, MediaFamily::Oci] {
+            let draft = draft(&base(family), None, "x");
+            let image = assembled(&draft).unwrap();
+            let Document::Manifest(manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };
+            assert!(manifest.layers.iter().all(|layer| layer.media_type == layer_media_type(family)));
+            assert_eq!(manifest.layers, image.layers);
+            assert_eq!(manifest.config, image.config_descriptor);
+            let record = record("app", "id".to_owned(), manifest, &image.config).unwrap();
+            assert_eq!(record.family, family);
+            assert_eq!(record.annotations, draft.base.annotations);
+            assert_eq!(record.layers[..2], draft.base.layers);
+            assert_eq!(record.config.history, draft.layers.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn equal_layers_both_stay() {
+        let draft = draft(&base(MediaFamily::Oci), None, "x");
+        let image = assembled(&draft).unwrap();
+        assert_eq!(image.layers.len(), 6);
+        assert_eq!(image.layers[3], image.layers[5]);
+    }
+
+    #[test]
+    fn a_reused_layer_keeps_the_descriptor_of_the_previous_image() {
+        let mut previous = base(MediaFamily::Docker);
+        previous.layers.rotate_left(1);
+        let draft = ImageDraft {
+            previous: Some(previous.clone()),
+            layers: vec![(DraftLayer::Reuse(diff_id(b"two")), made_by("a"))],
+            ..draft(&base(MediaFamily::Oci), None, "x")
+        };
+        let image = assembled(&draft).unwrap();
+        assert_eq!(Some(&image.layers[0]), previous.layers[0].descriptor.as_ref());
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit_together() {
+        let whole = draft(&base(MediaFamily::Oci), None, "x");
+        let with = |layer: DraftLayer| {
+            let mut draft = whole.clone();
+            draft.layers.push((layer, made_by("x")));
+            assembled(&draft).unwrap_err()
+        };
+        let unknown = diff_id(b"?");
+        assert_eq!(with(DraftLayer::Base(2)), Error::NoBaseLayer { image: whole.base.identifier.clone(), index: 2 });
+        assert_eq!(with(DraftLayer::Reuse(unknown.clone())), Error::NoPreviousLayer(unknown.clone()));
+        let not_stored =
+            ImageDraft { layers: vec![(DraftLayer::New(layer("a", 1, 9)), made_by("a"))], ..whole.clone() };
+        let error = assemble(&not_stored, &BTreeMap::new(), &BTreeMap::new()).unwrap_err();
+        assert_eq!(error, Error::NotStored { id: "a".to_owned() });
+        let mut no_history = whole.clone();
+        no_history.layers[0].1.empty_layer = true;
+        assert_eq!(assembled(&no_history).unwrap_err(), Error::EmptyHistory(diff_id(b"one")));
+    }
+
+    #[test]
+    fn refuses_the_faults_of_other_libraries_in_a_base_image() {
+        let bad = |change: &dyn Fn(&mut Vec<StoredImageLayer>)| {
+            let mut base = base(MediaFamily::Oci);
+            change(&mut base.layers);
+            assembled(&draft(&base, None, "x")).unwrap_err()
+        };
+        let one = diff_id(b"one");
+        let of = |layers: &mut Vec<StoredImageLayer>| layers[0].descriptor.clone().unwrap();
+        assert_eq!(
+            bad(&|layers| layers[0].descriptor = Some(Descriptor { digest: sha256::digest(b"one"), ..of(layers) })),
+            Error::DigestIsDiffId(one.clone())
+        );
+        assert_eq!(
+            bad(&|layers| layers[0].descriptor = Some(Descriptor { size: 0, ..of(layers) })),
+            Error::EmptyBlob(one.clone())
+        );
+        assert_eq!(bad(&|layers| layers[1].descriptor = Some(of(layers))), Error::SharedBlob(sha256::digest(b"1")));
+        assert_eq!(bad(&|layers| layers[0].descriptor = None), Error::NoDescriptor(one));
+    }
+
+    #[test]
+    fn a_record_has_as_many_layers_as_diff_ids() {
+        let image = assembled(&draft(&base(MediaFamily::Oci), None, "x")).unwrap();
+        let Document::Manifest(mut manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };
+        manifest.layers.pop();
+        let error = record("app", "id".to_owned(), manifest, &image.config).unwrap_err();
+        assert_eq!(error, Error::Count { manifest: 5, config: 6 });
+    }
+
+    #[test]
+    fn a_layer_that_is_not_compressed_may_have_its_diff_id_as_digest() {
+        let mut base = base(MediaFamily::Oci);
+        base.layers[0].descriptor = Some(descriptor("one", "application/vnd.oci.image.layer.v1.tar"));
+        let mut draft = draft(&base, None, "x");
+        draft.layers.push((DraftLayer::New(new_layer("b", b"b".to_vec())), made_by("b")));
+        assert!(assembled(&draft).is_ok());
+    }
+}

@@ -94,18 +94,24 @@ impl MemoryImages {
         let config = ImageConfig { diff_ids, ..config };
         let layers = config.diff_ids.iter().map(|id| state.layer(id, MediaFamily::Docker)).collect();
         let record = self.record(name, MediaFamily::Docker, config, layers, BTreeMap::new());
+        state.images.insert(record.identifier.clone(), record.clone());
         state.images.insert(name.to_owned(), record.clone());
         record
     }
 
     /// Puts an image in as it is. Its layers can be read where another image of this store has their bytes.
     pub fn insert_record(&self, record: ImageRecord) {
-        self.lock().images.insert(record.name.clone(), record);
+        let mut state = self.lock();
+        state.images.insert(record.identifier.clone(), record.clone());
+        state.images.insert(record.name.clone(), record);
     }
 
-    /// Takes an image away.
+    /// Takes an image away, its name and its identifier.
     pub fn remove(&self, name: &str) {
-        self.lock().images.remove(name);
+        let mut state = self.lock();
+        if let Some(image) = state.images.remove(name) {
+            state.images.retain(|_, other| other.identifier != image.identifier);
+        }
     }
 
     /// Makes the image of this name corrupt, for this reason.
@@ -225,8 +231,7 @@ impl Images for MemoryImages {
         if let Some(reason) = state.corrupt.get(name) {
             return Ok(Opened::Corrupt(reason.clone()));
         }
-        let found = state.images.get(name).or_else(|| state.images.values().find(|image| image.identifier == name));
-        Ok(found.map_or(Opened::Missing, |image| {
+        Ok(state.images.get(name).map_or(Opened::Missing, |image| {
             Opened::Found(Box::new(ImageRecord { name: name.to_owned(), ..image.clone() }))
         }))
     }
@@ -290,7 +295,9 @@ impl Images for MemoryImages {
                 continue;
             }
             let identifier = self.identifier(name, &digest);
-            state.images.insert(name.clone(), ImageRecord { name: name.clone(), identifier, ..record.clone() });
+            let image = ImageRecord { name: name.clone(), identifier: identifier.clone(), ..record.clone() };
+            state.images.insert(identifier, image.clone());
+            state.images.insert(name.clone(), image);
             results.push((name.clone(), Ok(())));
         }
         let id = match self.kind {
@@ -312,7 +319,17 @@ impl Images for MemoryImages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::conforms::{conforms, run_config};
     use crate::model::image::History;
+
+    #[test]
+    fn does_what_every_store_does() {
+        for kind in [StoreKind::Registry, StoreKind::Daemon, StoreKind::Layout] {
+            let images = MemoryImages::new(kind);
+            images.insert("a.io/run", run_config(), vec![b"one".to_vec(), b"two".to_vec()]);
+            conforms(&images, "a.io/run", &["a.io/app".to_owned(), "a.io/app:two".to_owned()]);
+        }
+    }
 
     #[test]
     fn gives_back_what_was_written() {

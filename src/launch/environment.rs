@@ -47,10 +47,8 @@ pub fn snapshot(variables: Vec<(OsString, OsString)>) -> Environment {
 
 /// Leaves out what is the launcher's own.
 pub fn without_own(variables: &Environment) -> Environment {
-    let mut env = variables.clone();
-    for name in OWN_VARIABLES {
-        env.remove(name);
-    }
+    let mut env: Environment =
+        variables.iter().filter(|(name, _)| !OWN_VARIABLES.iter().any(|own| name == own)).collect();
     if let Some(path) = variables.get("PATH") {
         let kept = path.as_bytes().split(|b| *b == b':').filter(|folder| !OWN_FOLDERS.contains(folder));
         let kept = kept.collect::<Vec<_>>().join(&b':');
@@ -101,15 +99,19 @@ fn add_root(env: &mut Environment, layer: &Path) -> Result<(), EnvironmentError>
         let path = join(layer, folder);
         match std::fs::metadata(&path) {
             Ok(_) => {
-                let path =
-                    std::path::absolute(&path).map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
-                env.prepend_path(variable, join(&path, "").as_os_str());
+                let path = absolute(path).map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
+                env.prepend_path(variable, path.as_os_str());
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(format!("stat {}: {}", path.display(), error_text(&error)))),
         }
     }
     Ok(())
+}
+
+/// The path from the root, which a process understands wherever it works.
+fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
+    Ok(if path.is_absolute() { path } else { join(std::env::current_dir()?, path) })
 }
 
 fn add_files(env: &mut Environment, dir: PathBuf) -> Result<(), EnvironmentError> {

@@ -2,7 +2,6 @@
 //!
 //! Clause: buildpack.md#execd.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
@@ -67,9 +66,7 @@ pub fn run_all(layers: &[PathBuf], process_type: &str, env: &mut Environment) ->
         each_file(layer, "exec.d", process_type, |program| {
             let output = run(&program, env)?;
             let variables = decode(&output).map_err(|cause| ExecDError::Decode { path: program, cause })?;
-            for (name, value) in variables {
-                env.set(name, value);
-            }
+            variables.iter().for_each(|(name, value)| env.set(name, value));
             Ok(())
         })
     })
@@ -106,7 +103,7 @@ pub fn run(program: &Path, env: &Environment) -> Result<Vec<u8>, ExecDError> {
             let dumped = if dumped { " (core dumped)" } else { "" };
             return Err(failed(format!("signal: {}{dumped}", signal_text(signal))));
         }
-        other => return Err(failed(format!("{other:?}"))),
+        _ => return Err(failed("stopped".into())),
     }
     let unread = |cause: String| ExecDError::Read { path: program.to_owned(), cause };
     read.map_err(|error| unread(error_text(&error)))?;
@@ -120,13 +117,14 @@ pub fn run(program: &Path, env: &Environment) -> Result<Vec<u8>, ExecDError> {
 ///
 /// # Errors
 /// The output is no TOML, or has anything but strings.
-pub fn decode(output: &[u8]) -> Result<BTreeMap<String, String>, toml::TomlError> {
-    let mut variables = BTreeMap::new();
-    toml::read(output, &mut |path: &[_], value: Value<'_>| match (path, value) {
-        ([name], Value::String(text)) => match variables.insert(name.to_string(), text.into_owned()) {
-            None => Ok(()),
-            Some(_) => Err(toml::defined_twice(name)),
-        },
+pub fn decode(output: &[u8]) -> Result<Environment, toml::TomlError> {
+    let mut variables = Environment::default();
+    toml::read(output, &[], &mut |path: &[_], value: Value<'_>| match (path, value) {
+        ([name], Value::String(_)) if variables.get(name.as_ref()).is_some() => Err(toml::defined_twice(name)),
+        ([name], Value::String(text)) => {
+            variables.set(name.as_ref(), text.as_ref());
+            Ok(())
+        }
         (_, other) => Err(other.is_no("string")),
     })?;
     Ok(variables)
@@ -161,8 +159,8 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn decoded(text: &str) -> Result<Vec<(String, String)>, String> {
-        decode(text.as_bytes()).map(|found| found.into_iter().collect()).map_err(|error| error.to_string())
+    fn decoded(text: &str) -> Result<Environment, String> {
+        decode(text.as_bytes()).map_err(|error| error.to_string())
     }
 
     /// A layer with these scripts.
@@ -185,9 +183,9 @@ mod tests {
 
     #[test]
     fn decodes_a_table_of_strings() {
-        assert_eq!(decoded(""), Ok(vec![]));
+        assert_eq!(decoded(""), Ok(Environment::default()));
         let text = "A = \"1\\n\"\n# comment\n\"b c\" = '''\n2'''\n";
-        assert_eq!(decoded(text), Ok(vec![("A".into(), "1\n".into()), ("b c".into(), "2".into())]));
+        assert_eq!(decoded(text), Ok([("A", "1\n"), ("b c", "2")].into_iter().collect()));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! Clause: buildpack.md#launch. Flags in `<layer>.toml` are not asked: what is in the image is for launch.
 
-use std::fs::{DirEntry, FileType};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::path_lookup::join;
+use crate::os::dir::{Kind, entries};
 use crate::os::error_text;
 
 /// A folder cannot be read: the reference's text.
@@ -39,7 +39,7 @@ pub fn buildpack_dirs<'a>(layers_dir: &Path, ids: impl Iterator<Item = &'a str>)
 /// # Errors
 /// The folder cannot be read.
 pub fn layers(buildpack_dir: &Path) -> Result<Vec<PathBuf>, ListError> {
-    list(buildpack_dir, FileType::is_dir)
+    list(buildpack_dir, |kind| kind == Kind::Folder)
 }
 
 /// Lists everything in a folder that is no folder, links included, sorted by name; a missing folder has nothing.
@@ -47,7 +47,7 @@ pub fn layers(buildpack_dir: &Path) -> Result<Vec<PathBuf>, ListError> {
 /// # Errors
 /// The folder cannot be read.
 pub fn files(dir: &Path) -> Result<Vec<PathBuf>, ListError> {
-    list(dir, |kind| !kind.is_dir())
+    list(dir, |kind| kind != Kind::Folder)
 }
 
 /// Lists the files of `<layer>/<folder>`; `then` those of `<layer>/<folder>/<type>` for a process that has a type.
@@ -65,24 +65,14 @@ pub(super) fn each_file<E: From<ListError>>(
     files(&join(&dir, process_type))?.into_iter().try_for_each(&mut then)
 }
 
-fn list(dir: &Path, wanted: impl Fn(&FileType) -> bool) -> Result<Vec<PathBuf>, ListError> {
-    let failed = |error: &std::io::Error| {
-        let text = error_text(error);
+fn list(dir: &Path, wanted: fn(Kind) -> bool) -> Result<Vec<PathBuf>, ListError> {
+    let mut entries = entries(dir).map_err(|error| {
+        let text = error_text(&error);
         let dir = dir.display();
         ListError(format!("failed to list files in dir '{dir}': open {dir}: {text}"))
-    };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(&error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let is_wanted = |entry: DirEntry| Ok(wanted(&entry.file_type()?).then(|| entry.path()));
-        paths.extend(entry.and_then(is_wanted).map_err(|error| failed(&error))?);
-    }
-    paths.sort_unstable();
-    Ok(paths)
+    })?;
+    entries.retain(|entry| wanted(entry.kind));
+    Ok(entries.into_iter().map(|entry| dir.join(entry.name)).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Clause: platform.md#metadatatoml-toml.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,10 @@ use crate::os::error_text;
 
 /// The longest document that is read, in bytes: early platforms put a bill of materials into it.
 const LIMIT: u64 = 32 << 20;
+
+/// The keys that are read, of processes and of buildpacks.
+const KEYS: [&str; 10] =
+    ["type", "command", "args", "direct", "default", "working-dir", "exec-env", "buildpack-id", "id", "api"];
 
 /// What the builder left for the launcher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +79,7 @@ pub fn read(path: &Path) -> Result<Metadata, MetadataError> {
 /// The document is no TOML, or a known key has a value of the wrong type or is there twice.
 pub fn parse(document: &[u8]) -> Result<Metadata, TomlError> {
     let mut reader = Reader::default();
-    toml::read(document, &mut |path, value| reader.visit(path, value))?;
+    toml::read(document, &["processes", "buildpacks"], &mut |path, value| reader.visit(path, value))?;
     Ok(reader.metadata)
 }
 
@@ -84,8 +87,8 @@ pub fn parse(document: &[u8]) -> Result<Metadata, TomlError> {
 #[derive(Default)]
 struct Reader {
     metadata: Metadata,
-    /// The keys of the table that is being read.
-    seen: BTreeSet<String>,
+    /// A bit for each of [`KEYS`] that the present table has.
+    seen: u16,
 }
 
 impl Reader {
@@ -100,7 +103,7 @@ impl Reader {
             ([], Value::Array | Value::Tables) => {}
             ([], other) => return Err(other.is_no("slice")),
             ([_item], Value::Table) => {
-                self.seen.clear();
+                self.seen = 0;
                 if is_process {
                     self.metadata.processes.push(Process::default());
                 } else {
@@ -113,9 +116,11 @@ impl Reader {
                 return Err(format!("type mismatch for launch.{wanted}: expected table but found {kind}"));
             }
             ([_item, key], value) => {
-                if value != Value::Table && !self.seen.insert(key.to_string()) {
+                let bit = KEYS.iter().position(|known| key == known).map_or(0, |index| 1 << index);
+                if self.seen & bit != 0 {
                     return Err(toml::defined_twice(&toml::name(path)));
                 }
+                self.seen |= bit;
                 if is_process {
                     self.process(key, value)?;
                 } else {

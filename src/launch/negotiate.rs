@@ -92,9 +92,10 @@ mod tests {
     const SUPPORT: Support<'_> = Support { supported: &[OLD], deprecated: &[OLD] };
 
     fn said<T>(negotiate: impl FnOnce(&mut Console<'_>) -> Result<T, Failure>) -> (Result<T, (String, u8)>, String) {
-        let mut out = Vec::new();
-        let result = negotiate(&mut Console::new(&mut out, Some(OsStr::new("1"))));
-        (result.map_err(|failure| (failure.to_string(), failure.exit_code())), String::from_utf8(out).unwrap())
+        let mut out = String::new();
+        let mut write = |line: &str| out.push_str(line);
+        let result = negotiate(&mut Console::new(&mut write, Some(OsStr::new("1"))));
+        (result.map_err(|failure| (failure.to_string(), failure.exit_code())), out)
     }
 
     fn platform_failure(requested: Option<&str>) -> (String, u8) {

@@ -4,7 +4,6 @@
 //! are not noticed here; whoever reads a document refuses keys that it would see twice.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use toml_parser::decoder::{Encoding, ScalarKind};
@@ -89,11 +88,11 @@ impl fmt::Display for TomlError {
 /// Takes the values of a document as they come; an error is a sentence about the value.
 pub type Visitor<'v> = dyn FnMut(&[Cow<'_, str>], Value<'_>) -> Result<(), String> + 'v;
 
-/// Reads a document.
+/// Reads a document. `lists` names the arrays of tables at its top that the visitor wants to follow.
 ///
 /// # Errors
 /// The first thing that is no TOML or that the visitor refuses.
-pub fn read(document: &[u8], visitor: &mut Visitor<'_>) -> Result<(), TomlError> {
+pub fn read(document: &[u8], lists: &[&str], visitor: &mut Visitor<'_>) -> Result<(), TomlError> {
     let line = |offset: usize| document[..offset.min(document.len())].split(|b| *b == b'\n').count();
     let text = std::str::from_utf8(document).map_err(|error| {
         let offset = error.valid_up_to();
@@ -109,7 +108,8 @@ pub fn read(document: &[u8], visitor: &mut Visitor<'_>) -> Result<(), TomlError>
         keys: Vec::new(),
         key_start: 0,
         containers: vec![0],
-        lists: BTreeSet::new(),
+        lists,
+        open_lists: Vec::new(),
         refused: None,
     };
     let mut syntax = None::<ParseError>;
@@ -137,8 +137,10 @@ struct Walker<'s, 'v> {
     key_start: usize,
     /// For each open table or array, the length of the path of what it contains.
     containers: Vec<usize>,
-    /// The arrays of tables at the top: a later header below one of them means its last table.
-    lists: BTreeSet<Cow<'s, str>>,
+    /// The arrays of tables that are followed.
+    lists: &'v [&'v str],
+    /// Those of them that have a table: a later header below one of them means its last table.
+    open_lists: Vec<&'v str>,
     /// Where the visitor refused a value, its name and the reason.
     refused: Option<(usize, String, String)>,
 }
@@ -188,12 +190,13 @@ impl<'s> Walker<'s, '_> {
             self.path.push(key);
             if index == last && is_list {
                 if is_top {
-                    self.lists.insert(self.path[0].clone());
+                    self.open_lists.extend(self.lists.iter().filter(|list| **list == self.path[0]));
+                    self.open_lists.dedup();
                 }
                 self.visit(Value::Tables);
                 self.path.push(ITEM);
                 self.visit(Value::Table);
-            } else if index < last && is_top && self.lists.contains(&self.path[0]) {
+            } else if index < last && is_top && self.open_lists.contains(&self.path[0].as_ref()) {
                 self.path.push(ITEM);
             } else {
                 self.visit(Value::Table);
@@ -283,7 +286,7 @@ mod tests {
     /// Every value of a document as `path=kind`, with `[]` for an item.
     fn walked(text: &str) -> Vec<String> {
         let mut values = Vec::new();
-        read(text.as_bytes(), &mut |path: &[Cow<'_, str>], value: Value<'_>| {
+        read(text.as_bytes(), &["a"], &mut |path: &[Cow<'_, str>], value: Value<'_>| {
             let steps: Vec<&str> = path.iter().map(|step| if *step == ITEM { "[]" } else { step }).collect();
             let value = if let Value::String(text) = &value { text } else { value.kind() };
             values.push(format!("{}={value}", steps.join(".")));
@@ -335,7 +338,7 @@ mod tests {
                 Value::Bool(_) => Err("no".to_owned()),
                 _ => Ok(()),
             };
-            read(text.as_bytes(), &mut visitor).unwrap_err().to_string()
+            read(text.as_bytes(), &["a"], &mut visitor).unwrap_err().to_string()
         };
         assert_eq!(refuse("x = 1\n[a]\nb = [true]\nc = =\n"), "toml: line 3 (last key \"a.b\"): no");
         assert!(refuse("x = 1\na = =\nb = true\n").starts_with("toml: line 2: "));
@@ -345,24 +348,24 @@ mod tests {
     fn deep_nesting_is_an_error() {
         for deep in ["[", "{a=", "[{a="] {
             let text = format!("a = {}", deep.repeat(200_000));
-            assert!(read(text.as_bytes(), &mut |_, _| Ok(())).is_err());
+            assert!(read(text.as_bytes(), &["a"], &mut |_, _| Ok(())).is_err());
         }
         let text = format!("a = {}{}", "[".repeat(100), "]".repeat(100));
-        let error = read(text.as_bytes(), &mut |_, _| Ok(())).unwrap_err();
+        let error = read(text.as_bytes(), &["a"], &mut |_, _| Ok(())).unwrap_err();
         assert!(error.to_string().contains("recurs"), "{error}");
         let deep_key = format!("{}a = 1", "a.".repeat(100_000));
-        assert!(read(deep_key.as_bytes(), &mut |_, _| Ok(())).is_ok());
+        assert!(read(deep_key.as_bytes(), &[], &mut |_, _| Ok(())).is_ok());
     }
 
     proptest! {
         #[test]
         fn no_document_makes_it_panic(text in "([a-c\\[\\]{}=.,'\"\n #0-9\\\\u]|\\PC|'''|\"\"\"|\\[\\[|\\]\\]){0,60}") {
-            let _ = read(text.as_bytes(), &mut |_, _| Ok(()));
+            let _ = read(text.as_bytes(), &["a"], &mut |_, _| Ok(()));
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = read(&bytes, &mut |_, _| Ok(()));
+            let _ = read(&bytes, &[], &mut |_, _| Ok(()));
         }
     }
 }

@@ -94,7 +94,9 @@ impl Console {
 
 impl Events for Console {
     fn emit(&self, event: Event) {
-        lines(&event).iter().for_each(|line| self.print(line));
+        for line in lines(&event) {
+            self.print(&line);
+        }
     }
 }
 

@@ -15,7 +15,9 @@ pub struct Fan(pub Vec<Arc<dyn Events>>);
 impl Events for Fan {
     fn emit(&self, event: Event) {
         if let Some((last, others)) = self.0.split_last() {
-            others.iter().for_each(|consumer| consumer.emit(event.clone()));
+            for consumer in others {
+                consumer.emit(event.clone());
+            }
             last.emit(event);
         }
     }

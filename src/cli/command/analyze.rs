@@ -61,13 +61,20 @@ pub(super) fn resolve(
         None => choose_run_image(session, credentials, &image)?,
     };
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.clone());
-    let images = Images { tags: values.list(Key::Tag), previous, run, image };
-    if !session.uses_layout() {
-        let named = [&images.image, &images.previous, &images.run];
-        named.into_iter().chain(&images.tags).try_for_each(|name| parse(name).map(drop))?;
-    }
-    same_registry(session, std::iter::once(&images.image).chain(&images.tags))?;
-    Ok(images)
+    let tags = values.list(Key::Tag);
+    same_registry(session, std::iter::once(&image).chain(&tags))?;
+    let stored = |name: &String| {
+        if !session.uses_layout() {
+            parse(name)?;
+        }
+        wire::stored_name(session, name)
+    };
+    Ok(Images {
+        previous: stored(&previous)?,
+        run: stored(&run)?,
+        tags: tags.iter().map(stored).collect::<Result<_, _>>()?,
+        image: stored(&image)?,
+    })
 }
 
 fn parse(name: &str) -> Result<Reference, Failure> {

@@ -14,14 +14,14 @@ use crate::phase::export::{Error, Inputs, export, export_cache};
 use crate::schema;
 
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
-    let names = session.values.positional.clone();
+    let names = &session.values.positional;
     if names.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
     let values = &session.values;
     Failure::refuse("export", session.uses_daemon(), "a docker daemon")?;
     Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
-    let analyzed = resolve(&session, &names)?;
+    let (analyzed, names) = resolve(&session, names)?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let credentials = wire::credentials(&session)?;
@@ -37,7 +37,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.
-fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<Analyzed, Failure> {
+fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed, Vec<String>), Failure> {
     let values = &session.values;
     if names[0].is_empty() {
         return Err(Failure::Inputs("image argument is required".to_owned()));
@@ -63,7 +63,8 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<Analyzed, 
         }
     }
     super::analyze::same_registry(session, names.iter())?;
-    Ok(analyzed)
+    let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
+    Ok((analyzed, names))
 }
 
 /// Exports, writes report.toml, then the cache.

@@ -1,5 +1,7 @@
 //! What a user hears of the detect phase.
 
+use std::sync::Arc;
+
 use crate::model::order::GroupElement;
 use crate::model::target::{ModuleTarget, RunTarget};
 
@@ -46,8 +48,8 @@ pub enum Transcript {
         module: GroupElement,
         /// It neither passed nor opted out.
         erred: bool,
-        /// The bytes, both streams as one.
-        output: Vec<u8>,
+        /// The bytes, both streams as one; the same module may be in many groups.
+        output: Arc<[u8]>,
     },
     /// Why a bin/detect counts as failed, besides its exit code.
     Error {
@@ -98,11 +100,6 @@ pub enum Transcript {
         /// How many there are.
         of: usize,
     },
-    /// A module takes part.
-    Chosen {
-        /// The module.
-        module: GroupElement,
-        /// The longest id among those that take part, in bytes: the width of the column.
-        width: usize,
-    },
+    /// The modules that take part, in order.
+    Chosen(Vec<GroupElement>),
 }

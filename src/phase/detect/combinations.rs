@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::plan::Alternative;
+use super::trial::Alternative;
 
 /// Goes to the next combination, the rightmost changing fastest. `false` when there is none.
 pub(super) fn advance(chosen: &mut [usize], alternatives: &[Vec<Alternative<'_>>]) -> bool {

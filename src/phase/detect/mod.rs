@@ -10,8 +10,7 @@ mod order;
 mod plan;
 mod runs;
 mod system;
-#[cfg(test)]
-mod tests;
+mod trial;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -31,7 +30,7 @@ use crate::model::env::Environment;
 use crate::model::id::ModuleKind;
 use crate::model::order::{Group, GroupElement, Order, SystemBuildpacks};
 use crate::model::plan::Plan;
-use crate::model::target::RunTarget;
+use crate::model::target::{ModuleTarget, RunTarget};
 
 /// What the detect phase works on.
 pub struct Inputs {
@@ -177,7 +176,17 @@ impl<'a> Detection<'a> {
         if !self.inputs.api.has(PlatformFeature::SystemBuildpacks) {
             return order;
         }
-        Order { buildpacks: system::merge(self.effects, &order.buildpacks, &self.inputs.system), ..order }
+        let merge = |group| {
+            let merged = system::merge(group, &self.inputs.system);
+            if merged.prepended > 0 {
+                self.effects.emit(DetectEvent::SystemPrepended(merged.prepended));
+            }
+            if merged.appended > 0 {
+                self.effects.emit(DetectEvent::SystemAppended(merged.appended));
+            }
+            merged.group
+        };
+        Order { buildpacks: order.buildpacks.iter().map(merge).collect(), ..order }
     }
 
     /// Checks, before anything runs, that every module the order names is there and its API supported.
@@ -201,7 +210,7 @@ impl<'a> Detection<'a> {
     }
 
     /// Says whether one of the targets is that of the run image; no target is any target.
-    fn matches(&self, targets: &[crate::model::target::ModuleTarget]) -> bool {
+    fn matches(&self, targets: &[ModuleTarget]) -> bool {
         targets.is_empty()
             || targets.iter().any(|target| {
                 self.effects.emit(DetectEvent::TargetCompared(target.clone()));
@@ -280,6 +289,5 @@ fn tell_group(chosen: &[GroupElement], of: usize, transcript: &mut Vec<Transcrip
     if chosen.len() != of {
         transcript.push(Transcript::Participating { chosen: chosen.len(), of });
     }
-    let width = chosen.iter().map(|module| module.id.as_str().len()).max().unwrap_or(0);
-    transcript.extend(chosen.iter().map(|module| Transcript::Chosen { module: module.clone(), width }));
+    transcript.push(Transcript::Chosen(chosen.to_vec()));
 }

@@ -3,7 +3,6 @@
 //! Clause: buildpack.md#phase-1-detection: "The lifecycle MUST execute each module's detect executable in parallel".
 
 use std::collections::BTreeMap;
-use std::thread;
 
 use super::order::Candidate;
 use crate::buildpack::detect::{Context, Run, detect};
@@ -11,6 +10,7 @@ use crate::effect::Effects;
 use crate::model::id::ModuleKind;
 use crate::model::order::GroupElement;
 use crate::model::target::{ModuleTarget, RunTarget};
+use crate::phase::parallel;
 
 /// What is known of a module's detection.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,10 @@ impl Runs {
         }
         let pending: Vec<&Candidate> =
             group.iter().filter(|candidate| !self.0.contains_key(&key(&candidate.element))).collect();
-        for (candidate, run) in pending.iter().zip(run_all(effects, context, &pending)) {
+        let runs = parallel::each(&pending, |candidate| {
+            detect(effects, context, &candidate.element, &candidate.descriptor, candidate.api)
+        });
+        for (candidate, run) in pending.iter().zip(runs) {
             self.0.insert(key(&candidate.element), Recorded::Ran(run));
         }
     }
@@ -49,24 +52,4 @@ impl Runs {
 
 fn key(element: &GroupElement) -> (ModuleKind, String) {
     (element.kind, element.to_string())
-}
-
-fn run_all(effects: &Effects<'_>, context: &Context<'_>, pending: &[&Candidate]) -> Vec<Run> {
-    thread::scope(|scope| {
-        let started: Vec<_> = pending
-            .iter()
-            .map(|candidate| {
-                let run = || detect(effects, context, &candidate.element, &candidate.descriptor, candidate.api);
-                // Where the system gives no more threads, modules run one after the other.
-                (run, thread::Builder::new().spawn_scoped(scope, run))
-            })
-            .collect();
-        started
-            .into_iter()
-            .map(|(run, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(_) => run(),
-            })
-            .collect()
-    })
 }

@@ -2,6 +2,8 @@
 //!
 //! Clause: buildpack.md#phase-1-detection; catalogue 1, section 3.7.
 
+use std::sync::Arc;
+
 use super::order::Stop;
 use super::plan::Passed;
 use super::runs::Recorded;
@@ -61,7 +63,7 @@ fn tell_output(module: &GroupElement, recorded: &Recorded, transcript: &mut Vec<
         Recorded::Ran(run) => {
             if !run.output.is_empty() {
                 let erred = matches!(run.verdict, Verdict::Error { .. });
-                transcript.push(Transcript::Output { module: module.clone(), erred, output: run.output.clone() });
+                transcript.push(Transcript::Output { module: module.clone(), erred, output: Arc::clone(&run.output) });
             }
             if let Verdict::Error { cause: Some(cause), .. } = &run.verdict {
                 transcript.push(Transcript::Error { module, cause: cause.clone() });
@@ -78,7 +80,7 @@ mod tests {
     use crate::model::plan::DetectPlan;
 
     fn ran(verdict: Verdict) -> Recorded {
-        Recorded::Ran(Run { output: Vec::new(), verdict })
+        Recorded::Ran(Run { output: Arc::default(), verdict })
     }
 
     fn passes() -> Recorded {
@@ -134,7 +136,7 @@ mod tests {
         let b = element("b@1");
         let quiet = passes();
         let loud = Recorded::Ran(Run {
-            output: b"boom".to_vec(),
+            output: b"boom".as_slice().into(),
             verdict: Verdict::Error { code: None, cause: Some("broken".into()) },
         });
         let mut transcript = Vec::new();
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(
             transcript,
             [
-                Transcript::Output { module: b.clone(), erred: true, output: b"boom".to_vec() },
+                Transcript::Output { module: b.clone(), erred: true, output: b"boom".as_slice().into() },
                 Transcript::Error { module: b.clone(), cause: "broken".into() },
                 Transcript::Results,
                 Transcript::Pass(a),

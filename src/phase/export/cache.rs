@@ -52,24 +52,16 @@ pub(super) fn stage(
     cancelled: &AtomicBool,
 ) -> Staged {
     let before = cache.metadata();
+    let owner = Owner { uid: inputs.uid, gid: inputs.gid };
     let mut metadata = CacheMetadata { sbom: None, buildpacks: folders.iter().map(buildpack).collect() };
-    let candidates = candidates(effects, inputs, folders, made, &before)?;
+    let mut sbom_failed = None;
     parallel::in_order(
-        &candidates,
+        &candidates(effects, inputs, folders, made, &before)?,
         |candidate| {
             if cancelled.load(Ordering::Relaxed) {
                 return Err("the image was not exported".to_owned());
             }
-            let put = put(effects, cache, candidate, Owner { uid: inputs.uid, gid: inputs.gid });
-            match (put, &candidate.place) {
-                ((events, Err(error)), Place::Sbom) => {
-                    for event in events {
-                        effects.emit(event);
-                    }
-                    Err(error)
-                }
-                (put, _) => Ok(put),
-            }
+            Ok(put(effects, cache, candidate, owner))
         },
         |candidate, (events, put)| {
             for event in events {
@@ -80,26 +72,33 @@ pub(super) fn stage(
                     let layers = &mut metadata.buildpacks[*index].layers;
                     layers.insert(name.as_str().to_owned(), stored(Some(sha), layer));
                 }
+                (Err(reason), Place::Buildpack { .. }) => {
+                    effects.emit(CacheEvent::LayerFailed { id: candidate.id.clone(), reason });
+                }
                 (Ok(sha), Place::Sbom) => metadata.sbom = Some(sha),
-                (Err(reason), _) => effects.emit(CacheEvent::LayerFailed { id: candidate.id.clone(), reason }),
+                (Err(reason), Place::Sbom) => sbom_failed = Some(reason),
             }
         },
     )?;
-    Ok(metadata)
+    sbom_failed.map_or(Ok(metadata), Err)
 }
 
-/// Makes what was staged the cache.
-pub(super) fn commit(effects: &Effects<'_>, cache: &dyn Cache, staged: Staged) {
-    let work = effects.begin(Work::CommitCache);
-    let committed =
-        staged.and_then(|metadata| cache.commit(&metadata).map_err(|error| format!("committing cache: {error}")));
-    match committed {
-        Ok(()) => work.end(Outcome::Success, Facts::default()),
-        Err(reason) => {
-            work.end(Outcome::Error, Facts::default());
-            effects.emit(CacheEvent::Failed(reason));
-        }
+/// Stages, unless that was done beside the image, and makes what was staged the cache.
+pub(super) fn finish(effects: &Effects<'_>, inputs: &Inputs<'_>, cache: &dyn Cache, exported: &Exported) {
+    let staged = exported
+        .staged
+        .clone()
+        .unwrap_or_else(|| stage(effects, inputs, cache, &exported.folders, &exported.layers, &AtomicBool::new(false)));
+    if let Err(reason) = staged.and_then(|metadata| commit(effects, cache, &metadata)) {
+        effects.emit(CacheEvent::Failed(reason));
     }
+}
+
+fn commit(effects: &Effects<'_>, cache: &dyn Cache, metadata: &CacheMetadata) -> Result<(), String> {
+    let work = effects.begin(Work::CommitCache);
+    cache.commit(metadata).map_err(|error| error.to_string())?;
+    work.end(Outcome::Success, Facts::default());
+    Ok(())
 }
 
 /// Finds every layer for the cache that has contents.
@@ -191,13 +190,4 @@ fn buildpack(folder: &Folder) -> StoredBuildpack {
         version: folder.buildpack.version.clone(),
         ..StoredBuildpack::default()
     }
-}
-
-/// Stages, unless that was done beside the image, and commits.
-pub(super) fn finish(effects: &Effects<'_>, inputs: &Inputs<'_>, cache: &dyn Cache, exported: &Exported) {
-    let staged = exported
-        .staged
-        .clone()
-        .unwrap_or_else(|| stage(effects, inputs, cache, &exported.folders, &exported.layers, &AtomicBool::new(false)));
-    commit(effects, cache, staged);
 }

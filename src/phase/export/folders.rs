@@ -66,14 +66,17 @@ pub(super) fn read(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Vec<Fol
         .collect()
 }
 
-/// Finds the folder of SBOM files of a kind, `launch` or `cache`.
+/// Finds the folder of SBOM files of a kind, `launch` or `cache`; Platform API 0.8 and up.
 ///
 /// # Errors
 /// It is there and is no folder that can be read.
 pub(super) fn sbom(inputs: &Inputs<'_>, kind: &str) -> Result<Option<PathBuf>, String> {
+    if !inputs.api.has(PlatformFeature::SbomFiles) {
+        return Ok(None);
+    }
     let path = inputs.layers.sbom().join(kind);
     match fs::read_dir(&path) {
-        Ok(_) => Ok(inputs.api.has(PlatformFeature::SbomFiles).then_some(path)),
+        Ok(_) => Ok(Some(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("open {}: {}", path.display(), error_text(&error))),
     }

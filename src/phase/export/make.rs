@@ -17,13 +17,9 @@ use crate::model::image::ImageRecord;
 
 /// A layer of the image whose diff id is known.
 #[derive(Debug)]
-pub(super) struct Made {
-    /// Its id for messages.
-    pub id: String,
-    /// Its history.
-    pub created_by: String,
-    /// Which part of the image it is.
-    pub part: Part,
+pub(super) struct Made<'a> {
+    /// What was planned.
+    pub planned: &'a Planned,
     /// Its diff id.
     pub diff_id: DiffId,
     /// Its bytes; `None` when only the previous image has them.
@@ -34,7 +30,7 @@ pub(super) struct Made {
     notices: Vec<Event>,
 }
 
-impl Made {
+impl Made<'_> {
     /// The layer as the image store gets it.
     pub(super) fn draft(&self) -> DraftLayer {
         match &self.layer {
@@ -48,12 +44,12 @@ impl Made {
 ///
 /// # Errors
 /// A file cannot be read, or a layer must come from the previous image, which does not have it.
-pub(super) fn all(
+pub(super) fn all<'a>(
     effects: &Effects<'_>,
-    planned: &[Planned],
+    planned: &'a [Planned],
     previous: Option<&ImageRecord>,
     owner: Owner,
-) -> Result<Vec<Made>, Error> {
+) -> Result<Vec<Made<'a>>, Error> {
     let app_layers = planned.iter().filter(|layer| layer.part == Part::App).count();
     let mut app_made = 0;
     let mut app_reused = 0;
@@ -61,10 +57,12 @@ pub(super) fn all(
     parallel::in_order(
         planned,
         |planned| one(effects, planned, previous, owner),
-        |_, mut layer: Made| {
-            layer.notices.drain(..).for_each(|event| effects.emit(event));
-            let (id, diff_id, reused) = (layer.id.clone(), layer.diff_id.clone(), layer.reused);
-            if layer.part == Part::App {
+        |planned, mut layer| {
+            for event in layer.notices.drain(..) {
+                effects.emit(event);
+            }
+            let (id, diff_id, reused) = (planned.id.clone(), layer.diff_id.clone(), layer.reused);
+            if planned.part == Part::App {
                 if app_made == 0 {
                     effects.emit(ExportEvent::AppLayersBegin);
                 }
@@ -83,48 +81,35 @@ pub(super) fn all(
     Ok(made)
 }
 
-fn one(effects: &Effects<'_>, planned: &Planned, previous: Option<&ImageRecord>, owner: Owner) -> Result<Made, Error> {
-    let has =
+fn one<'a>(
+    effects: &Effects<'_>,
+    planned: &'a Planned,
+    previous: Option<&ImageRecord>,
+    owner: Owner,
+) -> Result<Made<'a>, Error> {
+    let id = &planned.id;
+    let is_there =
         |diff_id: &DiffId| previous.is_some_and(|image| image.layers.iter().any(|layer| layer.diff_id == *diff_id));
-    let made = |diff_id, layer, reused, notices| Made {
-        id: planned.id.clone(),
-        created_by: planned.created_by.clone(),
-        part: planned.part.clone(),
-        diff_id,
-        layer,
-        reused,
-        notices,
-    };
-    if let Content::Previous(diff_id) = &planned.content {
-        if !has(diff_id) {
-            return Err(Error::Other(format!(
-                "reusing layer: '{}': previous image has no layer {diff_id}",
-                planned.id
-            )));
+    let work = effects.begin(Work::HashLayer(id.clone()));
+    let tar = match &planned.content {
+        Content::Prepared(tar) => Arc::clone(tar),
+        Content::Folder(path) => folder(path, owner).map_err(|error| failed(planned, &error))?,
+        Content::Previous(diff_id) if is_there(diff_id) => {
+            work.end(Outcome::Success, Facts { reused: Some(true), ..Facts::default() });
+            return Ok(Made { planned, diff_id: diff_id.clone(), layer: None, reused: true, notices: Vec::new() });
         }
-        return Ok(made(diff_id.clone(), None, true, Vec::new()));
-    }
-    let work = effects.begin(Work::HashLayer(planned.id.clone()));
-    let tar = tar(&planned.content, owner).map_err(|error| failed(planned, &error))?;
+        Content::Previous(diff_id) => {
+            return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
+        }
+    };
     let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
-    let notices = notices(&planned.id, &tar, cached);
-    let (layer, files) = measure(&planned.id, tar).map_err(|error| failed(planned, &error))?;
-    let reused = planned.previous.contains(&layer.diff_id) && has(&layer.diff_id);
+    let notices = notices(id, &tar, cached);
+    let (layer, files) = measure(id, tar).map_err(|error| failed(planned, &error))?;
+    let diff_id = layer.diff_id.clone();
+    let reused = planned.previous.contains(&diff_id) && is_there(&diff_id);
     let facts = Facts { bytes: Some(layer.size), files: Some(files), reused: Some(reused), ..Facts::default() };
     work.end(Outcome::Success, facts);
-    Ok(made(layer.diff_id.clone(), Some(layer), reused, notices))
-}
-
-/// Prepares the tar of a layer.
-fn tar(content: &Content, owner: Owner) -> Result<Arc<Tar>, String> {
-    let tar = match content {
-        Content::Folder(path) => archive::directory(path, owner),
-        Content::Launcher(path) => archive::launcher(path),
-        Content::ProcessTypes(types) => archive::process_types(types),
-        Content::Slice(tar) => return Ok(Arc::clone(tar)),
-        Content::Previous(diff_id) => return Err(format!("layer {diff_id} is in the previous image alone")),
-    };
-    tar.map(Arc::new).map_err(|error| error.to_string())
+    Ok(Made { planned, diff_id, layer: Some(layer), reused, notices })
 }
 
 /// Makes a layer of a folder for a cache alone; also gives what to tell of its files.
@@ -132,9 +117,13 @@ fn tar(content: &Content, owner: Owner) -> Result<Arc<Tar>, String> {
 /// # Errors
 /// A file cannot be read.
 pub(super) fn for_cache(id: &str, path: &Path, owner: Owner) -> Result<(NewLayer, Vec<Event>), String> {
-    let tar = tar(&Content::Folder(path.to_owned()), owner)?;
+    let tar = folder(path, owner)?;
     let notices = notices(id, &tar, true);
     measure(id, tar).map(|(layer, _)| (layer, notices))
+}
+
+fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {
+    archive::directory(path, owner).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// What to tell of the files of a layer, which also goes into the cache if it is `cached`.

@@ -15,7 +15,7 @@ use crate::model::run_image::RunImageRef;
 use crate::model::value::Value;
 
 /// Gathers the metadata of all layers. Every buildpack of the group is in it, also one without layers.
-pub(super) fn app(inputs: &Inputs<'_>, run: &ImageRecord, folders: &[Folder], made: &[Made]) -> AppMetadata {
+pub(super) fn app(inputs: &Inputs<'_>, run: &ImageRecord, folders: &[Folder], made: &[Made<'_>]) -> AppMetadata {
     let names = inputs.run_image_names.clone();
     let mut metadata = AppMetadata {
         buildpacks: folders.iter().map(buildpack).collect(),
@@ -30,7 +30,7 @@ pub(super) fn app(inputs: &Inputs<'_>, run: &ImageRecord, folders: &[Folder], ma
     };
     for layer in made {
         let sha = Some(layer.diff_id.clone());
-        match &layer.part {
+        match &layer.planned.part {
             Part::Buildpack { index, name, metadata: layer } => {
                 let stored = stored(sha, layer);
                 metadata.buildpacks[*index].layers.insert(name.as_str().to_owned(), stored);

@@ -2,8 +2,8 @@
 //!
 //! Clause: platform.md#exporter; catalogue 2, sections 2 and 3.3.
 //!
-//! Plan first, then write: [`plan`] says which layers there are, [`make`] finds their diff ids, [`config`], [`labels`]
-//! and [`metadata`] make the configuration, and the image store turns the draft of all that into an image.
+//! Plan first, then write: `plan` says which layers there are, `make` finds their diff ids, `config`, `labels` and
+//! `metadata` make the configuration, and the image store turns the draft of all that into an image.
 
 mod base;
 mod cache;
@@ -22,6 +22,8 @@ mod write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+use config::Entrypoint;
 
 use crate::api::{PlatformApi, PlatformFeature};
 use crate::archive::{self, Owner};
@@ -131,14 +133,21 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
         sbom::copy(effects, inputs)?;
     }
     let folders = folders::read(effects, inputs)?;
+    // Whatever can be refused is refused before layers are made, which takes time.
     let planned = plan_layers(effects, inputs, &folders)?;
+    let entrypoint = config::entrypoint(
+        &inputs.metadata.processes,
+        inputs.process_type.as_deref(),
+        inputs.metadata.default_process_type.as_deref(),
+    )
+    .map_err(|error| Error::Other(error.to_string()))?;
     let build_bom = folders::build_bom(inputs, &folders)?;
     let made = make::all(effects, &planned, bases.previous.as_ref(), owner(inputs))?;
     let metadata = metadata::app(inputs, &bases.run, &folders, &made);
     let labels = labels::all(inputs, &metadata)?;
     labels::tell(effects, &labels, &metadata);
     let draft = ImageDraft {
-        config: image_config(effects, inputs, &bases.run.config, labels, &created)?,
+        config: image_config(effects, inputs, &bases.run.config, labels, &entrypoint, &created),
         layers: draft_layers(inputs.api, &bases, &made, &created),
         base: bases.run,
         previous: bases.previous,
@@ -195,8 +204,14 @@ fn plan_layers(
     let slices = archive::slices_without(&inputs.app_dir, &inputs.metadata.slices, owner(inputs), &tracing)
         .map_err(|error| Error::Other(format!("exporting app layers: creating app layers: {error}")))?;
     planned.extend(plan::app(slices, previous));
-    let process_types = inputs.metadata.processes.iter().map(|process| process.r#type.clone()).collect();
-    planned.extend(plan::launch(&inputs.layers, inputs.launcher.clone(), process_types, previous));
+    let launcher = archive::launcher(&inputs.launcher)
+        .map_err(|error| Error::Other(format!("creating launcher layers: {error}")))?;
+    let types: Vec<String> = inputs.metadata.processes.iter().map(|process| process.r#type.clone()).collect();
+    let links = if types.is_empty() { None } else { Some(archive::process_types(&types)) };
+    let links = links
+        .transpose()
+        .map_err(|error| Error::Other(format!("creating layer 'buildpacksio/lifecycle:process-types': {error}")))?;
+    planned.extend(plan::launch(&inputs.layers, launcher, links, previous));
     Ok(planned)
 }
 
@@ -206,8 +221,9 @@ fn image_config(
     inputs: &Inputs<'_>,
     run: &ImageConfig,
     labels: Vec<(String, String)>,
+    entrypoint: &Entrypoint,
     created: &str,
-) -> Result<ImageConfig, Error> {
+) -> ImageConfig {
     let mut env = run.config.env.clone();
     let layers_dir = inputs.layers.path().display().to_string();
     let app_dir = inputs.app_dir.display().to_string();
@@ -218,17 +234,14 @@ fn image_config(
     config::set_env(&mut env, "PATH", &config::path(&run.config));
     effects.emit(ExportEvent::PathPrepended);
     effects.emit(ExportEvent::WorkingDir(app_dir.clone()));
-    let default = inputs.metadata.default_process_type.as_deref();
-    let entrypoint = config::entrypoint(&inputs.metadata.processes, inputs.process_type.as_deref(), default)
-        .map_err(|error| Error::Other(error.to_string()))?;
-    effects.emit(match &entrypoint {
-        config::Entrypoint::Process(r#type) => ExportEvent::DefaultProcess(r#type.clone()),
-        config::Entrypoint::Launcher => ExportEvent::NoDefaultProcess,
+    effects.emit(match entrypoint {
+        Entrypoint::Process(r#type) => ExportEvent::DefaultProcess(r#type.clone()),
+        Entrypoint::Launcher => ExportEvent::NoDefaultProcess,
     });
     effects.emit(ExportEvent::Entrypoint(entrypoint.path()));
     let mut all_labels = run.config.labels.clone();
     all_labels.extend(labels);
-    Ok(ImageConfig {
+    ImageConfig {
         created: created.to_owned(),
         config: ContainerConfig {
             env,
@@ -241,20 +254,20 @@ fn image_config(
         history: Vec::new(),
         diff_ids: Vec::new(),
         ..run.clone()
-    })
+    }
 }
 
 /// Every layer of the image with its history: the run image's, then those that were made.
 fn draft_layers(
     api: PlatformApi,
     bases: &base::Bases,
-    made: &[make::Made],
+    made: &[make::Made<'_>],
     created: &str,
 ) -> Vec<(DraftLayer, History)> {
     let history = config::base_history(api, &bases.run.config, bases.run.layers.len(), created);
     let base = history.into_iter().enumerate().map(|(index, history)| (DraftLayer::Base(index), history));
     let own = made.iter().map(|layer| {
-        let entry = History { created_by: layer.created_by.clone(), ..History::default() };
+        let entry = History { created_by: layer.planned.created_by.clone(), ..History::default() };
         (layer.draft(), config::history(api, entry, created))
     });
     base.chain(own).collect()

@@ -12,10 +12,10 @@ const MAX_THREADS: usize = 8;
 ///
 /// # Errors
 /// The error of the first item, in their order, whose work failed; what comes after it may not be worked on.
-pub(super) fn in_order<T: Sync, R: Send, E: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> Result<R, E> + Sync,
-    mut take: impl FnMut(&T, R),
+pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
+    items: &'a [T],
+    work: impl Fn(&'a T) -> Result<R, E> + Sync,
+    mut take: impl FnMut(&'a T, R),
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);

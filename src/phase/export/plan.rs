@@ -59,12 +59,8 @@ pub(super) enum Part {
 pub(super) enum Content {
     /// A folder.
     Folder(PathBuf),
-    /// Part of the app directory.
-    Slice(Arc<Tar>),
-    /// The launcher's file.
-    Launcher(PathBuf),
-    /// Links for these process types.
-    ProcessTypes(Vec<String>),
+    /// A tar that was prepared already, as it is cheap or shared.
+    Prepared(Arc<Tar>),
     /// The previous image alone.
     Previous(DiffId),
 }
@@ -140,17 +136,18 @@ pub(super) fn app(slices: Vec<Tar>, previous: &AppMetadata) -> Vec<Planned> {
             id: format!("slice-{number}"),
             created_by: if whole { "Application Layer".to_owned() } else { format!("Application Slice: {number}") },
             part: Part::App,
-            content: Content::Slice(Arc::new(tar)),
+            content: Content::Prepared(Arc::new(tar)),
             previous: previous.app.clone(),
         })
         .collect()
 }
 
-/// Plans the layers that start the app: the launcher, its configuration, and a link for each process type.
+/// Plans the layers that start the app: the launcher, its configuration, and a link for each process type, if there are
+/// such.
 pub(super) fn launch(
     layers: &LayersDir,
-    launcher: PathBuf,
-    process_types: Vec<String>,
+    launcher: Tar,
+    process_types: Option<Tar>,
     previous: &AppMetadata,
 ) -> Vec<Planned> {
     let mut planned = vec![
@@ -158,7 +155,7 @@ pub(super) fn launch(
             id: "buildpacksio/lifecycle:launcher".to_owned(),
             created_by: "Buildpacks Application Launcher".to_owned(),
             part: Part::Launcher,
-            content: Content::Launcher(launcher),
+            content: Content::Prepared(Arc::new(launcher)),
             previous: previous.launcher.iter().cloned().collect(),
         },
         Planned {
@@ -169,12 +166,12 @@ pub(super) fn launch(
             previous: previous.config.iter().cloned().collect(),
         },
     ];
-    if !process_types.is_empty() {
+    if let Some(tar) = process_types {
         planned.push(Planned {
             id: "buildpacksio/lifecycle:process-types".to_owned(),
             created_by: "Buildpacks Process Types".to_owned(),
             part: Part::ProcessTypes,
-            content: Content::ProcessTypes(process_types),
+            content: Content::Prepared(Arc::new(tar)),
             previous: previous.process_types.iter().cloned().collect(),
         });
     }
@@ -270,9 +267,9 @@ mod tests {
 
     #[test]
     fn there_is_no_layer_of_links_without_processes() {
-        let layers = LayersDir::new("/layers");
-        let plan = |types| launch(&layers, "/l".into(), types, &AppMetadata::default()).len();
-        assert_eq!(plan(vec![]), 2);
-        assert_eq!(plan(vec!["web".into()]), 3);
+        let links = || crate::archive::process_types(&["web".to_owned()]).unwrap();
+        let plan = |types| launch(&LayersDir::new("/layers"), links(), types, &AppMetadata::default()).len();
+        assert_eq!(plan(None), 2);
+        assert_eq!(plan(Some(links())), 3);
     }
 }

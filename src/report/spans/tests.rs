@@ -252,6 +252,16 @@ fn r7_two_runs_differ_in_nothing_but_ids_and_times() {
 }
 
 #[test]
+fn printing_for_a_person_changes_no_file() {
+    let text = |stdout| {
+        let layers = tempfile::tempdir().unwrap();
+        build_phase(&spans(TelemetryConfig { stdout, ..config(layers.path(), Phase::Build) }), None);
+        fs::read_to_string(layers.path().join("tracing/lifecycle/build.jsonl")).unwrap()
+    };
+    assert_eq!(text(true), text(false));
+}
+
+#[test]
 fn r8_phase_and_trace_are_at_the_front_of_the_first_line() {
     let layers = tempfile::tempdir().unwrap();
     build_phase(&spans(config(layers.path(), Phase::Build)), None);

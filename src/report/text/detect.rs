@@ -5,6 +5,7 @@ use serde_json::json;
 use super::target::target_json;
 use super::{Level, Line};
 use crate::effect::events::{DetectEvent, Transcript};
+use crate::model::order::GroupElement;
 use crate::model::target::{ModuleTarget, RunTarget};
 
 /// The lines for an event.
@@ -50,7 +51,7 @@ fn transcript(entry: &Transcript) -> Vec<Line> {
             let level = if *erred { Level::Info } else { Level::Debug };
             return vec![
                 Line::new(level, format!("======== Output: {module} ========")),
-                Line::new(level, output.clone()),
+                Line::new(level, output.as_ref()),
             ];
         }
         Transcript::Error { module, cause } => {
@@ -76,8 +77,10 @@ fn transcript(entry: &Transcript) -> Vec<Line> {
             Line::debug(format!("{}: {module} provides unused {dependency}", verb(module.optional)))
         }
         Transcript::Participating { chosen, of } => Line::info(format!("{chosen} of {of} buildpacks participating")),
-        Transcript::Chosen { module, width } => {
-            Line::info(format!("{:<width$} {}", module.id.as_str(), module.version))
+        Transcript::Chosen(modules) => {
+            let width = modules.iter().map(|module| module.id.as_str().len()).max().unwrap_or(0);
+            let line = |module: &GroupElement| format!("{:<width$} {}", module.id.as_str(), module.version);
+            return modules.iter().map(|module| Line::info(line(module))).collect();
         }
     };
     vec![line]
@@ -116,7 +119,6 @@ fn module_json(target: &ModuleTarget) -> serde_json::Value {
 mod tests {
     use super::*;
     use crate::model::id::{ModuleId, ModuleKind};
-    use crate::model::order::GroupElement;
     use crate::model::target::Distro;
 
     fn module(optional: bool) -> GroupElement {
@@ -147,7 +149,7 @@ mod tests {
         let output = b"100% done %d\xff\n".to_vec();
         let event = |erred| DetectEvent::Transcript {
             forced: false,
-            entry: Transcript::Output { module: module(false), erred, output: output.clone() },
+            entry: Transcript::Output { module: module(false), erred, output: output.as_slice().into() },
         };
         assert_eq!(lines(&event(true))[0], Line::info("======== Output: samples/a@0.0.1 ========"));
         assert_eq!(lines(&event(true))[1], Line::info(output.clone()));
@@ -174,7 +176,7 @@ mod tests {
                 "skip: samples/a@0.0.1 provides unused dep",
             ),
             (Transcript::Participating { chosen: 1, of: 3 }, Level::Info, "1 of 3 buildpacks participating"),
-            (Transcript::Chosen { module: module(false), width: 11 }, Level::Info, "samples/a   0.0.1"),
+            (Transcript::Chosen(vec![module(false)]), Level::Info, "samples/a 0.0.1"),
         ] {
             assert_eq!(texts(entry), [(level, text.to_owned())]);
         }

@@ -38,21 +38,17 @@ fn bad_layers_are_named() {
 fn a_layer_that_cannot_be_made_is_told_for_its_part_of_the_image() {
     let world = World::new();
     let (heard, missing) = (Heard::default(), world.path("missing"));
-    let effects = Effects {
-        images: &world.images,
-        processes: &NoProcesses,
-        events: &heard,
-        telemetry: &NoTelemetry,
-        phase: None,
-    };
-    let error = |planned| {
-        let made = make::all(&effects, &[planned], None, Owner { uid: 0, gid: 0 });
+    let effects = effects(&world.images, &heard);
+    let error = |planned: plan::Planned| {
+        let planned = [planned];
+        let made = make::all(&effects, &planned, None, Owner { uid: 0, gid: 0 });
         made.unwrap_err().to_string()
     };
     let cause = format!("lstat {}: no such file or directory", missing.display());
     let before = AppMetadata::default();
     assert_eq!(error(plan::sbom(missing.clone(), &before)), format!("creating layer: {cause}"));
-    let config = plan::launch(&LayersDir::new(&missing), missing.clone(), vec![], &before).remove(1);
+    let launcher = archive::launcher(&world.path("launcher")).unwrap();
+    let config = plan::launch(&LayersDir::new(&missing), launcher, None, &before).remove(1);
     assert!(error(config).starts_with("creating layer 'buildpacksio/lifecycle:config': "));
 }
 

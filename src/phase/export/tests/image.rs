@@ -234,13 +234,7 @@ fn traces_are_in_no_layer_though_the_app_holds_the_layers() {
     fs::rename(world.path("layers"), &inside).unwrap();
     let run_inside = |world: &World| {
         let heard = Heard::default();
-        let effects = Effects {
-            images: &world.images,
-            processes: &NoProcesses,
-            events: &heard,
-            telemetry: &NoTelemetry,
-            phase: None,
-        };
+        let effects = effects(&world.images, &heard);
         let inputs = Inputs { layers: LayersDir::new(inside.clone()), ..world.inputs(None) };
         export(&effects, &inputs).unwrap_or_else(|error| panic!("{error}")).report.digest
     };
@@ -250,4 +244,37 @@ fn traces_are_in_no_layer_though_the_app_holds_the_layers() {
     assert_eq!(run_inside(&world), without);
     let tars = world.images.writes().pop().unwrap().new_tars;
     assert!(tars.iter().all(|(_, tar)| !holds(tar, "canary") && !holds(tar, "tracing")));
+}
+
+#[test]
+fn the_making_of_each_layer_is_told_with_its_size() {
+    let world = World::new();
+    world.layer("a", "launch");
+    let run = world.export();
+    let tar = run.tar("some/bp:a").len() as u64;
+    let events = run.heard.0.into_inner().unwrap();
+    let begun = |event: &Event| match event {
+        Event::Begin { id, work: Work::HashLayer(layer), .. } if layer == "some/bp:a" => Some(*id),
+        _ => None,
+    };
+    let begun = events.iter().find_map(begun).unwrap();
+    let ended = |event: &Event| match event {
+        Event::End { id, facts, .. } if *id == begun => Some(facts.clone()),
+        _ => None,
+    };
+    let facts = events.iter().find_map(ended).unwrap();
+    assert_eq!((facts.bytes, facts.files, facts.reused), (Some(tar), Some(2), Some(false)));
+}
+
+#[test]
+fn an_odd_file_in_a_layer_is_told() {
+    let world = World::new();
+    world.layer("a", "launch cache");
+    fs::hard_link(world.path("layers/some_bp/a/file"), world.path("layers/some_bp/a/other")).unwrap();
+    let fifo = world.path("layers/some_bp/a/fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = world.export();
+    let id = || "some/bp:a".to_owned();
+    assert!(run.heard.export().iter().any(|event| matches!(event, ExportEvent::LayerNotice { .. })));
+    assert_eq!(run.heard.cache(), [CacheEvent::SpecialFile { id: id(), path: fifo }]);
 }

@@ -66,6 +66,11 @@ impl Processes for NoProcesses {
     }
 }
 
+/// Effects that are these images, and events that are heard.
+fn effects<'a>(images: &'a dyn Images, heard: &'a Heard) -> Effects<'a> {
+    Effects { images, processes: &NoProcesses, events: heard, telemetry: &NoTelemetry, phase: None }
+}
+
 /// A cache in memory.
 #[derive(Default)]
 struct MemoryCache(Mutex<CacheState>);
@@ -265,8 +270,7 @@ impl World {
     /// Exports image and cache, as the exporter does.
     fn export_with(&self, images: &dyn Images, cache: Option<&dyn Cache>) -> Run {
         let heard = Heard::default();
-        let telemetry = NoTelemetry;
-        let effects = Effects { images, processes: &NoProcesses, events: &heard, telemetry: &telemetry, phase: None };
+        let effects = effects(images, &heard);
         let inputs = self.inputs(cache);
         let result = export(&effects, &inputs);
         if let Ok(exported) = &result {

@@ -1,44 +1,14 @@
-//! Image configurations, manifests and indexes, byte for byte (catalogue 2, sections 2.5 and 2.6).
+//! Image configurations. Clause: OCI image configuration; catalogue 2, section 2.5.
 
-use super::Error;
-use super::json::{self, Json};
-use super::read::{self, Fields, Problem, Wanted};
-use super::value::to_json_or_null;
-use super::wire::each;
-use crate::model::digest::{DiffId, Digest};
-use crate::model::image::{ContainerConfig, Descriptor, History, ImageConfig};
+use super::object::{Object, texts_by_key};
+use crate::model::digest::DiffId;
+use crate::model::image::{ContainerConfig, History, ImageConfig};
 use crate::model::value::{Table, Value};
-use serde_json::Map;
-use std::collections::BTreeMap;
-
-/// A manifest of one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    /// Its media type; empty if it has no such key.
-    pub media_type: String,
-    /// The configuration.
-    pub config: Descriptor,
-    /// The layers, first to last.
-    pub layers: Vec<Descriptor>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-/// An entry of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexEntry {
-    /// The manifest.
-    pub descriptor: Descriptor,
-    /// Its platform as os, architecture and variant; `None` if it has none.
-    pub platform: Option<(String, String, String)>,
-}
-/// A manifest or an index, as a registry or layout gives one for a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
-    /// One image.
-    Manifest(Manifest),
-    /// Several, by platform.
-    Index(Vec<IndexEntry>),
-}
+use crate::schema::Error;
+use crate::schema::json::{self, Json};
+use crate::schema::read::{self, Fields, Problem, Wanted};
+use crate::schema::value::to_json_or_null;
+use crate::schema::wire::each;
 
 /// What a time is when nobody set it.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -94,36 +64,6 @@ enum Kind {
     Healthcheck,
 }
 
-/// Reads a manifest or an index.
-pub fn parse_document(json: &[u8]) -> Result<Document, Error> {
-    read::json(json, |root| {
-        let media_type = root.text("mediaType")?;
-        if root.has("manifests") {
-            return Ok(Document::Index(each(root, "manifests", index_entry)?));
-        }
-        let Some(config) = root.table("config")? else {
-            return Err(Problem::Other("the document is no manifest and no index of images".to_owned()));
-        };
-        Ok(Document::Manifest(Manifest {
-            media_type,
-            config: descriptor(&config)?,
-            layers: each(root, "layers", descriptor)?,
-            annotations: texts_by_key(root, "annotations")?,
-        }))
-    })
-}
-
-/// Writes a manifest, compact and without a newline.
-pub fn render_manifest(manifest: &Manifest) -> Vec<u8> {
-    let object = Object::new()
-        .with("schemaVersion", 2)
-        .with_any("mediaType", &manifest.media_type)
-        .with("config", descriptor_json(&manifest.config))
-        .with("layers", manifest.layers.iter().map(descriptor_json).collect::<Vec<_>>())
-        .with_entries("annotations", &manifest.annotations);
-    json::render(&object.0).into_bytes()
-}
-
 /// Reads an image configuration.
 pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
     read::json(json, |root| {
@@ -136,9 +76,9 @@ pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
             author: root.text("author")?,
             created: root.text("created")?,
             docker_version: root.text("docker_version")?,
-            config: root.table("config")?.map(|config| container(&config)).transpose()?.unwrap_or_default(),
+            config: container(&root.section("config")?)?,
             history: each(root, "history", history)?,
-            diff_ids: root.table("rootfs")?.map(|rootfs| diff_ids(&rootfs)).transpose()?.unwrap_or_default(),
+            diff_ids: diff_ids(&root.section("rootfs")?)?,
         })
     })
 }
@@ -161,42 +101,6 @@ pub fn render_config(config: &ImageConfig) -> Vec<u8> {
         .with_any("variant", &config.variant)
         .with_list("os.features", &config.os_features);
     json::render(&object.0).into_bytes()
-}
-
-fn digest(fields: &Fields<'_>) -> Result<Digest, Problem> {
-    Digest::parse(&fields.text("digest")?).map_err(|error| Problem::Other(error.to_string()))
-}
-
-fn descriptor(fields: &Fields<'_>) -> Result<Descriptor, Problem> {
-    Ok(Descriptor {
-        media_type: fields.text("mediaType")?,
-        size: fields.size("size")?,
-        digest: digest(fields)?,
-        urls: fields.texts("urls")?,
-        annotations: texts_by_key(fields, "annotations")?,
-    })
-}
-
-fn descriptor_json(descriptor: &Descriptor) -> Json {
-    Object::new()
-        .with("mediaType", descriptor.media_type.as_str())
-        .with("size", descriptor.size)
-        .with("digest", descriptor.digest.as_str())
-        .with_list("urls", &descriptor.urls)
-        .with_entries("annotations", &descriptor.annotations)
-        .into()
-}
-
-fn index_entry(fields: &Fields<'_>) -> Result<IndexEntry, Problem> {
-    let platform = fields
-        .table("platform")?
-        .map(|platform| Ok((platform.text("os")?, platform.text("architecture")?, platform.text("variant")?)));
-    Ok(IndexEntry { descriptor: descriptor(fields)?, platform: platform.transpose()? })
-}
-
-fn texts_by_key(fields: &Fields<'_>, key: &str) -> Result<BTreeMap<String, String>, Problem> {
-    let entries = fields.table(key)?.map(|table| table.text_entries()).transpose()?;
-    Ok(entries.unwrap_or_default().into_iter().collect())
 }
 
 fn diff_ids(rootfs: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
@@ -278,7 +182,7 @@ fn known(fields: &Fields<'_>, keys: &[(&str, Kind)]) -> Result<Table, Problem> {
                 _ => return Err(fields.mismatch(key, Wanted::Integer)),
             },
             Kind::Set => {
-                let names = fields.table(key)?.map(|set| set.names()).unwrap_or_default();
+                let names = fields.section(key)?.names();
                 let set: Table = names.into_iter().map(|name| (name, Value::Table(Table::new()))).collect();
                 if set.is_empty() { None } else { Some(Value::Table(set)) }
             }
@@ -294,38 +198,82 @@ fn known(fields: &Fields<'_>, keys: &[(&str, Kind)]) -> Result<Table, Problem> {
     Ok(known)
 }
 
-/// A JSON object on its way into a document: its keys in the order in which they are written.
-struct Object(Map<String, Json>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Object {
-    fn new() -> Self {
-        Self(Map::new())
+    fn config(text: &str) -> String {
+        String::from_utf8(render_config(&parse_config(text.as_bytes()).unwrap())).unwrap()
     }
 
-    fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
-        self.0.insert(key.to_owned(), value.into());
-        self
+    fn sha(digit: &str) -> String {
+        format!("sha256:{}", digit.repeat(64))
     }
 
-    fn with_any(self, key: &str, text: &str) -> Self {
-        if text.is_empty() { self } else { self.with(key, text) }
+    #[test]
+    fn writes_a_configuration_byte_for_byte_as_the_reference_does() {
+        let diff_id = sha("a");
+        let read = format!(
+            r#"{{"id":"x","architecture":"amd64","author":"me","container":"c","created":"2020-01-01T00:00:00Z","docker_version":"20",
+            "history":[{{"created":"2020-01-01T00:00:00Z","created_by":"x & y","empty_layer":true,"author":"a","comment":"c"}},{{}}],
+            "os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"config":{{"ArgsEscaped":true,"AttachStdin":true,"Cmd":["c"],
+            "Domainname":"d","Entrypoint":["e"],"Env":["A=b"],"ExposedPorts":{{"80/tcp":{{}},"443/tcp":{{}}}},
+            "Healthcheck":{{"Test":["CMD","x"],"Interval":1000000000,"Retries":3,"StartInterval":5}},"Hostname":"h","Image":"i",
+            "Labels":{{"b":"<&>","a":"1"}},"OnBuild":["RUN x"],"Shell":["/bin/sh"],"StopSignal":"TERM","Tty":true,"User":"u",
+            "Volumes":{{"/v":{{}}}},"WorkingDir":"/w","moby.x":"y","MacAddress":"m","NetworkDisabled":true,"StdinOnce":true,
+            "OpenStdin":true,"AttachStdout":true,"AttachStderr":true}},"os.version":"10","variant":"v8","os.features":["f"]}}"#
+        );
+        let expected = format!(
+            concat!(
+                r#"{{"architecture":"amd64","author":"me","created":"2020-01-01T00:00:00Z","docker_version":"20","#,
+                r#""history":[{{"author":"a","created":"2020-01-01T00:00:00Z","created_by":"x \u0026 y","comment":"c","empty_layer":true}},"#,
+                r#"{{"created":"0001-01-01T00:00:00Z"}}],"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"#,
+                r#""config":{{"AttachStderr":true,"AttachStdin":true,"AttachStdout":true,"Cmd":["c"],"#,
+                r#""Healthcheck":{{"Test":["CMD","x"],"Interval":1000000000,"Retries":3}},"Domainname":"d","Entrypoint":["e"],"#,
+                r#""Env":["A=b"],"Hostname":"h","Image":"i","Labels":{{"a":"1","b":"\u003c\u0026\u003e"}},"OnBuild":["RUN x"],"#,
+                r#""OpenStdin":true,"StdinOnce":true,"Tty":true,"User":"u","Volumes":{{"/v":{{}}}},"WorkingDir":"/w","#,
+                r#""ExposedPorts":{{"443/tcp":{{}},"80/tcp":{{}}}},"ArgsEscaped":true,"NetworkDisabled":true,"MacAddress":"m","#,
+                r#""StopSignal":"TERM","Shell":["/bin/sh"]}},"os.version":"10","variant":"v8","os.features":["f"]}}"#
+            ),
+            diff_id = diff_id
+        );
+        assert_eq!(config(&read), expected);
+        assert_eq!(config(&expected), expected);
     }
 
-    fn with_list(self, key: &str, texts: &[String]) -> Self {
-        if texts.is_empty() { self } else { self.with(key, texts.to_vec()) }
+    #[test]
+    fn a_minimal_configuration_still_has_every_required_key() {
+        assert_eq!(
+            config(r#"{"config":{"Healthcheck":{},"Cmd":null,"Labels":null,"Tty":false,"User":""}}"#),
+            concat!(
+                r#"{"architecture":"","created":"0001-01-01T00:00:00Z","os":"","rootfs":{"type":"layers","diff_ids":[]},"#,
+                r#""config":{"Healthcheck":{}}}"#
+            )
+        );
     }
 
-    fn with_entries(self, key: &str, entries: &BTreeMap<String, String>) -> Self {
-        if entries.is_empty() {
-            return self;
+    #[test]
+    fn keeps_environment_and_labels_as_they_are() {
+        let text = r#"{"config":{"Env":["PATH=/bin","X=a=b"],"Labels":{"k":"\u003c"}}}"#;
+        let config = parse_config(text.as_bytes()).unwrap().config;
+        assert_eq!(config.env, ["PATH=/bin", "X=a=b"]);
+        assert_eq!(config.labels["k"], "<");
+        assert_eq!((config.entrypoint, config.cmd), (None, None));
+    }
+
+    #[test]
+    fn refuses_configurations_with_values_of_other_types() {
+        for text in [
+            r#"{"os":1}"#,
+            r#"{"rootfs":{"diff_ids":["sha256:12"]}}"#,
+            r#"{"config":{"Env":"A=b"}}"#,
+            r#"{"config":{"Labels":{"a":1}}}"#,
+            r#"{"config":{"Healthcheck":{"Retries":1.5}}}"#,
+            r#"{"config":{"Volumes":["/v"]}}"#,
+            "",
+        ] {
+            assert!(parse_config(text.as_bytes()).is_err(), "{text}");
         }
-        let object: Map<String, Json> = entries.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
-        self.with(key, object)
-    }
-}
-
-impl From<Object> for Json {
-    fn from(object: Object) -> Self {
-        Self::Object(object.0)
+        assert!(parse_config(b"{\"os\":\"\xff\"}").is_err());
     }
 }
