@@ -16,10 +16,14 @@ pub mod api;
 pub mod archive;
 #[cfg(feature = "images")]
 pub mod buildpack;
-#[cfg(feature = "images")]
 pub mod cache;
 #[cfg(feature = "images")]
+pub mod cli;
+#[cfg(feature = "images")]
 pub mod effect;
+#[cfg(feature = "images")]
+pub mod image;
+pub mod launch;
 pub mod model;
 pub mod os;
 #[cfg(feature = "images")]
@@ -28,3 +32,7 @@ pub mod phase;
 pub mod report;
 #[cfg(feature = "images")]
 pub mod schema;
+#[cfg(feature = "images")]
+pub mod telemetry;
+#[cfg(feature = "images")]
+pub mod trace;

@@ -31,5 +31,5 @@ pub use fixed::{launcher, process_types};
 pub(crate) use measure::Sum;
 pub use measure::{Measured, measure};
 pub use read::Malformed;
-pub use slices::slices;
+pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};

@@ -2,6 +2,7 @@
 //!
 //! Clause: buildpack.md#slice-layers; catalogue 2, section 2.3.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,15 +23,34 @@ use crate::model::launch::Slice;
 /// # Errors
 /// The directory cannot be read, or a pattern is malformed.
 pub fn slices(app_dir: &Path, slices: &[Slice], owner: Owner) -> Result<Vec<Tar>, Error> {
-    plan(&Origin::real(), app_dir, slices, owner)
+    plan(&Origin::real(), app_dir, slices, owner, None)
 }
 
-pub(super) fn plan(origin: &Origin<'_>, app_dir: &Path, slices: &[Slice], owner: Owner) -> Result<Vec<Tar>, Error> {
+/// As [`slices`], with the layers that there would be if the folder `without` were not there. Telemetry T8: traces may
+/// lie below the app directory, and no image has them.
+///
+/// # Errors
+/// As [`slices`].
+pub fn slices_without(app_dir: &Path, slices: &[Slice], owner: Owner, without: &Path) -> Result<Vec<Tar>, Error> {
+    plan(&Origin::real(), app_dir, slices, owner, Some(without))
+}
+
+pub(super) fn plan(
+    origin: &Origin<'_>,
+    app_dir: &Path,
+    slices: &[Slice],
+    owner: Owner,
+    without: Option<&Path>,
+) -> Result<Vec<Tar>, Error> {
     let name = absolute(app_dir)?;
-    let tree = Arc::new(Tree::read(&origin.locate(&name))?);
+    let root = origin.locate(&name);
+    let tree = Arc::new(Tree::read(&root)?);
     let above: Arc<[_]> = origin.ancestors(&name)?.into();
 
     let mut cut = Cut::new(&tree);
+    if let Some(node) = without.and_then(|path| find(&tree, &root, path)) {
+        cut.take(node, &mut Vec::new());
+    }
     let mut chosen = Vec::new();
     for slice in slices {
         chosen.push(cut.slice(slice)?);
@@ -48,6 +68,13 @@ pub(super) fn plan(origin: &Origin<'_>, app_dir: &Path, slices: &[Slice], owner:
         Tar { recipe: Arc::new(Recipe { prefix: origin.prefix.as_os_str().len(), first, files: Some(files) }) }
     };
     Ok(chosen.into_iter().map(layer).collect())
+}
+
+/// The node of a path, however it is written; none if it is not below the root.
+fn find(tree: &Tree, root: &Path, path: &Path) -> Option<NodeId> {
+    let below = path.canonicalize().ok()?;
+    let below = below.strip_prefix(root.canonicalize().ok()?).ok()?;
+    below.iter().try_fold(ROOT, |at, name| tree.children(at).find(|&child| tree.name(child) == name.as_bytes()))
 }
 
 /// The app directory while slices are cut from it.
@@ -183,7 +210,7 @@ mod tests {
     fn cut(fixture: &Fixture, slices: &[&[&str]]) -> Result<Vec<Tar>, Error> {
         let slices: Vec<Slice> =
             slices.iter().map(|paths| Slice { paths: paths.iter().map(|&path| path.to_owned()).collect() }).collect();
-        plan(&fixture.origin(), Path::new("/workspace"), &slices, BUILD)
+        plan(&fixture.origin(), Path::new("/workspace"), &slices, BUILD, None)
     }
 
     fn names(fixture: &Fixture, slices: &[&[&str]]) -> Vec<Vec<String>> {
@@ -290,5 +317,22 @@ mod tests {
     fn a_malformed_pattern_is_an_error_as_in_the_reference() {
         let error = cut(&app(), &[&["./[x"]]).unwrap_err();
         assert_eq!(error.to_string(), "failed to check if 'a' matches '[x': syntax error in pattern");
+    }
+
+    #[test]
+    fn a_folder_can_be_left_out_as_if_it_were_not_there() {
+        let (fixture, other) = (app(), app());
+        fixture.file("/workspace/a/traces/x/y", "", 0o644);
+        fixture.link("/workspace/t.txt2", "a");
+        other.link("/workspace/t.txt2", "a");
+        let without = fixture.origin().locate(Path::new("/workspace/t.txt2/traces"));
+        for patterns in [&["a/*"][..], &["a"], &["a/traces", "a/traces/x"], &[]] {
+            let slices = [Slice { paths: patterns.iter().map(|&pattern| pattern.to_owned()).collect() }];
+            let names = |fixture: &Fixture, without| {
+                let tars = plan(&fixture.origin(), Path::new("/workspace"), &slices, BUILD, without).unwrap();
+                tars.iter().map(listing).collect::<Vec<_>>()
+            };
+            assert_eq!(names(&fixture, Some(&without)), names(&other, None), "{patterns:?}");
+        }
     }
 }

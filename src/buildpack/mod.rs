@@ -1,4 +1,9 @@
 //! The contract with one buildpack or extension: where it lies, its environment, its programs and what they leave.
 
+pub mod api;
+pub mod build;
+pub mod detect;
 pub mod environment;
+pub mod layers;
+pub mod sbom;
 pub mod store;

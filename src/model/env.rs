@@ -57,13 +57,15 @@ impl Environment {
     /// Applies the files of one `env` folder, in the given order.
     ///
     /// The text before the first `.` of a file's name is the variable, the rest is the rule; an unknown rule does
-    /// nothing. `<NAME>.delim` in the same folder is the delimiter of `<NAME>.append` and `<NAME>.prepend`.
+    /// nothing. `<NAME>.delim` in the same folder is the delimiter of `<NAME>.append` and `<NAME>.prepend`, and of
+    /// `<NAME>.`, which has `:` without one.
     pub fn apply(&mut self, files: &[EnvFile], no_suffix: NoSuffix) {
         for file in files {
             let (name, suffix) = split(&file.name);
-            let delimiter = || {
+            let delimiter_or = |default: &'static str| {
                 let wanted = [name.as_bytes(), b".delim"].concat();
-                files.iter().find(|other| other.name.as_bytes() == wanted).map_or(OsStr::new(""), |other| &other.value)
+                let given = files.iter().find(|other| other.name.as_bytes() == wanted);
+                given.map_or(OsStr::new(default), |other| &other.value)
             };
             match (suffix, no_suffix) {
                 (Some(b"override"), _) | (None, NoSuffix::Override) => self.set(name, &file.value),
@@ -72,19 +74,19 @@ impl Environment {
                         self.set(name, &file.value);
                     }
                 }
-                (Some(b"append"), _) => self.combine(name, &file.value, delimiter(), Side::Back),
-                (Some(b"prepend"), _) => self.combine(name, &file.value, delimiter(), Side::Front),
-                (Some(b""), _) => self.combine(name, &file.value, OsStr::new(":"), Side::Front),
+                (Some(b"append"), _) => self.combine(name, &file.value, delimiter_or(""), Side::Back),
+                (Some(b"prepend"), _) => self.combine(name, &file.value, delimiter_or(""), Side::Front),
+                (Some(b""), _) => self.combine(name, &file.value, delimiter_or(":"), Side::Front),
                 (Some(_), _) => {}
             }
         }
     }
 
-    /// Joins a value to the one that is there; the delimiter only stands between two non-empty values.
+    /// Joins a value, empty or not, to the one that is there; without one, or beside an empty one, it stands alone.
     fn combine(&mut self, name: &OsStr, value: &OsStr, delimiter: &OsStr, side: Side) {
         let old = self.get(name).unwrap_or(OsStr::new("")).as_bytes();
         let new = value.as_bytes();
-        let delimiter = if old.is_empty() || new.is_empty() { &[][..] } else { delimiter.as_bytes() };
+        let delimiter = if old.is_empty() { &[][..] } else { delimiter.as_bytes() };
         let joined = match side {
             Side::Front => [new, delimiter, old].concat(),
             Side::Back => [old, delimiter, new].concat(),
@@ -110,7 +112,12 @@ fn split(name: &OsStr) -> (&OsStr, Option<&[u8]>) {
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        // One by one: collecting into the map would bring a whole sort into the launcher.
+        let mut env = Self::default();
+        for (name, value) in variables {
+            env.set(name, value);
+        }
+        env
     }
 }
 
@@ -141,11 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn delimiters_stand_between_two_values_only() {
+    fn a_delimiter_stands_beside_a_value_that_was_there() {
         let given = [("A.append", "b"), ("A.delim", "**"), ("N.prepend", "b"), ("N.delim", ";")];
         let env = applied(&[("A", "a")], &given, NoSuffix::Override);
         assert_eq!(env.get("A"), Some(OsStr::new("a**b")));
         assert_eq!(env.get("N"), Some(OsStr::new("b")));
+    }
+
+    #[test]
+    fn a_delimiter_stands_beside_an_empty_file_too() {
+        let given = [("A.append", ""), ("A.delim", "**"), ("B.prepend", ""), ("B.delim", ";"), ("C.", "")];
+        let env = applied(&[("A", "a"), ("B", "b"), ("C", "c")], &given, NoSuffix::Override);
+        assert_eq!(env.get("A"), Some(OsStr::new("a**")));
+        assert_eq!(env.get("B"), Some(OsStr::new(";b")));
+        assert_eq!(env.get("C"), Some(OsStr::new(":c")));
     }
 
     #[test]
@@ -154,8 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_suffix_prepends_with_a_colon() {
-        assert_eq!(applied(&[("A", "a")], &[("A.", "b")], NoSuffix::Override).get("A"), Some(OsStr::new("b:a")));
+    fn an_empty_suffix_prepends_with_a_colon_or_the_delimiter() {
+        let given = [("A.", "b"), ("D.", "b"), ("D.delim", ";")];
+        let env = applied(&[("A", "a"), ("D", "d")], &given, NoSuffix::Override);
+        assert_eq!(env.get("A"), Some(OsStr::new("b:a")));
+        assert_eq!(env.get("D"), Some(OsStr::new("b;d")));
     }
 
     #[test]

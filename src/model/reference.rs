@@ -64,7 +64,8 @@ impl Reference {
         };
         let registry = if registry == "docker.io" { DEFAULT_REGISTRY } else { registry };
         let valid_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_' | b'[' | b']');
-        if !registry.bytes().all(valid_host) {
+        // `..` would be a registry by its dots, and lead out of a layout folder.
+        if !registry.bytes().all(valid_host) || !registry.bytes().any(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
         let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'/' | b'-');
@@ -172,6 +173,8 @@ mod tests {
             "a.io/xy@sha256:12",
             "a@b@c",
             "a.io/../xy",
+            "../xy",
+            "./xy",
             "/ab",
             "ab/",
             "a.io//xy",

@@ -39,6 +39,19 @@ pub struct ModuleTarget {
     pub distros: Vec<Distro>,
 }
 
+impl RunTarget {
+    /// Completes what is known of a run image by what is known of this very system, where buildpacks run: a run image
+    /// that names no distribution takes the system's, and operating system and architecture where it has none either.
+    pub fn completed(found: Option<&Self>, host: &Self) -> Self {
+        let found = found.cloned().unwrap_or_default();
+        if found.distro.is_some() {
+            return found;
+        }
+        let or = |found: String, host: &str| if found.is_empty() { host.to_owned() } else { found };
+        Self { os: or(found.os, &host.os), arch: or(found.arch, &host.arch), distro: host.distro.clone(), ..found }
+    }
+}
+
 impl ModuleTarget {
     /// Says whether an image of target `run` satisfies this one: equal where both say something, and one of the
     /// distributions if any is asked for.
@@ -67,6 +80,16 @@ mod tests {
             distro: distro.map(|(name, version)| Distro { name: name.into(), version: version.into() }),
             ..RunTarget::default()
         }
+    }
+
+    #[test]
+    fn the_system_stands_in_where_the_run_image_names_no_distro() {
+        let host = run("linux", "amd64", Some(("ubuntu", "22.04")));
+        assert_eq!(RunTarget::completed(None, &host), host);
+        let found = run("linux", "arm64", None);
+        assert_eq!(RunTarget::completed(Some(&found), &host), run("linux", "arm64", Some(("ubuntu", "22.04"))));
+        let found = run("linux", "", Some(("debian", "12")));
+        assert_eq!(RunTarget::completed(Some(&found), &host), found);
     }
 
     #[test]

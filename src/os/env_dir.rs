@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use super::dir::{Kind, entries};
 use super::error_text;
 use crate::model::env::EnvFile;
 
@@ -23,22 +24,18 @@ pub fn read(dir: &Path) -> Result<Vec<EnvFile>, EnvDirError> {
     let failed = |verb: &str, path: &Path, error: &std::io::Error| {
         EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
     };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("open", dir, &error)),
-    };
     let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| failed("readdirent", dir, &error))?;
-        let path = entry.path();
-        let metadata = std::fs::metadata(&path).map_err(|error| failed("stat", &path, &error))?;
-        if metadata.is_dir() {
-            continue;
+    for entry in entries(dir).map_err(|error| failed("open", dir, &error))? {
+        let path = dir.join(&entry.name);
+        let is_folder = match entry.kind {
+            Kind::Folder => true,
+            Kind::Link => std::fs::metadata(&path).map_err(|error| failed("stat", &path, &error))?.is_dir(),
+            Kind::File => false,
+        };
+        if !is_folder {
+            let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
+            files.push(EnvFile { name: entry.name, value: OsString::from_vec(value) });
         }
-        let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
-        files.push(EnvFile { name: entry.file_name(), value: OsString::from_vec(value) });
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }

@@ -6,5 +6,6 @@ pub mod analyze;
 pub mod build;
 pub mod detect;
 pub mod export;
+mod parallel;
 pub mod restore;
 pub mod run_image;

@@ -1,10 +1,8 @@
 //! analyzed.toml. Clause: platform.md#analyzedtoml-toml.
 
-use std::collections::BTreeMap;
-
 use super::Error;
 use super::read::{self, Fields, Problem};
-use super::wire::{each, run_image, sha_in, sha_text};
+use super::wire::{each, run_image, sha_text};
 use super::write::Block;
 use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
 use crate::model::app_metadata::{AppMetadata, RunImageMetadata, StoredBuildpack, StoredLayer};
@@ -20,11 +18,7 @@ pub fn parse(text: &str) -> Result<Analyzed, Error> {
             previous_image: reference("image")?.unwrap_or_default(),
             build_image: reference("build-image")?,
             run_image: root.table("run-image")?.map(|image| analyzed_run_image(&image)).transpose()?,
-            metadata: root
-                .table("metadata")?
-                .map(|table| metadata(&table, &TOML_KEYS))
-                .transpose()?
-                .unwrap_or_default(),
+            metadata: metadata(&root.section("metadata")?, &TOML_KEYS)?,
         })
     })
 }
@@ -51,23 +45,19 @@ const TOML_KEYS: Keys = Keys { run_image: "run-image", top_layer: "top-layer", l
 
 /// Reads the metadata of an app image, from analyzed.toml or the label.
 pub(super) fn metadata(fields: &Fields<'_>, keys: &Keys) -> Result<AppMetadata, Problem> {
-    let stack = fields
-        .table("stack")?
-        .map(|stack| stack.table(keys.run_image)?.map_or(Ok(RunImageRef::default()), |image| run_image(&image)));
+    let run_image_fields = fields.section(keys.run_image)?;
+    let stack = fields.table("stack")?.map(|stack| run_image(&stack.section(keys.run_image)?));
     Ok(AppMetadata {
         app: each(fields, "app", |slice| slice.diff_id("sha"))?.into_iter().flatten().collect(),
-        sbom: sha_in(fields, "sbom")?,
+        sbom: fields.section("sbom")?.diff_id("sha")?,
         buildpacks: each(fields, "buildpacks", |buildpack| stored_buildpack(buildpack, keys))?,
-        config: sha_in(fields, "config")?,
-        launcher: sha_in(fields, "launcher")?,
-        process_types: sha_in(fields, "process-types")?,
-        run_image: match fields.table(keys.run_image)? {
-            None => RunImageMetadata::default(),
-            Some(image) => RunImageMetadata {
-                top_layer: image.text(keys.top_layer)?,
-                reference: image.text("reference")?,
-                names: run_image(&image)?,
-            },
+        config: fields.section("config")?.diff_id("sha")?,
+        launcher: fields.section("launcher")?.diff_id("sha")?,
+        process_types: fields.section("process-types")?.diff_id("sha")?,
+        run_image: RunImageMetadata {
+            top_layer: run_image_fields.text(keys.top_layer)?,
+            reference: run_image_fields.text("reference")?,
+            names: run_image(&run_image_fields)?,
         },
         stack: stack.transpose()?,
     })
@@ -75,17 +65,13 @@ pub(super) fn metadata(fields: &Fields<'_>, keys: &Keys) -> Result<AppMetadata, 
 
 /// Reads what a buildpack left.
 pub(super) fn stored_buildpack(fields: &Fields<'_>, keys: &Keys) -> Result<StoredBuildpack, Problem> {
-    let mut layers = BTreeMap::new();
-    if let Some(table) = fields.table("layers")? {
-        for (name, layer) in table.entries()? {
-            layers.insert(name, stored_layer(&layer, keys)?);
-        }
-    }
+    let layers = fields.section("layers")?.entries()?;
+    let layers = layers.into_iter().map(|(name, layer)| Ok((name, stored_layer(&layer, keys)?)));
     Ok(StoredBuildpack {
         key: fields.text("key")?,
         version: fields.text("version")?,
-        layers,
-        store: fields.table("store")?.and_then(|store| store.free_table("metadata")),
+        layers: layers.collect::<Result<_, Problem>>()?,
+        store: fields.section("store")?.free_table("metadata"),
     })
 }
 
@@ -183,4 +169,164 @@ fn stored_buildpack_block(buildpack: &StoredBuildpack) -> Block {
         .text("version", &buildpack.version)
         .table("layers", layers)
         .table_if_any("store", buildpack.store.as_ref().map(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::Value;
+
+    #[test]
+    fn writes_what_the_reference_writes_without_a_previous_image() {
+        let distro = Distro { name: "ubuntu".into(), version: "22.04".into() };
+        let target = RunTarget {
+            id: "my.base".into(),
+            os: "linux".into(),
+            arch: "amd64".into(),
+            variant: String::new(),
+            distro: Some(distro),
+        };
+        let run_image = AnalyzedRunImage {
+            reference: "127.0.0.1:5055/run@sha256:2f28".into(),
+            image: "127.0.0.1:5055/run:v1".into(),
+            extend: false,
+            target: Some(target),
+        };
+        let analyzed = Analyzed { run_image: Some(run_image), ..Analyzed::default() };
+        let expected = r#"[image]
+  reference = ""
+
+[metadata]
+  [metadata.config]
+    sha = ""
+  [metadata.launcher]
+    sha = ""
+  [metadata.process-types]
+    sha = ""
+  [metadata.run-image]
+    top-layer = ""
+    reference = ""
+
+[run-image]
+  reference = "127.0.0.1:5055/run@sha256:2f28"
+  image = "127.0.0.1:5055/run:v1"
+  [run-image.target]
+    id = "my.base"
+    os = "linux"
+    arch = "amd64"
+    [run-image.target.distro]
+      name = "ubuntu"
+      version = "22.04"
+"#;
+        assert_eq!(render(&analyzed), expected);
+        assert_eq!(parse(expected), Ok(analyzed));
+    }
+
+    #[test]
+    fn writes_every_key_in_the_order_of_the_reference() {
+        let sha = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let (a, b, c) = (sha("a"), sha("b"), sha("c"));
+        let text = format!(
+            r#"[image]
+  reference = "p"
+
+[build-image]
+  reference = "b"
+
+[metadata]
+
+  [[metadata.app]]
+    sha = "{a}"
+  [metadata.sbom]
+    sha = "{b}"
+
+  [[metadata.buildpacks]]
+    key = "b/one"
+    version = "1"
+    [metadata.buildpacks.layers]
+      [metadata.buildpacks.layers."a.b"]
+        sha = "{c}"
+        build = false
+        launch = false
+        cache = false
+      [metadata.buildpacks.layers.l]
+        sha = "{a}"
+        build = true
+        launch = true
+        cache = false
+        [metadata.buildpacks.layers.l.metadata]
+          a = 1
+          [metadata.buildpacks.layers.l.metadata.t]
+            x = "y"
+      [metadata.buildpacks.layers.s]
+        sha = ""
+        metadata = "text"
+        build = false
+        launch = false
+        cache = false
+    [metadata.buildpacks.store]
+      [metadata.buildpacks.store.metadata]
+        k = "v"
+
+  [[metadata.buildpacks]]
+    key = "b/two"
+    version = "2"
+    [metadata.buildpacks.layers]
+  [metadata.config]
+    sha = "{a}"
+  [metadata.launcher]
+    sha = "{b}"
+  [metadata.process-types]
+    sha = ""
+  [metadata.run-image]
+    top-layer = "t"
+    reference = "r"
+    image = "i"
+    mirrors = ["m"]
+  [metadata.stack]
+    [metadata.stack.run-image]
+      image = "i"
+      mirrors = ["m"]
+
+[run-image]
+  reference = "r"
+  image = "i"
+  extend = true
+  [run-image.target]
+    id = "x"
+    os = "linux"
+    arch = "amd64"
+    arch-variant = "v8"
+"#
+        );
+        let analyzed = parse(&text).unwrap();
+        assert_eq!(render(&analyzed), text);
+        let layers = &analyzed.metadata.buildpack("b/one").unwrap().layers;
+        assert_eq!(layers["a.b"].data, Value::Null);
+        assert_eq!(layers["l"].data.as_table().unwrap()["a"], Value::Int(1));
+        assert_eq!(layers["s"].sha, None);
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_analysis() {
+        assert_eq!(parse(""), Ok(Analyzed::default()));
+    }
+
+    #[test]
+    fn reads_the_variant_under_both_keys() {
+        let variant = |key: &str| {
+            let analyzed = parse(&format!("[run-image.target]\n{key} = 'v8'")).unwrap();
+            analyzed.run_image.unwrap().target.unwrap().variant
+        };
+        assert_eq!(variant("variant"), "v8");
+        assert_eq!(variant("arch-variant"), "v8");
+    }
+
+    #[test]
+    fn a_sha_of_another_form_names_no_layer() {
+        let text = "[[metadata.app]]\nsha = 'some-sha'\n[[metadata.buildpacks]]\nkey = 'b'\nlayers.l.sha = 'l-sha'";
+        let metadata = parse(text).unwrap().metadata;
+        assert_eq!(metadata.app, []);
+        assert_eq!(metadata.buildpacks[0].layers["l"].sha, None);
+    }
 }

@@ -10,3 +10,17 @@ pub fn parse(text: &str) -> Result<Build, Error> {
         Ok(Build { unmet: each(root, "unmet", |unmet| unmet.text("name"))?, bom: each(root, "bom", bom_entry)? })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_unmet_requirements_and_the_bill_of_materials() {
+        let build = parse("[[unmet]]\nname = 'a'\n[[unmet]]\n[[bom]]\nname = 'b'\n[bom.metadata]\nx = 1").unwrap();
+        assert_eq!(build.unmet, ["a", ""]);
+        assert_eq!(build.bom[0].metadata.as_ref().unwrap().len(), 1);
+        assert_eq!(build.bom[0].buildpack, None);
+        assert_eq!(parse(""), Ok(Build::default()));
+    }
+}

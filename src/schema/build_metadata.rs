@@ -1,9 +1,10 @@
 //! metadata.toml. Clause: platform.md#metadatatoml-toml.
 
+use super::json::{self, Json};
 use super::read::{Fields, Problem, Wanted};
 use super::wire::{bom_block, bom_entry, each, element, element_block, extension, label, slice};
 use super::write::Block;
-use super::{Error, json, read};
+use super::{Error, read};
 use crate::api::{PlatformApi, PlatformFeature};
 use crate::model::build_metadata::BuildMetadata;
 use crate::model::id::ModuleKind;
@@ -54,8 +55,8 @@ pub fn render(metadata: &BuildMetadata, api: PlatformApi) -> String {
 
 /// A process as a version of the Platform API shows it.
 pub(super) struct Shown {
-    /// The command as JSON, which is the same in TOML.
-    pub(super) command: super::json::Json,
+    /// The command: a text or a list of texts.
+    pub(super) command: Json,
     /// The arguments.
     pub(super) args: Option<Vec<String>>,
 }
@@ -90,9 +91,11 @@ fn process(fields: &Fields<'_>) -> Result<Process, Problem> {
 
 fn process_block(process: &Process, api: PlatformApi) -> Block {
     let Shown { command, args } = shown(process, api);
+    // A JSON string is a TOML string, but for the one control character that JSON does not escape.
+    let in_toml = |json: &Json| json::render(json).replace('\u{7f}', "\\u007f");
     let command = match command.as_array() {
-        Some(words) => format!("[{}]", words.iter().map(json::render).collect::<Vec<_>>().join(", ")),
-        None => json::render(&command),
+        Some(words) => format!("[{}]", words.iter().map(in_toml).collect::<Vec<_>>().join(", ")),
+        None => in_toml(&command),
     };
     let block = Block::new().text("type", &process.r#type).raw("command", command);
     let block = match &args {
@@ -105,4 +108,119 @@ fn process_block(process: &Process, api: PlatformApi) -> Block {
         .text("buildpack-id", &process.buildpack_id)
         .text_if_any("working-dir", &process.working_dir)
         .texts_if_any("exec-env", &process.exec_env)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(version: &str) -> PlatformApi {
+        PlatformApi::negotiate(Some(version)).unwrap()
+    }
+
+    const TEXT: &str = r#"buildpack-default-process-type = "web"
+
+[[buildpacks]]
+  id = "b/one"
+  version = "1.0.0"
+  api = "0.12"
+  homepage = "http://b-one"
+
+[[extensions]]
+  id = "e/one"
+  version = "1.0.0"
+  api = "0.10"
+
+[[labels]]
+  key = "k"
+  value = "v"
+
+[[processes]]
+  type = "old"
+  command = ["legacy cmd \u0026 \u003cx\u003e \"q\"", "b"]
+  args = ["1"]
+  direct = false
+  buildpack-id = "b/two"
+  working-dir = "/x"
+  exec-env = ["test"]
+
+[[processes]]
+  type = "web"
+  command = ["run"]
+  direct = true
+  buildpack-id = "b/one"
+
+[[slices]]
+  paths = ["s/*"]
+"#;
+
+    #[test]
+    fn writes_what_it_reads() {
+        let metadata = parse(TEXT).unwrap();
+        assert_eq!(metadata.processes[0].command, ["legacy cmd & <x> \"q\"", "b"]);
+        assert_eq!(metadata.processes[1].args, None);
+        assert_eq!(render(&metadata, api("0.10")), TEXT);
+    }
+
+    #[test]
+    fn below_0_10_a_command_is_one_text_and_its_other_words_are_arguments() {
+        let text = render(&parse(TEXT).unwrap(), api("0.9"));
+        assert!(
+            text.contains("  command = \"legacy cmd \\u0026 \\u003cx\\u003e \\\"q\\\"\"\n  args = [\"b\", \"1\"]\n"),
+            "{text}"
+        );
+        assert!(text.contains("  command = \"run\"\n  args = []\n"), "{text}");
+        let read = parse(&text).unwrap();
+        assert_eq!(read.processes[0].command, ["legacy cmd & <x> \"q\""]);
+        assert_eq!(read.processes[1].args.as_deref(), Some(&[][..]));
+    }
+
+    #[test]
+    fn below_0_10_a_process_without_a_command_has_an_empty_one() {
+        let metadata = BuildMetadata { processes: vec![Process::default()], ..BuildMetadata::default() };
+        let expected =
+            "[[processes]]\n  type = \"\"\n  command = \"\"\n  args = []\n  direct = false\n  buildpack-id = \"\"\n";
+        assert_eq!(render(&metadata, api("0.9")), expected);
+    }
+
+    #[test]
+    fn an_empty_build_still_lists_its_processes() {
+        let metadata = BuildMetadata { default_process_type: Some("web".into()), ..BuildMetadata::default() };
+        let expected = "processes = []\nbuildpack-default-process-type = \"web\"\n";
+        assert_eq!(render(&metadata, api("0.12")), expected);
+        assert_eq!(parse(expected), Ok(metadata));
+    }
+
+    #[test]
+    fn the_bill_of_materials_ends_with_0_8() {
+        let text = r#"processes = []
+
+[[bom]]
+  name = "n"
+  [bom.metadata]
+    a = 1
+  [bom.buildpack]
+    id = "b"
+    version = "1"
+"#;
+        let metadata = parse(text).unwrap();
+        assert_eq!(render(&metadata, api("0.8")), text);
+        assert_eq!(render(&metadata, api("0.9")), "processes = []\n");
+    }
+
+    #[test]
+    fn a_buildpack_stays_optional_and_an_extension_is_always_so() {
+        let metadata = parse("[[buildpacks]]\nid = 'b'\noptional = true\n[[extensions]]\nid = 'e'\n").unwrap();
+        assert!(metadata.buildpacks[0].optional && metadata.extensions[0].optional);
+        let text = render(&metadata, api("0.12"));
+        assert_eq!(text.matches("optional").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_command_of_another_type_is_an_error() {
+        for command in ["1", "[1]", "{}"] {
+            let error = parse(&format!("[[processes]]\ncommand = {command}")).unwrap_err().to_string();
+            assert!(error.starts_with("toml: line 2 (last key \"processes.command\"): incompatible types"), "{error}");
+        }
+    }
 }

@@ -19,3 +19,54 @@ pub fn render(group: &Group) -> String {
         .tables("group-extensions", group.extensions.iter().map(element_block))
         .render()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::ModuleKind;
+
+    const TEXT: &str = r#"[[group]]
+  id = "samples/a"
+  version = "0.0.1"
+  api = "0.10"
+  homepage = "http://samples-a"
+
+[[group-extensions]]
+  id = "e/run"
+  version = "1.0.0"
+  api = "0.10"
+"#;
+
+    #[test]
+    fn writes_what_it_reads() {
+        let group = parse(TEXT).unwrap();
+        assert_eq!(render(&group), TEXT);
+        assert_eq!(group.buildpacks[0].kind, ModuleKind::Buildpack);
+        assert!(!group.buildpacks[0].optional);
+        assert_eq!(group.extensions[0].kind, ModuleKind::Extension);
+        assert!(group.extensions[0].optional);
+    }
+
+    #[test]
+    fn a_buildpack_may_be_marked_optional_or_an_extension_when_read() {
+        let group = parse("[[group]]\nid = 'a'\noptional = true\n[[group]]\nid = 'b'\nextension = true").unwrap();
+        assert!(group.buildpacks[0].optional);
+        assert_eq!(group.buildpacks[1].kind, ModuleKind::Extension);
+        assert_eq!(
+            render(&group),
+            "[[group]]\n  id = \"a\"\n  version = \"\"\n\n[[group]]\n  id = \"b\"\n  version = \"\"\n"
+        );
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_an_id() {
+        let error = parse("[[group]]\nid = '..'").unwrap_err();
+        assert_eq!(error.to_string(), "'..' cannot be the id of a buildpack or extension");
+    }
+
+    #[test]
+    fn names_what_is_no_toml_as_the_reference_does() {
+        let error = parse("I am a group").unwrap_err();
+        assert_eq!(error.to_string(), "toml: line 1: expected '.' or '=', but got 'a' instead");
+    }
+}

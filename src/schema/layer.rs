@@ -1,4 +1,4 @@
-//! <layer>.toml and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
+//! `<layer>.toml` and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
 
 use super::write::Block;
 use super::{Error, read};
@@ -19,12 +19,9 @@ pub enum LayerError {
 /// Reads `<layer>.toml`.
 pub fn parse(text: &str) -> Result<LayerMetadata, LayerError> {
     let (layer, misplaced) = read::toml(text, |root| {
-        let types = match root.table("types")? {
-            None => LayerTypes::default(),
-            Some(types) => {
-                LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? }
-            }
-        };
+        let types = root.section("types")?;
+        let types =
+            LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? };
         let layer = LayerMetadata { types, metadata: root.free_table("metadata") };
         Ok((layer, ["build", "launch", "cache"].iter().any(|key| root.has_exactly(key))))
     })?;
@@ -44,4 +41,49 @@ pub fn parse_store(text: &str) -> Result<Option<Table>, Error> {
 /// Writes store.toml.
 pub fn render_store(metadata: &Table) -> String {
     render_restored(Some(metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::Value;
+
+    #[test]
+    fn reads_types_and_metadata() {
+        let layer = parse("[types]\nlaunch = true\ncache = true\n[metadata]\nx = 1").unwrap();
+        assert_eq!(layer.types, LayerTypes { build: false, launch: true, cache: true });
+        assert_eq!(layer.metadata.unwrap()["x"], Value::Int(1));
+        assert_eq!(parse("").unwrap(), LayerMetadata::default());
+    }
+
+    #[test]
+    fn refuses_types_at_the_top_level() {
+        for key in ["build", "launch", "cache"] {
+            assert_eq!(parse(&format!("{key} = false")), Err(LayerError::TopLevelTypes), "{key}");
+        }
+    }
+
+    #[test]
+    fn refuses_types_that_are_no_booleans() {
+        let error = parse("[types]\nbuild = 'yes'").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "toml: line 2 (last key \"types.build\"): incompatible types: TOML value has type string; destination has type boolean"
+        );
+    }
+
+    #[test]
+    fn a_restored_layer_has_its_metadata_alone() {
+        assert_eq!(render_restored(None), "");
+        assert_eq!(render_restored(Some(&Table::new())), "[metadata]\n");
+        let metadata = Table::from([("i".to_owned(), Value::Int(3)), ("d".to_owned(), Value::String("x".into()))]);
+        assert_eq!(render_restored(Some(&metadata)), "[metadata]\n  d = \"x\"\n  i = 3\n");
+    }
+
+    #[test]
+    fn writes_the_store_that_it_reads() {
+        let text = "[metadata]\n  k = 1.0\n  [metadata.t]\n    x = []\n";
+        assert_eq!(render_store(&parse_store(text).unwrap().unwrap()), text);
+        assert_eq!(parse_store(""), Ok(None));
+    }
 }

@@ -17,6 +17,8 @@ pub mod order;
 mod outline;
 pub mod plan;
 pub mod project;
+#[cfg(test)]
+mod properties;
 mod read;
 pub mod report;
 pub mod run_image;

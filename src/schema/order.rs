@@ -20,8 +20,8 @@ pub fn parse(text: &str) -> Result<Order, Error> {
 /// Reads system.toml.
 pub fn parse_system(text: &str) -> Result<SystemBuildpacks, Error> {
     read::toml(text, |root| {
-        let Some(system) = root.table("system")? else { return Ok(SystemBuildpacks::default()) };
-        let buildpacks = |key| system.table(key)?.map_or(Ok(Vec::new()), |list| each(&list, "buildpacks", member));
+        let system = root.section("system")?;
+        let buildpacks = |key| each(&system.section(key)?, "buildpacks", member);
         Ok(SystemBuildpacks { pre: buildpacks("pre")?, post: buildpacks("post")? })
     })
 }
@@ -45,4 +45,35 @@ fn member(fields: &Fields<'_>) -> Result<GroupElement, Problem> {
         homepage: String::new(),
         optional: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_groups_of_buildpacks_and_extensions() {
+        let order = parse(
+            "[[order]]\nexec-env = ['ignored']\ngroup = [{id = 'a', version = '1', optional = true, homepage = 'h'}, {id = 'b'}]\n[[order]]\n[[order-extensions]]\n[[order-extensions.group]]\nid = 'e'\nversion = '2'",
+        )
+        .unwrap();
+        assert_eq!(order.buildpacks.len(), 2);
+        let first = &order.buildpacks[0].elements;
+        assert!(first[0].optional && !first[1].optional);
+        assert_eq!((first[0].homepage.as_str(), first[1].version.as_str()), ("", ""));
+        assert_eq!(order.buildpacks[1], OrderGroup::default());
+        let extension = &order.extensions[0].elements[0];
+        assert_eq!((extension.kind, extension.optional), (ModuleKind::Extension, true));
+    }
+
+    #[test]
+    fn reads_system_buildpacks_which_are_never_optional() {
+        let text =
+            "[[system.pre.buildpacks]]\nid = 'a'\nversion = '1'\noptional = true\n[[system.post.buildpacks]]\nid = 'b'";
+        let system = parse_system(text).unwrap();
+        assert_eq!((system.pre[0].id.as_str(), system.pre[0].optional), ("a", false));
+        assert_eq!(system.post[0].id.as_str(), "b");
+        assert_eq!(parse_system("[system]"), Ok(SystemBuildpacks::default()));
+        assert_eq!(parse_system(""), Ok(SystemBuildpacks::default()));
+    }
 }

@@ -26,7 +26,7 @@ struct Key {
     /// Where the last part of the key begins, in bytes.
     at: usize,
     /// What belongs to it: for a key from its `=` to the end of the line, for a header everything behind it.
-    reach: std::ops::RangeInclusive<usize>,
+    reach: std::ops::Range<usize>,
 }
 
 impl Outline {
@@ -104,7 +104,7 @@ impl Walk<'_> {
         for (index, (part, at)) in std::mem::take(&mut self.parts).into_iter().enumerate() {
             place = Place { path: join(&place.path, &part), depth: place.depth + 1 };
             let is_last = index + 1 == count;
-            let reach = if is_last { from..=usize::MAX } else { usize::MAX..=0 };
+            let reach = if is_last { from..usize::MAX } else { 0..0 };
             let keys = if header { &mut self.outline.headers } else { &mut self.outline.keys };
             keys.push(Key { path: place.path.clone(), at, reach });
         }
@@ -197,7 +197,7 @@ impl EventReceiver for Walk<'_> {
         if self.open.is_empty() {
             self.parts.clear();
             for key in &mut self.outline.keys[self.line..] {
-                key.reach = *key.reach.start()..=span.start();
+                key.reach.end = span.end();
             }
             self.line = self.outline.keys.len();
         }

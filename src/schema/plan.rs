@@ -43,3 +43,70 @@ fn provider_block(provider: &Provider) -> Block {
         .text("version", &provider.version)
         .flag_if_set("extension", provider.kind == ModuleKind::Extension)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"[[entries]]
+
+  [[entries.providers]]
+    id = "samples/a"
+    version = "0.0.1"
+
+  [[entries.providers]]
+    id = "e"
+    version = "1"
+    extension = true
+
+  [[entries.requires]]
+    name = "dep"
+    [entries.requires.metadata]
+      version = "1.0"
+
+  [[entries.requires]]
+    name = "dep"
+    version = "3"
+    [entries.requires.metadata]
+
+  [[entries.requires]]
+    name = "d"
+
+[[entries]]
+"#;
+
+    #[test]
+    fn writes_what_it_reads() {
+        let plan = parse(TEXT).unwrap();
+        assert_eq!(render(&plan), TEXT);
+        let kinds: Vec<_> = plan.entries[0].providers.iter().map(|provider| provider.kind).collect();
+        assert_eq!(kinds, [ModuleKind::Buildpack, ModuleKind::Extension]);
+        assert_eq!(plan.entries[1], PlanEntry::default());
+    }
+
+    #[test]
+    fn an_empty_plan_is_an_empty_file() {
+        assert_eq!(render(&Plan::default()), "");
+        assert_eq!(parse(""), Ok(Plan::default()));
+        assert_eq!(render_for_module(&[]), "");
+    }
+
+    #[test]
+    fn a_module_gets_its_requirements_alone() {
+        let requires = parse(TEXT).unwrap().entries.remove(0).requires;
+        let expected = r#"[[entries]]
+  name = "dep"
+  [entries.metadata]
+    version = "1.0"
+
+[[entries]]
+  name = "dep"
+  version = "3"
+  [entries.metadata]
+
+[[entries]]
+  name = "d"
+"#;
+        assert_eq!(render_for_module(&requires), expected);
+    }
+}

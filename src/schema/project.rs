@@ -28,3 +28,28 @@ pub fn to_label(text: &str) -> Result<String, Error> {
     }
     Ok(json::render(&label))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_known_keys_in_order() {
+        for (text, label) in [
+            ("", "{}"),
+            ("[source]", r#"{"source":{}}"#),
+            ("[source]\ntype = ''\nversion = {}", r#"{"source":{}}"#),
+            (
+                "unknown = 1\n[source]\nother = 2\nmetadata.url = 'http://x?a&b'\nmetadata.refs = ['m']\nversion.commit = 'c'\ntype = 'git'",
+                r#"{"source":{"type":"git","version":{"commit":"c"},"metadata":{"refs":["m"],"url":"http://x?a\u0026b"}}}"#,
+            ),
+        ] {
+            assert_eq!(to_label(text).unwrap(), label, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_that_json_cannot_hold() {
+        assert!(to_label("[source.version]\nx = nan").is_err());
+    }
+}

@@ -47,14 +47,14 @@ pub(super) fn toml<T>(text: &str, decode: impl FnOnce(&Fields<'_>) -> Result<T, 
 /// Reads JSON.
 pub(super) fn json<T>(text: &[u8], decode: impl FnOnce(&Fields<'_>) -> Result<T, Problem>) -> Result<T, Error> {
     let document: super::json::Json = serde_json::from_slice(text).map_err(|error| Error(format!("json: {error}")))?;
-    let (found, table) = match value::from_json(document) {
-        Value::Table(table) => ("", table),
-        Value::Null => ("", Table::new()),
-        other => (name_in_json(name(&other)), Table::new()),
+    let table = match value::from_json(document) {
+        Value::Table(table) => table,
+        Value::Null => Table::new(),
+        other => {
+            let found = name_in_json(name(&other));
+            return Err(Error(format!("json: cannot unmarshal {found} into a document of type object")));
+        }
     };
-    if !found.is_empty() {
-        return Err(Error(format!("json: cannot unmarshal {found} into a document of type object")));
-    }
     decode(&Fields { table: &table, path: String::new() }).map_err(|problem| match problem {
         Problem::Other(words) => Error(words),
         Problem::Type { key, found, wanted } => {
@@ -63,6 +63,8 @@ pub(super) fn json<T>(text: &[u8], decode: impl FnOnce(&Fields<'_>) -> Result<T,
         }
     })
 }
+
+static EMPTY: Table = Table::new();
 
 /// The keys of one table.
 pub(super) struct Fields<'v> {
@@ -161,9 +163,13 @@ impl<'v> Fields<'v> {
         })
     }
 
+    /// A table; empty if absent.
+    pub(super) fn section(&self, key: &str) -> Result<Fields<'v>, Problem> {
+        Ok(self.table(key)?.unwrap_or(Fields { table: &EMPTY, path: String::new() }))
+    }
+
     /// A list of tables; empty if absent.
     pub(super) fn tables(&self, key: &str) -> Result<Vec<Fields<'v>>, Problem> {
-        static EMPTY: Table = Table::new();
         let Some((path, items)) = self.items(key)? else { return Ok(Vec::new()) };
         let tables = items.iter().map(|item| match item {
             Value::Table(table) => Ok(Fields { table, path: path.clone() }),

@@ -3,7 +3,7 @@
 use super::read::{Fields, Problem};
 use super::write::Block;
 use crate::model::digest::DiffId;
-use crate::model::id::ModuleKind;
+use crate::model::id::{ModuleId, ModuleKind};
 use crate::model::launch::{BomEntry, BomSource, Label, Slice};
 use crate::model::order::GroupElement;
 use crate::model::plan::Require;
@@ -68,16 +68,12 @@ pub(super) fn run_image(fields: &Fields<'_>) -> Result<RunImageRef, Problem> {
 
 /// Reads an entry of a bill of materials.
 pub(super) fn bom_entry(fields: &Fields<'_>) -> Result<BomEntry, Problem> {
-    let require = require(fields)?;
-    let source = |buildpack: &Fields<'_>| {
-        // A buildpack that notes an empty source notes none.
-        Ok(match buildpack.text("id")?.as_str() {
-            "" => None,
-            _ => Some(BomSource { id: buildpack.id("id")?, version: buildpack.text("version")? }),
-        })
-    };
-    let buildpack = fields.table("buildpack")?.map_or(Ok(None), |buildpack| source(&buildpack))?;
-    Ok(BomEntry { name: require.name, version: require.version, metadata: require.metadata, buildpack })
+    let Require { name, version, metadata } = require(fields)?;
+    let source = fields.section("buildpack")?;
+    let version_of_source = source.text("version")?;
+    // The builder names the buildpack, whatever the buildpack itself says.
+    let buildpack = ModuleId::parse(&source.text("id")?).ok().map(|id| BomSource { id, version: version_of_source });
+    Ok(BomEntry { name, version, metadata, buildpack })
 }
 
 /// Writes an entry of a bill of materials.
@@ -98,11 +94,6 @@ pub(super) fn label(fields: &Fields<'_>) -> Result<Label, Problem> {
 /// Reads a slice.
 pub(super) fn slice(fields: &Fields<'_>) -> Result<Slice, Problem> {
     Ok(Slice { paths: fields.texts("paths")? })
-}
-
-/// Reads the diff id in a table such as `{sha = "..."}`.
-pub(super) fn sha_in(fields: &Fields<'_>, key: &str) -> Result<Option<DiffId>, Problem> {
-    fields.table(key)?.map_or(Ok(None), |table| table.diff_id("sha"))
 }
 
 /// The text of a diff id; empty if there is none.

@@ -1,1 +1,16 @@
+//! Integration tests: one binary, a module for each area.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+/// What was left and what the app will run on.
+mod analyze;
+/// The rules of the house.
+mod architecture;
+/// Runs of whole builds, phase by phase and by the creator.
+mod builds;
+/// Which buildpacks take part.
+mod detect;
+/// Names, flags and faults that come before any phase.
+mod program;
+/// What every test stands on.
+mod support;

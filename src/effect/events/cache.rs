@@ -1,5 +1,54 @@
 //! What a user hears of caches.
 
+use std::path::PathBuf;
+
+use crate::model::digest::DiffId;
+
 /// Something that happened in caches.
 #[derive(Clone, Debug, PartialEq)]
-pub enum CacheEvent {}
+pub enum CacheEvent {
+    /// A layer did not change: the cache keeps its copy.
+    Reusing {
+        /// The layer's id.
+        id: String,
+        /// Its diff id.
+        diff_id: DiffId,
+    },
+    /// A layer goes into the cache.
+    Adding {
+        /// The layer's id.
+        id: String,
+        /// Its diff id.
+        diff_id: DiffId,
+    },
+    /// A layer did not change, and the cache's copy cannot be kept; it is added afresh.
+    SkippingReuse {
+        /// The layer's id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// A layer is for the cache and has no folder.
+    NoContents {
+        /// The layer's id.
+        id: String,
+    },
+    /// A layer is not in the new cache.
+    LayerFailed {
+        /// The layer's id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The next build gets a layer back without this fifo or device (policy P14).
+    SpecialFile {
+        /// The layer's id.
+        id: String,
+        /// The fifo or device.
+        path: PathBuf,
+    },
+    /// The SBOM files of cached layers were found.
+    SbomFound(PathBuf),
+    /// No new cache was written; the old one stays.
+    Failed(String),
+}

@@ -13,11 +13,11 @@ mod session;
 mod work;
 
 pub use analyze::AnalyzeEvent;
-pub use build::BuildEvent;
+pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
-pub use detect::DetectEvent;
-pub use export::ExportEvent;
-pub use restore::RestoreEvent;
+pub use detect::{DetectEvent, Transcript};
+pub use export::{ExportEvent, LayerNotice};
+pub use restore::{NotRestored, Origin, RestoreEvent};
 pub use session::SessionEvent;
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
 

@@ -1,5 +1,79 @@
 //! What a user hears of the program itself: APIs, inputs, privileges.
 
-/// Something that happened in the program itself: APIs, inputs, privileges.
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::Phase;
+
+/// Something that happened in the program itself.
 #[derive(Clone, Debug, PartialEq)]
-pub enum SessionEvent {}
+pub enum SessionEvent {
+    /// The program starts, under the name by which it was called.
+    Starting(String),
+    /// Inputs are read.
+    ParsingInputs,
+    /// Folders are given to the user, credentials are read, privileges are dropped.
+    EnsuringPrivileges,
+    /// The phase starts.
+    Executing,
+    /// A positional argument looks like a flag.
+    FlagLikeArgument(String),
+    /// The platform asks for an API that is on its way out.
+    DeprecatedPlatformApi {
+        /// The version.
+        version: String,
+        /// `CNB_DEPRECATION_MODE=error`: the program ends.
+        refused: bool,
+    },
+    /// The platform asks for a feature that needs `CNB_EXPERIMENTAL_MODE`.
+    Experimental {
+        /// Its name.
+        feature: &'static str,
+        /// `CNB_EXPERIMENTAL_MODE=error`: the program ends.
+        refused: bool,
+    },
+    /// There is neither a cache folder nor a cache image.
+    NoCache,
+    /// `-launch-cache` without `-daemon`.
+    LaunchCacheIgnored,
+    /// `-parallel` without a cache.
+    ParallelWithoutCache,
+    /// analyzed.toml is missing.
+    NoAnalyzed(PathBuf),
+    /// analyzed.toml cannot be read; the restorer goes on without it.
+    AnalyzedUnusable(String),
+    /// run.toml is missing.
+    NoRunMetadata(PathBuf),
+    /// stack.toml is missing.
+    NoStackMetadata(PathBuf),
+    /// system.toml is missing.
+    NoSystemBuildpacks(PathBuf),
+    /// project-metadata.toml is missing.
+    NoProjectMetadata(PathBuf),
+    /// What the restorer finds of the run image, as JSON.
+    RunImageInfo(String),
+    /// The creator starts a phase.
+    Banner(Phase),
+    /// A phase's work starts.
+    TimerStarted {
+        /// The phase.
+        phase: Phase,
+        /// When.
+        at: SystemTime,
+    },
+    /// A phase's work is done.
+    TimerEnded {
+        /// The phase.
+        phase: Phase,
+        /// When.
+        at: SystemTime,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Telemetry has a fault; the build goes on.
+    Telemetry(String),
+    /// The program ends with an error: the line for the reader.
+    Failed(String),
+    /// What to do about it.
+    Hint(String),
+}

@@ -7,8 +7,10 @@ mod detect;
 mod export;
 mod restore;
 mod session;
+mod target;
 
 use crate::effect::events::Event;
+use crate::model::digest::DiffId;
 
 /// How important a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,4 +75,9 @@ pub fn lines(event: &Event) -> Vec<Line> {
         Event::Export(event) => export::lines(event),
         Event::Cache(event) => cache::lines(event),
     }
+}
+
+/// What a layer of an image or a cache holds.
+fn layer_sha(id: &str, diff_id: &DiffId) -> Line {
+    Line::debug(format!("Layer '{id}' SHA: {diff_id}"))
 }

@@ -1,0 +1,71 @@
+# cnb-lifecycle: `make demo` and `make test` are all that a stranger needs.
+#
+#   make build       the release in out/linux-<arch>/lifecycle: one static binary, the launcher, links
+#   make demo        a real app image from source, started, with the build's waterfall
+#   make test        formatting, clippy, unit and integration tests
+#   make acceptance  the same with a real registry, daemon and containers (root; installs Debian packages)
+#   make bench       figures, beside another lifecycle when OTHER=<its folder> is given
+#   make clean
+#
+# LIFECYCLE_VERSION and SCM_COMMIT set what -version prints.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+
+ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+RUST_ARCH := $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))
+OUT := out/linux-$(ARCH)/lifecycle
+PHASES := analyzer detector restorer extender builder exporter creator rebaser
+
+export LIFECYCLE_VERSION ?=
+export SCM_COMMIT ?= $(shell git rev-parse --short=9 HEAD 2>/dev/null)
+export SCM_REPO ?= $(shell git config --get remote.origin.url 2>/dev/null)
+
+.PHONY: build demo test fmt clippy acceptance bench clean
+
+# musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc.
+build:
+	musl=$(RUST_ARCH)-unknown-linux-musl gnu=$(RUST_ARCH)-unknown-linux-gnu
+	has_musl() { [ -d "$$(rustc --print sysroot)/lib/rustlib/$$musl" ]; }
+	has_musl || rustup target add "$$musl" || true
+	command -v musl-gcc || { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get install -y musl-tools; } || true
+	if has_musl && command -v musl-gcc; then
+	    target=$$musl
+	else
+	    target=$$gnu
+	    export RUSTFLAGS="-C target-feature=+crt-static $${RUSTFLAGS:-}"
+	fi >/dev/null 2>&1
+	cargo build --locked --release --bin lifecycle --target "$$target"
+	cargo build --locked --profile launcher --no-default-features --bin launcher --target "$$target"
+	rm -rf $(OUT)
+	mkdir -p $(OUT)
+	install -m 0755 "target/$$target/release/lifecycle" "target/$$target/launcher/launcher" $(OUT)/
+	for phase in $(PHASES); do ln -s lifecycle "$(OUT)/$$phase"; done
+	echo "built $(OUT), static on $$target:"
+	du -b --apparent-size $(OUT)/lifecycle $(OUT)/launcher
+
+demo: build
+	cargo run --locked --quiet --example demo -- $(OUT)
+
+test: fmt clippy
+	cargo test --locked
+
+fmt:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --bin launcher -- -D warnings
+
+acceptance: build
+	acceptance/install-packages
+	cargo test --locked --features acceptance --test acceptance -- --test-threads=1
+
+bench: build
+	benches/runs/all $(OUT) $(OTHER)
+
+clean:
+	cargo clean
+	rm -rf out demo

@@ -1,0 +1,162 @@
+//! `analyzer`: catalogue 1, sections 1.9, 2.1 and 2.2.
+
+use super::super::failure::Failure;
+use super::super::inputs::Key;
+use super::super::session::{Privileged, Session, Unprivileged};
+use super::super::{documents, wire};
+use crate::api::PlatformFeature;
+use crate::effect::events::{Phase, SessionEvent};
+use crate::model::analyzed::Analyzed;
+use crate::model::reference::Reference;
+use crate::model::run_image::RunImageRef;
+use crate::phase::analyze::{Inputs, analyze};
+use crate::phase::run_image::{self, choose};
+use crate::schema;
+
+/// Images that analysis is about.
+pub(super) struct Images {
+    /// The image to be written.
+    pub(super) image: String,
+    /// More names for it.
+    pub(super) tags: Vec<String>,
+    previous: String,
+    run: String,
+}
+
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    let image = super::one_image(&session)?;
+    refuse(&session, "analyze")?;
+    let credentials = wire::credentials(&session)?;
+    let images = resolve(&session, &credentials, image)?;
+    session.warn_of_launch_cache();
+    session.warn_of_parallel();
+    session.guard_layout()?;
+    session.emit(SessionEvent::EnsuringPrivileges);
+    let values = &session.values;
+    session.own(&[
+        values.some_path(Key::Layers),
+        values.some_path(Key::CacheDir),
+        values.some_path(Key::LaunchCache),
+    ])?;
+    let session = session.drop_privileges()?;
+    session.emit(SessionEvent::Executing);
+    wire::with_phase(&session, Phase::Analyze, |run| analyzed(&session, run, &credentials, &images)).map(|_| ())
+}
+
+/// Refuses what analyzer and creator will be able to do later.
+pub(super) fn refuse(session: &Session<Privileged>, action: &'static str) -> Result<(), Failure> {
+    Failure::refuse(action, session.uses_daemon(), "a docker daemon")?;
+    Failure::refuse(action, session.values.some_text(Key::CacheImage).is_some(), "a cache image")
+}
+
+/// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
+pub(super) fn resolve(
+    session: &Session<Privileged>,
+    credentials: &wire::Credentials,
+    image: String,
+) -> Result<Images, Failure> {
+    let values = &session.values;
+    let run = match values.some_text(Key::RunImage) {
+        Some(run) => run,
+        None => choose_run_image(session, credentials, &image)?,
+    };
+    let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.clone());
+    let tags = values.list(Key::Tag);
+    same_registry(session, std::iter::once(&image).chain(&tags))?;
+    let stored = |name: &String| {
+        if !session.uses_layout() {
+            parse(name)?;
+        }
+        wire::stored_name(session, name)
+    };
+    Ok(Images {
+        previous: stored(&previous)?,
+        run: stored(&run)?,
+        tags: tags.iter().map(stored).collect::<Result<_, _>>()?,
+        image: stored(&image)?,
+    })
+}
+
+fn parse(name: &str) -> Result<Reference, Failure> {
+    Reference::parse(name).map_err(|error| Failure::Inputs(error.to_string()))
+}
+
+/// Holds that everything that is written goes to one registry.
+pub(super) fn same_registry<'a, S>(
+    session: &Session<S>,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), Failure> {
+    let mut registries = names.map(|name| parse(name)).collect::<Result<Vec<_>, _>>()?;
+    registries.dedup_by(|a, b| a.registry() == b.registry());
+    if registries.len() > 1 && !session.uses_daemon() {
+        return Err(Failure::Inputs("writing to multiple registries is unsupported".to_owned()));
+    }
+    Ok(())
+}
+
+/// Chooses a run image of run.toml, or of stack.toml below Platform API 0.12.
+fn choose_run_image(
+    session: &Session<Privileged>,
+    credentials: &wire::Credentials,
+    image: &str,
+) -> Result<String, Failure> {
+    let candidates = if session.api.has(PlatformFeature::RunToml) {
+        let run = documents::run(&session.values.path(Key::Run), &*session.events).map_err(Failure::Inputs)?;
+        let first = run.and_then(|run| run.images.into_iter().next());
+        first.ok_or_else(|| Failure::Inputs(run_image::Error::NoMetadata.to_string()))?
+    } else {
+        let stack = documents::stack(&session.values.path(Key::Stack), &*session.events).map_err(Failure::Inputs)?;
+        stack.unwrap_or_default()
+    };
+    let registry = parse(image)?.registry().to_owned();
+    let images = wire::images(session, credentials)?;
+    choose(&*images, &registry, &candidates).map_err(|error| Failure::Inputs(error.to_string()))
+}
+
+/// Analyzes, and writes analyzed.toml.
+pub(super) fn analyzed(
+    session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
+    credentials: &wire::Credentials,
+    images: &Images,
+) -> Result<Analyzed, Failure> {
+    let store = wire::images(session, credentials)?;
+    let inputs = Inputs {
+        api: session.api,
+        image: images.image.clone(),
+        tags: images.tags.clone(),
+        previous_image: images.previous.clone(),
+        run_image: images.run.clone(),
+        cache_image: None,
+        skip_layers: session.values.flag(Key::SkipLayers),
+        extract_root: "/".into(),
+    };
+    let run = run.with_images(&*store);
+    let analyzed = run.timed(|effects| analyze(effects, &inputs).map_err(Failure::Analyze))?;
+    documents::write(&session.values.path(Key::Analyzed), "analyzed", &schema::analyzed::render(&analyzed))?;
+    Ok(analyzed)
+}
+
+/// Name and mirrors of the run image for the label of the app image.
+///
+/// Clause: platform.md#iobuildpackslifecyclemetadata-json; catalogue 2, section 2.7.
+pub(super) fn run_image_names(
+    session: &Session<Unprivileged>,
+    analyzed: &Analyzed,
+    has_extensions: bool,
+) -> Result<RunImageRef, String> {
+    if !session.api.has(PlatformFeature::RunToml) {
+        return Ok(documents::stack(&session.values.path(Key::Stack), &*session.events)?.unwrap_or_default());
+    }
+    let Some(run) = documents::run(&session.values.path(Key::Run), &*session.events)? else {
+        return Ok(RunImageRef::default());
+    };
+    let name = analyzed.run_image.as_ref().map(|image| image.image.clone()).unwrap_or_default();
+    if let Some(found) = run_image::find(&run, &name) {
+        return Ok(found.clone());
+    }
+    if has_extensions {
+        return Ok(RunImageRef { image: name, mirrors: Vec::new() });
+    }
+    Ok(run.images.into_iter().next().unwrap_or_default())
+}

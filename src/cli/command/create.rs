@@ -1,0 +1,65 @@
+//! `creator`: all phases in one process, with values in hand. Catalogue 2, section 1.4.
+
+use super::super::failure::Failure;
+use super::super::inputs::Key;
+use super::super::session::{Privileged, Session};
+use super::super::{documents, wire};
+use crate::api::PlatformFeature;
+use crate::effect::events::{Phase, SessionEvent};
+use crate::os::user;
+
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    let image = super::one_image(&session)?;
+    super::analyze::refuse(&session, "create")?;
+    let credentials = wire::credentials(&session)?;
+    let images = super::analyze::resolve(&session, &credentials, image)?;
+    session.warn_without_cache();
+    session.warn_of_launch_cache();
+    session.warn_of_parallel();
+    session.guard_layout()?;
+    session.emit(SessionEvent::EnsuringPrivileges);
+    let values = &session.values;
+    session.own(&[
+        values.some_path(Key::CacheDir),
+        values.some_path(Key::LaunchCache),
+        values.some_path(Key::Layers),
+    ])?;
+    let mut session = session.drop_privileges()?;
+    let user = find_user(session.values.id(Key::Uid))?;
+    session.env.set("HOME", &user.home);
+    session.env.set("USER", &user.name);
+    session.emit(SessionEvent::Executing);
+    let cache = wire::volume_cache(&session)?;
+    let cache = cache.as_deref();
+    wire::with_phase(&session, Phase::Create, |creator| {
+        let banner = |phase| session.emit(SessionEvent::Banner(phase));
+        banner(Phase::Analyze);
+        let analyzed =
+            creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &credentials, &images))?;
+        banner(Phase::Detect);
+        let detected = creator.phase(Phase::Detect, |run| super::detect::detected(&session, run, &analyzed))?;
+        if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
+            banner(Phase::Restore);
+            let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
+            creator.phase(Phase::Restore, |run| super::restore::restored(&session, run, group, metadata, cache))?;
+        }
+        banner(Phase::Build);
+        let (group, plan) = (detected.group.clone(), detected.plan);
+        creator.phase(Phase::Build, |run| super::build::built(&session, run, group, plan, &analyzed))?;
+        banner(Phase::Export);
+        let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
+        creator.phase(Phase::Export, |run| {
+            super::export::exported(&session, run, &credentials, names, detected.group, analyzed, cache)
+        })
+    })
+}
+
+/// Finds the user of the build in /etc/passwd, for the home folder of its programs.
+fn find_user(uid: u32) -> Result<user::User, Failure> {
+    let passwd = std::fs::read_to_string(documents::PASSWD).unwrap_or_default();
+    user::find(&passwd, uid).map_err(|error| Failure::Setup {
+        action: format!("set environment for user {uid}"),
+        cause: error.to_string(),
+        hint: Some(format!("Add a user with id {uid} to {} of the builder image.", documents::PASSWD)),
+    })
+}

@@ -1,0 +1,72 @@
+//! `detector`: catalogue 1, sections 3.1 and 3.2.
+
+use super::super::failure::Failure;
+use super::super::inputs::Key;
+use super::super::session::{Privileged, Session, Unprivileged, temp_dir};
+use super::super::{documents, wire};
+use crate::api::PlatformFeature;
+use crate::buildpack::store::Store;
+use crate::effect::events::{Phase, SessionEvent};
+use crate::model::analyzed::Analyzed;
+use crate::model::order::SystemBuildpacks;
+use crate::phase::detect::{Inputs, Outputs, detect};
+use crate::schema;
+
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    super::no_arguments(&session, "received unexpected arguments")?;
+    session.emit(SessionEvent::EnsuringPrivileges);
+    let session = session.refuse_root("detect")?;
+    session.emit(SessionEvent::Executing);
+    let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
+        .map_err(|cause| Failure::setup("initialize detector", &cause))?;
+    wire::with_phase(&session, Phase::Detect, |run| detected(&session, run, &analyzed)).map(|_| ())
+}
+
+/// Detects, and writes group.toml and plan.toml.
+pub(super) fn detected(
+    session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
+    analyzed: &Analyzed,
+) -> Result<Outputs, Failure> {
+    let values = &session.values;
+    let order = documents::order(&values.path(Key::Order))?;
+    let system = if session.api.has(PlatformFeature::SystemBuildpacks) {
+        documents::system(&values.path(Key::System), &*session.events)?
+    } else {
+        SystemBuildpacks::default()
+    };
+    if !order.extensions.is_empty() {
+        if !session.api.has(PlatformFeature::ExtensionsStable) {
+            session.guard_experimental("Dockerfiles")?;
+        }
+        Failure::refuse("detect", true, "an order with image extensions")?;
+    }
+    let inputs = Inputs {
+        api: session.api,
+        order,
+        system,
+        store: store(session),
+        app_dir: values.path(Key::App),
+        platform_dir: values.path(Key::Platform),
+        build_config_dir: values.path(Key::BuildConfig),
+        exec_env: values.text(Key::ExecEnv),
+        target: target(analyzed),
+        host_target: wire::host_target(),
+        env: session.env.clone(),
+        temp_dir: temp_dir(&session.env),
+    };
+    let outputs = run.timed(|effects| detect(effects, &inputs).map_err(Failure::Detect))?;
+    documents::write(&values.path(Key::Group), "group", &schema::group::render(&outputs.group))?;
+    documents::write(&values.path(Key::Plan), "plan", &schema::plan::render(&outputs.plan))?;
+    Ok(outputs)
+}
+
+/// Where buildpacks and extensions are.
+pub(super) fn store(session: &Session<Unprivileged>) -> Store {
+    Store { buildpacks: session.values.path(Key::Buildpacks), extensions: session.values.path(Key::Extensions) }
+}
+
+/// The run image's target, if analysis found one.
+pub(super) fn target(analyzed: &Analyzed) -> Option<crate::model::target::RunTarget> {
+    analyzed.run_image.as_ref().and_then(|image| image.target.clone())
+}

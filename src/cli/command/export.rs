@@ -1,0 +1,131 @@
+//! `exporter`: catalogue 2, section 1.3.
+
+use super::super::failure::Failure;
+use super::super::inputs::Key;
+use super::super::session::{Privileged, Session, Unprivileged};
+use super::super::{documents, version, wire};
+use crate::effect::cache::Cache;
+use crate::effect::events::{Phase, SessionEvent};
+use crate::model::analyzed::Analyzed;
+use crate::model::order::Group;
+use crate::model::reference::Reference;
+use crate::model::report::Report;
+use crate::phase::export::{Error, Inputs, export, export_cache};
+use crate::schema;
+
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    let names = &session.values.positional;
+    if names.is_empty() {
+        return Err(Failure::Arguments("at least one image argument is required".to_owned()));
+    }
+    let values = &session.values;
+    Failure::refuse("export", session.uses_daemon(), "a docker daemon")?;
+    Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
+    let (analyzed, names) = resolve(&session, names)?;
+    session.guard_layout()?;
+    session.emit(SessionEvent::EnsuringPrivileges);
+    let credentials = wire::credentials(&session)?;
+    session.own(&[values.some_path(Key::CacheDir), values.some_path(Key::LaunchCache)])?;
+    let session = session.drop_privileges()?;
+    session.emit(SessionEvent::Executing);
+    let group = documents::group(&session.values.path(Key::Group))?;
+    wire::verify_buildpack_apis(&group.buildpacks)?;
+    let cache = wire::volume_cache(&session)?;
+    wire::with_phase(&session, Phase::Export, |run| {
+        exported(&session, run, &credentials, names, group, analyzed, cache.as_deref())
+    })
+}
+
+/// Checks the inputs, in the order in which the reference finds fault with them.
+fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed, Vec<String>), Failure> {
+    let values = &session.values;
+    if names[0].is_empty() {
+        return Err(Failure::Inputs("image argument is required".to_owned()));
+    }
+    let variable = session.env.get("CNB_RUN_IMAGE").map(|value| value.to_string_lossy().into_owned());
+    if values.some_text(Key::RunImage) != variable.filter(|value| !value.is_empty()) {
+        return Err(Failure::Inputs("-run-image is unsupported".to_owned()));
+    }
+    if values.some_text(Key::Image).is_some() {
+        return Err(Failure::Inputs("-image is unsupported".to_owned()));
+    }
+    let analyzed = documents::analyzed(&values.path(Key::Analyzed), &*session.events).map_err(Failure::Inputs)?;
+    let run_image = analyzed.run_image.as_ref().map(|image| image.reference.as_str()).unwrap_or_default();
+    if run_image.is_empty() {
+        return Err(Failure::Inputs("run image not found in analyzed metadata".to_owned()));
+    }
+    session.warn_without_cache();
+    session.warn_of_launch_cache();
+    if !session.uses_layout() {
+        let stored = [run_image, &analyzed.previous_image].into_iter().filter(|name| !name.is_empty());
+        for name in names.iter().map(String::as_str).chain(stored) {
+            Reference::parse(name).map_err(|error| Failure::Inputs(error.to_string()))?;
+        }
+    }
+    super::analyze::same_registry(session, names.iter())?;
+    let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
+    Ok((analyzed, names))
+}
+
+/// Exports, writes report.toml, then the cache.
+pub(super) fn exported(
+    session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
+    credentials: &wire::Credentials,
+    names: Vec<String>,
+    group: Group,
+    analyzed: Analyzed,
+    cache: Option<&dyn Cache>,
+) -> Result<(), Failure> {
+    let values = &session.values;
+    let layers = session.layers();
+    let project_label = documents::project_label(&values.path(Key::ProjectMetadata), &*session.events)?;
+    let metadata = documents::build_metadata(&layers.metadata_toml())?;
+    let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
+        .map_err(|cause| Failure::setup("get run image for export", &cause))?;
+    let images = wire::images(session, credentials)?;
+    let (uid, gid) = session.ids();
+    let inputs = Inputs {
+        api: session.api,
+        names,
+        layers,
+        app_dir: values.path(Key::App),
+        group,
+        analyzed,
+        metadata,
+        project_label,
+        run_image_names: names_of_run_image,
+        launcher: values.path(Key::Launcher),
+        launcher_sbom: values.path(Key::LauncherSbom),
+        lifecycle_sbom: "/cnb/lifecycle".into(),
+        process_type: values.some_text(Key::ProcessType),
+        exec_env: values.text(Key::ExecEnv),
+        uid,
+        gid,
+        source_date_epoch: values.some_text(Key::SourceDateEpoch),
+        parallel: values.flag(Key::Parallel) && cache.is_some(),
+        cache,
+        lifecycle: version::info(),
+    };
+    let report_path = values.path(Key::Report);
+    let run = run.with_images(&*images);
+    run.timed(|effects| {
+        let exported = export(effects, &inputs).map_err(|error| {
+            if let Error::Tags { report, .. } = &error {
+                // Policy P25: what was written is reported even when some names failed.
+                let _ = write_report(&report_path, report);
+            }
+            Failure::Export(error)
+        })?;
+        write_report(&report_path, &exported.report)?;
+        export_cache(effects, &inputs, &exported);
+        Ok(())
+    })
+}
+
+fn write_report(path: &std::path::Path, report: &Report) -> Result<(), Failure> {
+    documents::write(path, "report", &schema::report::render(report)).map_err(|failure| Failure::ExportDocument {
+        action: "write export report".to_owned(),
+        cause: failure.to_string(),
+    })
+}

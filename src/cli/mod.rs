@@ -1,0 +1,161 @@
+//! The program: from arguments and environment to one phase, and from its outcome to an exit code.
+//!
+//! `inputs` is the table of inputs, `parse` and `resolve` read them, `session` holds what a phase runs with, `wire`
+//! chooses the real effects, `command` has one file for each phase, `failure` and `exit` end it.
+//!
+//! Clause: platform.md#operations; catalogue 1, sections 1.1 to 1.4.
+
+mod command;
+mod dispatch;
+mod documents;
+mod exit;
+mod failure;
+mod help;
+pub mod inputs;
+mod parse;
+mod resolve;
+mod session;
+mod version;
+mod wire;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dispatch::Dispatch;
+use failure::Failure;
+use inputs::Key;
+use parse::UsageError;
+use resolve::Values;
+use session::Session;
+
+use crate::api::PlatformApi;
+use crate::effect::events::{Event, Events as _, Phase, SessionEvent};
+use crate::model::env::Environment;
+use crate::os::clock::SystemClock;
+use crate::report::console::{Console, Threshold};
+use crate::report::text::Level;
+
+/// Everything that the operating system gives a program.
+pub struct Program {
+    /// All arguments, the program's own name first.
+    pub args: Vec<OsString>,
+    /// The environment.
+    pub env: Environment,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// Standard output.
+    pub out: Box<dyn Write + Send>,
+    /// Standard error: usage alone goes there.
+    pub err: Box<dyn Write + Send>,
+}
+
+/// Runs the program; returns its exit code.
+pub fn run(program: Program) -> u8 {
+    let Program { args, env, cwd, mut out, mut err } = program;
+    match dispatch::dispatch(&args) {
+        Dispatch::Version => {
+            let _ = writeln!(out, "{}", version::text(&version::info()));
+            exit::SUCCESS
+        }
+        Dispatch::Trace(args) => command::trace::run(&args, &env, &mut *out, &mut *err),
+        // These faults come before colour and log level are known: always in colour, always shown.
+        Dispatch::NoPhase => fail(&Console::new(out, Threshold::From(Level::Info), true), &Failure::NoPhase),
+        Dispatch::Unknown(name) => {
+            let console = Console::new(out, Threshold::From(Level::Info), true);
+            let failure = negotiate(&env, &console).err().unwrap_or(Failure::UnknownPhase(name));
+            fail(&console, &failure)
+        }
+        Dispatch::Phase { phase, name, args } => {
+            let out = wire::Shared::new(out);
+            let console = Console::new(Box::new(out.clone()), Threshold::From(Level::Info), true);
+            let api = match negotiate(&env, &console) {
+                Ok(api) => api,
+                Err(failure) => return fail(&console, &failure),
+            };
+            let raw = match parse::parse(phase, api, &args) {
+                Ok(raw) => raw,
+                Err(error) => return usage(&mut *err, phase, api, &error),
+            };
+            let values = Values::resolve(&raw, &env, &cwd, std::path::Path::exists);
+            if values.flag(Key::Version) {
+                let _ = writeln!(out.clone(), "{}", version::text(&version::info()));
+                return exit::SUCCESS;
+            }
+            // Policy P2: NO_COLOR, which the reference does not know, turns colours off too.
+            let no_color = values.flag(Key::NoColor)
+                || (env.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+                    && values.origin(Key::NoColor) == resolve::Origin::Default);
+            let threshold = match Threshold::parse(&values.text(Key::LogLevel)) {
+                Ok(threshold) => threshold,
+                Err(error) => {
+                    let console = Console::new(Box::new(out), Threshold::From(Level::Info), !no_color);
+                    return fail(&console, &Failure::LogLevel(error));
+                }
+            };
+            let console = Console::new(Box::new(out), threshold, !no_color);
+            for argument in values.positional.iter().filter(|argument| argument.starts_with('-')) {
+                console.emit(SessionEvent::FlagLikeArgument(argument.clone()).into());
+            }
+            console.emit(SessionEvent::Starting(name).into());
+            console.emit(SessionEvent::ParsingInputs.into());
+            let session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), Arc::new(SystemClock));
+            match command::run(session) {
+                Ok(()) => exit::SUCCESS,
+                Err(failure) => fail(&console, &failure),
+            }
+        }
+    }
+}
+
+/// Negotiates the Platform API; a deprecated one is told or refused as `CNB_DEPRECATION_MODE` says.
+fn negotiate(env: &Environment, console: &Console) -> Result<PlatformApi, Failure> {
+    use crate::api::NegotiationError as E;
+    let requested = env.get("CNB_PLATFORM_API").map(|value| value.to_string_lossy().into_owned());
+    let negotiated = PlatformApi::SUPPORT.negotiate(requested.as_deref()).map_err(|error| {
+        Failure::PlatformApi(match error {
+            E::Missing => "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired \
+                           platform API version"
+                .to_owned(),
+            E::Unparsable(text) => format!("failed to parse platform API '{text}'"),
+            E::Unsupported(text) => incompatible(&text),
+        })
+    })?;
+    if negotiated.deprecated {
+        let mode = env.get("CNB_DEPRECATION_MODE").and_then(|mode| mode.to_str()).unwrap_or("warn");
+        let version = negotiated.version.to_string();
+        let refused = mode == "error";
+        if mode != "quiet" {
+            console.emit(SessionEvent::DeprecatedPlatformApi { version: version.clone(), refused }.into());
+        }
+        if refused {
+            return Err(Failure::PlatformApi(incompatible(&version)));
+        }
+    }
+    Ok(negotiated.into())
+}
+
+fn incompatible(version: &str) -> String {
+    format!("failed to set platform API: platform API version '{version}' is incompatible with the lifecycle")
+}
+
+/// Tells a failure and gives its exit code.
+fn fail(console: &Console, failure: &Failure) -> u8 {
+    console.emit(Event::from(SessionEvent::Failed(failure.to_string())));
+    if let Some(hint) = failure.hint() {
+        console.emit(Event::from(SessionEvent::Hint(hint)));
+    }
+    exit::code(failure)
+}
+
+/// Prints what is wrong with the flags, and the flags there are.
+fn usage(err: &mut dyn Write, phase: Phase, api: PlatformApi, error: &UsageError) -> u8 {
+    let usage = help::usage(phase, api);
+    let (reason, code) = match error {
+        UsageError::Help => (String::new(), exit::SUCCESS),
+        error => (format!("{error}\n"), exit::USAGE),
+    };
+    let _ = write!(err, "{reason}{usage}");
+    code
+}

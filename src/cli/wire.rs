@@ -1,0 +1,280 @@
+//! The one place that chooses real effects: where images are, how programs run, who hears events.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::failure::Failure;
+use super::inputs::Key;
+use super::session::{Session, Unprivileged};
+use super::{exit, version};
+use crate::api::PlatformFeature;
+use crate::buildpack::api;
+use crate::cache::VolumeCache;
+use crate::effect::Effects;
+use crate::effect::cache::Cache;
+use crate::effect::clock::Clock;
+use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Work, WorkId};
+use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::processes::Processes;
+use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
+use crate::image::layout::{LayoutImages, layout_path};
+use crate::model::digest::DiffId;
+use crate::model::image::ImageRecord;
+use crate::model::order::GroupElement;
+use crate::model::target::RunTarget;
+use crate::os::os_release;
+use crate::os::process::{OsProcesses, StreamTo};
+use crate::os::signal;
+use crate::phase::{build, detect, export};
+use crate::report::Fan;
+use crate::report::spans::Spans;
+use crate::telemetry::passthrough::Passthrough;
+use crate::telemetry::{self, TelemetryConfig, ids};
+
+/// Standard output, which several printers share.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Shared {
+    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Mutex::new(out)))
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+/// What a phase runs with; it hands effects to the phase's function.
+pub(super) struct Run<'a> {
+    phase: Phase,
+    images: &'a dyn Images,
+    processes: &'a dyn Processes,
+    events: &'a dyn Events,
+    telemetry: &'a dyn ProcessTelemetry,
+    clock: &'a dyn Clock,
+    work: WorkId,
+}
+
+impl Run<'_> {
+    /// The same with a place for images.
+    pub(super) fn with_images<'b>(&'b self, images: &'b dyn Images) -> Run<'b> {
+        Run { images, ..*self }
+    }
+
+    /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
+    pub(super) fn timed<T>(&self, call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let started = self.clock.now();
+        self.events.emit(SessionEvent::TimerStarted { phase: self.phase, at: started }.into());
+        let result = call(&Effects {
+            images: self.images,
+            processes: self.processes,
+            events: self.events,
+            telemetry: self.telemetry,
+            phase: Some(self.work),
+        });
+        let at = self.clock.now();
+        let took = at.duration_since(started).unwrap_or_default();
+        self.events.emit(SessionEvent::TimerEnded { phase: self.phase, at, took }.into());
+        result
+    }
+
+    /// Runs a phase as part of this one: the creator.
+    pub(super) fn phase<T>(
+        &self,
+        phase: Phase,
+        call: impl FnOnce(&Run<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let work = Ongoing::begin(self.events, Some(self.work), Work::Phase(phase));
+        let result = call(&Run { phase, work: work.id(), ..*self });
+        end(work, &result);
+        result
+    }
+}
+
+/// Runs a phase: telemetry opens before it and closes after it.
+pub(super) fn with_phase<T>(
+    session: &Session<Unprivileged>,
+    phase: Phase,
+    call: impl FnOnce(&Run<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
+    let spans = session.values.flag(Key::Telemetry).then(|| {
+        let config = TelemetryConfig {
+            layers_dir: session.layers().path().to_owned(),
+            phase,
+            platform_log_path: variable(telemetry::LOG_PATH),
+            platform_traceparent: variable(telemetry::CNB_TRACEPARENT),
+            platform_tracestate: variable(telemetry::TRACESTATE),
+            owner: owner(session),
+            platform_api: session.api,
+            version: version::info().version,
+            stdout: variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
+        };
+        Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
+    });
+    let mut consumers = vec![Arc::clone(&session.events)];
+    consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
+    let events = Fan(consumers);
+    let passthrough =
+        Passthrough::new(session.api, variable(telemetry::LOG_PATH), variable(telemetry::CNB_TRACEPARENT));
+    let telemetry: &dyn ProcessTelemetry = match &spans {
+        Some(spans) => &**spans,
+        None if session.api.has(PlatformFeature::OtelVariables) => &passthrough,
+        None => &NoTelemetry,
+    };
+    let processes = OsProcesses::new(if session.values.flag(Key::NoColor) {
+        let console = Arc::clone(&session.console);
+        StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
+    } else {
+        StreamTo::Inherit
+    });
+    end_spans_when_stopped(spans.as_ref(), &processes);
+    let work = Ongoing::begin(&events, None, Work::Phase(phase));
+    let run = Run {
+        phase,
+        images: &NoImages,
+        processes: &processes,
+        events: &events,
+        telemetry,
+        clock: &*session.clock,
+        work: work.id(),
+    };
+    let result = call(&run);
+    end(work, &result);
+    if let Some(spans) = spans {
+        spans.finish(Outcome::Success, None);
+        spans.warnings().into_iter().for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
+    }
+    result
+}
+
+/// A program that is told to stop tells its children, and spans end also then and when a fault of ours ends it
+/// (policy P38, telemetry R17 and R18).
+fn end_spans_when_stopped(spans: Option<&Arc<Spans>>, processes: &OsProcesses) {
+    let running = processes.running();
+    let at_signal = spans.cloned();
+    // Without the thread a signal ends the process at once: nothing that is left behind does harm.
+    let _ = signal::on_stop(move |signal| {
+        running.signal_all(signal);
+        if let Some(spans) = at_signal {
+            spans.finish(Outcome::Cancellation, None);
+        }
+    });
+    if let Some(spans) = spans.cloned() {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            spans.finish(Outcome::Error, Some("panic"));
+        }));
+    }
+}
+
+/// Who owns what telemetry makes, where this process may give files away.
+fn owner(session: &Session<Unprivileged>) -> Option<(u32, u32)> {
+    crate::os::user::is_root().then(|| session.ids())
+}
+
+/// Tells how a phase ended.
+fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
+    let Err(failure) = result else { return work.end(Outcome::Success, Facts::default()) };
+    let (outcome, error_type) = match failure {
+        Failure::Detect(detect::Error::NoGroup) => (Outcome::Failure, "no_group"),
+        Failure::Detect(detect::Error::BuildpackFailed) | Failure::Build(build::Error::Buildpack(_)) => {
+            (Outcome::Failure, "buildpack")
+        }
+        Failure::BuildpackApi(_) => (Outcome::Error, "buildpack_api"),
+        Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
+        _ => (Outcome::Error, "phase"),
+    };
+    let facts = Facts { exit_code: Some(exit::code(failure).into()), error_type: Some(error_type), ..Facts::default() };
+    work.end(outcome, facts);
+}
+
+/// Holds that every buildpack of a group asks for an API that is served.
+pub(super) fn verify_buildpack_apis(elements: &[GroupElement]) -> Result<(), Failure> {
+    elements.iter().try_for_each(|element| {
+        api::negotiate(element, &element.api).map(drop).map_err(|error| Failure::BuildpackApi(error.to_string()))
+    })
+}
+
+/// The target of this very system.
+pub(super) fn host_target() -> RunTarget {
+    os_release::target(std::fs::read_to_string(Path::new("/etc/os-release")).ok().as_deref())
+}
+
+/// Opens the cache folder, if one is given.
+pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box<dyn Cache>>, Failure> {
+    let Some(dir) = session.values.some_path(Key::CacheDir) else { return Ok(None) };
+    let cache = VolumeCache::open(&dir).map_err(|error| Failure::Setup {
+        action: "create volume cache".to_owned(),
+        cause: error.to_string(),
+        hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
+    })?;
+    Ok(Some(Box::new(cache)))
+}
+/*TMP*/
+pub(super) struct Credentials;
+/*TMP*/
+pub(super) fn credentials<S>(_: &Session<S>) -> Result<Credentials, Failure> {
+    Ok(Credentials)
+}
+/// The name by which a store finds an image: for layouts the path of its folder, else what the platform wrote.
+pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String, Failure> {
+    if !session.uses_layout() {
+        return Ok(name.to_owned());
+    }
+    let path = layout_path(&session.values.path(Key::LayoutDir), name);
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
+}
+
+/// Opens the place where the images of a build are.
+pub(super) fn images<S>(session: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+    let architecture = os_release::architecture();
+    if session.uses_layout() {
+        return Ok(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture)));
+    }
+    Ok(Box::new(NoImages))
+}
+
+/// The place for images of a phase that has none to do with.
+struct NoImages;
+
+impl NoImages {
+    fn error<T>() -> Result<T, ImageError> {
+        Err(ImageError::permanent("this phase reads and writes no images"))
+    }
+}
+
+impl Images for NoImages {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Registry
+    }
+
+    fn open(&self, _: &str) -> Result<Opened, ImageError> {
+        Self::error()
+    }
+
+    fn check_read(&self, _: &str) -> Result<(), ImageError> {
+        Self::error()
+    }
+
+    fn check_write(&self, _: &str) -> Result<(), ImageError> {
+        Self::error()
+    }
+
+    fn layer(&self, _: &ImageRecord, _: &DiffId) -> Result<Box<dyn io::Read + Send>, ImageError> {
+        Self::error()
+    }
+
+    fn write(&self, _: &crate::effect::images::ImageDraft, _: &[String]) -> Result<WrittenImage, ImageError> {
+        Self::error()
+    }
+}

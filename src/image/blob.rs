@@ -1,0 +1,273 @@
+//! Layers as blobs: a tar goes in, a compressed blob comes out, and back.
+//!
+//! The tar is read once. While this thread makes and hashes it, another compresses it in blocks of 1 MiB, each a gzip
+//! member of its own (policy P41), hashes that and stores it. Memory is a few blocks, whatever the layer's size.
+
+use std::collections::VecDeque;
+use std::io::{self, BufReader, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use libdeflater::{CompressionLvl, Compressor};
+
+use super::sha256::{Sha256, Verified};
+use crate::effect::images::{NewLayer, TarSource};
+use crate::model::digest::{DiffId, Digest};
+use crate::os::error_text;
+
+/// The size of the part of a tar that becomes one gzip member, in bytes.
+const BLOCK: usize = 1 << 20;
+/// How many blocks may wait for compression.
+const WAITING: usize = 3;
+
+/// A stored blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Why a layer did not become a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its source cannot be read, or changed while it was read.
+    #[error("creating layer {id}: {}", error_text(.cause))]
+    Source {
+        /// The layer.
+        id: String,
+        /// What went wrong; names the file.
+        cause: io::Error,
+    },
+    /// Its source gave other bytes than those that the layer was planned with.
+    #[error("creating layer {id}: its content changed: expected {expected}, found {found}")]
+    Changed {
+        /// The layer.
+        id: String,
+        /// The planned diff id.
+        expected: DiffId,
+        /// The one of the bytes.
+        found: DiffId,
+    },
+    /// The blob cannot be stored.
+    #[error("storing layer {id}: {}", error_text(.cause))]
+    Sink {
+        /// The layer.
+        id: String,
+        /// What went wrong.
+        cause: io::Error,
+    },
+}
+
+/// Compresses a new layer into `sink`, in one pass over its source.
+///
+/// # Errors
+/// See [`Error`]; what `sink` holds then is of no use.
+pub fn compress(layer: &NewLayer, sink: &mut (dyn Write + Send)) -> Result<Blob, Error> {
+    let (blocks, to_compress) = sync_channel(WAITING);
+    let (emptied, spare) = sync_channel(WAITING + 2);
+    let (made, stored) = thread::scope(|scope| {
+        let storing = scope.spawn(move || store(&to_compress, &emptied, sink));
+        // `run` drops its sender, which ends the other thread.
+        let splitter = Splitter { hash: Sha256::new(), block: Vec::with_capacity(BLOCK), blocks, spare };
+        let made = splitter.run(layer.tar.as_ref());
+        (made, storing.join())
+    });
+    let id = || layer.id.clone();
+    let stored = stored.unwrap_or_else(|_| Err(io::Error::other("compression stopped")));
+    // The source fails too when nobody takes its bytes: the cause is then in the sink.
+    let blob = stored.map_err(|cause| Error::Sink { id: id(), cause })?;
+    let found = made.map_err(|cause| Error::Source { id: id(), cause })?;
+    if found != layer.diff_id {
+        return Err(Error::Changed { id: id(), expected: layer.diff_id.clone(), found });
+    }
+    Ok(blob)
+}
+
+/// Takes the tar from its source, hashes it and sends it on in blocks.
+struct Splitter {
+    hash: Sha256,
+    block: Vec<u8>,
+    blocks: SyncSender<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
+}
+
+impl Splitter {
+    fn run(mut self, tar: &dyn TarSource) -> io::Result<DiffId> {
+        tar.write_tar(&mut self)?;
+        self.send()?;
+        Ok(DiffId::from_sha256(&self.hash.finish()))
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let empty = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
+        let full = std::mem::replace(&mut self.block, empty);
+        self.hash.update(&full);
+        self.blocks.send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for Splitter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..count]);
+        if self.block.len() == BLOCK {
+            self.send()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn store(blocks: &Receiver<Vec<u8>>, emptied: &SyncSender<Vec<u8>>, sink: &mut dyn Write) -> io::Result<Blob> {
+    let mut compressor = Compressor::new(CompressionLvl::fastest());
+    let mut member = vec![0; compressor.gzip_compress_bound(BLOCK)];
+    let mut hash = Sha256::new();
+    for mut block in blocks {
+        // A tar never ends in an empty block, but for one of no bytes, which needs a member too.
+        if block.is_empty() && hash.bytes() > 0 {
+            continue;
+        }
+        let size = compressor.gzip_compress(&block, &mut member).map_err(io::Error::other)?;
+        hash.update(&member[..size]);
+        sink.write_all(&member[..size])?;
+        block.clear();
+        let _ = emptied.try_send(block);
+    }
+    sink.flush()?;
+    let size = hash.bytes();
+    Ok(Blob { digest: Digest::from_sha256(&hash.finish()), size })
+}
+
+/// Reads a layer's blob as an uncompressed tar: gzip, or not compressed at all, whatever its media type says. Its last
+/// read fails if the bytes are not those of `diff_id`.
+///
+/// # Errors
+/// The start of the blob cannot be read, or it is compressed in another way.
+pub fn uncompress(blob: Box<dyn Read + Send>, diff_id: &DiffId) -> io::Result<Box<dyn Read + Send>> {
+    let mut blob = BufReader::with_capacity(1 << 16, blob);
+    let mut start = [0; 4];
+    let mut filled = 0;
+    while filled < start.len() {
+        match blob.read(&mut start[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let start = &start[..filled];
+    let whole = VecDeque::from(start.to_vec()).chain(blob);
+    Ok(match start {
+        [0x1f, 0x8b, ..] => {
+            let tar = flate2::read::MultiGzDecoder::new(whole);
+            Box::new(Verified::new(tar, diff_id.as_str(), None))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("layer {diff_id} is compressed with zstd, which is not supported yet"),
+            ));
+        }
+        _ => Box::new(Verified::new(whole, diff_id.as_str(), None)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::memory::{diff_id, new_layer};
+
+    fn round_trip(tar: &[u8]) -> (Blob, Vec<u8>) {
+        let layer = new_layer("a", tar.to_owned());
+        let mut stored = Vec::new();
+        let blob = compress(&layer, &mut stored).unwrap();
+        assert_eq!(blob.size, stored.len() as u64);
+        assert_eq!(blob.digest, super::super::sha256::digest(&stored));
+        let mut out = Vec::new();
+        uncompress(Box::new(io::Cursor::new(stored.clone())), &layer.diff_id).unwrap().read_to_end(&mut out).unwrap();
+        assert!(out == tar);
+        (blob, stored)
+    }
+
+    #[test]
+    fn comes_back_as_it_was_at_every_size_around_a_block() {
+        for size in [0, 1, 3, 1024, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 7] {
+            let tar: Vec<u8> = (0..size).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect();
+            let (_, stored) = round_trip(&tar);
+            assert_eq!(stored[..2], [0x1f, 0x8b], "{size}");
+        }
+    }
+
+    #[test]
+    fn gives_the_same_blob_each_time() {
+        let tar = vec![7; 3 * BLOCK];
+        assert_eq!(round_trip(&tar), round_trip(&tar));
+    }
+
+    #[test]
+    fn reads_a_layer_that_is_not_compressed() {
+        let mut out = Vec::new();
+        uncompress(Box::new(&b"plain"[..]), &diff_id(b"plain")).unwrap().read_to_end(&mut out).unwrap();
+        assert_eq!(out, b"plain");
+    }
+
+    #[test]
+    fn refuses_a_layer_of_other_bytes() {
+        let mut stored = Vec::new();
+        compress(&new_layer("a", b"one".to_vec()), &mut stored).unwrap();
+        let mut tar = uncompress(Box::new(io::Cursor::new(stored)), &diff_id(b"two")).unwrap();
+        assert!(tar.read_to_end(&mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn refuses_zstd_with_a_clear_word() {
+        let error = uncompress(Box::new(&[0x28, 0xb5, 0x2f, 0xfd, 0][..]), &diff_id(b"")).err().unwrap();
+        assert!(error.to_string().contains("zstd"), "{error}");
+    }
+
+    #[test]
+    fn names_the_layer_whose_content_changed() {
+        let mut layer = new_layer("samples/a:x", b"one".to_vec());
+        layer.diff_id = diff_id(b"two");
+        let error = compress(&layer, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.starts_with("creating layer samples/a:x: its content changed"), "{error}");
+    }
+
+    #[derive(Debug)]
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::from_raw_os_error(nix::libc::ENOSPC))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Gone;
+
+    impl TarSource for Gone {
+        fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+            out.write_all(&vec![0; BLOCK])?;
+            Err(io::Error::other("open /layers/a/b: gone"))
+        }
+    }
+
+    #[test]
+    fn tells_a_full_disk_from_a_bad_source() {
+        let layer = new_layer("a", vec![1; 20 * BLOCK]);
+        let error = compress(&layer, &mut Full).unwrap_err();
+        assert_eq!(error.to_string(), "storing layer a: no space left on device");
+        let layer = NewLayer { tar: std::sync::Arc::new(Gone), ..layer };
+        let error = compress(&layer, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "creating layer a: open /layers/a/b: gone");
+    }
+}

@@ -1,0 +1,200 @@
+//! Writing an image as a layout.
+//!
+//! Blobs first, the index last: a build that stops half-way leaves the image that was there before. Each file is
+//! written beside its place and renamed. Blobs of earlier images are left alone.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::path::Place;
+use super::read::is_missing;
+use super::{Error, blob_path};
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::image::assemble::{self, Assembled, assemble};
+use crate::image::blob::{self, Blob};
+use crate::model::digest::DiffId;
+use crate::model::image::{Descriptor, ImageRecord};
+
+/// The annotation with an image's tag.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// New layers that are stored already, and in which layout.
+type Stored = BTreeMap<DiffId, (Blob, PathBuf)>;
+
+/// Writes a draft as a layout for each name.
+pub(super) fn write(layout_dir: &Path, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, Error> {
+    let mut stored = Stored::new();
+    let mut first = None;
+    let mut failure = None;
+    let mut results = Vec::with_capacity(names.len());
+    for name in names {
+        let (reported, result) = match Place::find(layout_dir, name) {
+            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored)),
+            Err(error) => (name.clone(), Err(error.into())),
+        };
+        match result {
+            Ok(manifest) => {
+                first.get_or_insert_with(|| (format!("{reported}@{}", manifest.digest), manifest.size));
+                results.push((reported, Ok(())));
+            }
+            // Under another name it would be the same.
+            Err(
+                error @ (Error::Assemble(_) | Error::Blob(blob::Error::Source { .. } | blob::Error::Changed { .. })),
+            ) => {
+                return Err(error);
+            }
+            Err(error) => {
+                results.push((reported, Err(error.to_string())));
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    match (first, failure) {
+        (Some((id, manifest_size)), _) => {
+            Ok(WrittenImage { id, digest: None, image_id: None, manifest_size, names: results })
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(Error::NoNames),
+    }
+}
+
+fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<Descriptor, Error> {
+    let folder = &place.folder;
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    for (layer, _) in &draft.layers {
+        match layer {
+            DraftLayer::Base(index) => copy_base(folder, &draft.base, *index)?,
+            DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
+            DraftLayer::New(layer) => store(folder, layer, stored)?,
+        }
+    }
+    let annotations = BTreeMap::from([(REF_NAME.to_owned(), place.ref_name())]);
+    let new = stored.iter().map(|(diff_id, (blob, _))| (diff_id.clone(), blob.clone())).collect();
+    let Assembled { config, config_descriptor, manifest, manifest_descriptor, .. } =
+        assemble(draft, &new, &annotations)?;
+    put(folder, &blob_path(folder, config_descriptor.digest.hex()), &config)?;
+    put(folder, &blob_path(folder, manifest_descriptor.digest.hex()), &manifest)?;
+    put(folder, &folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    put(folder, &folder.join("index.json"), &index(&manifest_descriptor, &annotations))?;
+    Ok(manifest_descriptor)
+}
+
+/// Copies a layer of the base image if its layout has it: a base image may be sparse, and the image is then too.
+fn copy_base(folder: &Path, base: &ImageRecord, index: usize) -> Result<(), Error> {
+    // An index without layer is told of by `assemble`.
+    let Some(descriptor) = base.layers.get(index).and_then(|layer| layer.descriptor.as_ref()) else { return Ok(()) };
+    let from = Place::of_identifier(&base.identifier).ok_or_else(|| Error::Identifier(base.identifier.clone()))?;
+    copy(&from.folder, folder, descriptor).map(|_| ())
+}
+
+/// Copies a layer of the previous image, which must have it.
+fn copy_previous(folder: &Path, previous: Option<&ImageRecord>, diff_id: &DiffId) -> Result<(), Error> {
+    let Some(previous) = previous else { return Err(assemble::Error::NoPreviousLayer(diff_id.clone()).into()) };
+    let layer = previous.layers.iter().find(|layer| &layer.diff_id == diff_id);
+    let Some(descriptor) = layer.and_then(|layer| layer.descriptor.as_ref()) else { return Ok(()) };
+    let from = Place::of_identifier(&previous.identifier);
+    let from = from.ok_or_else(|| Error::Identifier(previous.identifier.clone()))?;
+    if copy(&from.folder, folder, descriptor)? || assemble::is_foreign(descriptor) {
+        return Ok(());
+    }
+    Err(Error::NoLayer { image: previous.identifier.clone(), diff_id: diff_id.clone() })
+}
+
+/// Brings a blob from one layout to another; tells whether it is there now.
+fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> {
+    let source = blob_path(from, descriptor.digest.hex());
+    let target = blob_path(to, descriptor.digest.hex());
+    if target.metadata().is_ok_and(|found| found.len() == descriptor.size) {
+        return Ok(true);
+    }
+    let mut file = match File::open(&source) {
+        Ok(file) => file,
+        Err(cause) if is_missing(&cause) => return Ok(false),
+        Err(cause) => return Err(Error::file("open", &source)(cause)),
+    };
+    let found = file.metadata().map_err(Error::file("stat", &source))?;
+    if found.len() != descriptor.size {
+        return Err(Error::Size { path: source, expected: descriptor.size, found: found.len() });
+    }
+    // A link costs nothing, but keeps the mode; and a link to a symlink may lead nowhere.
+    let linkable = found.mode() & 0o444 == 0o444 && source.symlink_metadata().is_ok_and(|found| found.is_file());
+    if linkable && fs::hard_link(&source, &target).is_ok() {
+        return Ok(true);
+    }
+    let mut temporary = temporary(to)?;
+    io::copy(&mut file, temporary.as_file_mut()).map_err(Error::file("write", &target))?;
+    persist(temporary, &target)?;
+    Ok(true)
+}
+
+/// Stores a new layer, by its source once and from there for every other name.
+fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Error> {
+    if let Some((blob, from)) = stored.get(&layer.diff_id) {
+        let descriptor = Descriptor {
+            media_type: String::new(),
+            size: blob.size,
+            digest: blob.digest.clone(),
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+        };
+        if copy(from, folder, &descriptor)? {
+            return Ok(());
+        }
+    }
+    let mut temporary = temporary(folder)?;
+    let blob = blob::compress(layer, temporary.as_file_mut())?;
+    persist(temporary, &blob_path(folder, blob.digest.hex()))?;
+    stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
+    Ok(())
+}
+
+/// The index, for people to read too.
+fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Vec<u8> {
+    let document = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": manifest.media_type,
+            "size": manifest.size,
+            "digest": manifest.digest.as_str(),
+            "annotations": annotations,
+        }],
+    });
+    format!("{document:#}").into_bytes()
+}
+
+fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut temporary = temporary(folder)?;
+    temporary.write_all(bytes).map_err(Error::file("write", path))?;
+    persist(temporary, path)
+}
+
+/// A file in the layout that is gone unless it is persisted.
+fn temporary(folder: &Path) -> Result<NamedTempFile, Error> {
+    tempfile::Builder::new().prefix(".write-").tempfile_in(folder).map_err(Error::file("create", folder))
+}
+
+fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), Error> {
+    temporary.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(Error::file("chmod", path))?;
+    temporary.persist(path).map_err(|error| Error::file("rename", path)(error.error))?;
+    Ok(())
+}
+
+/// Checks that a layout could be written: the nearest folder of its path that exists is one to write in.
+pub(super) fn check(folder: &Path) -> Result<(), Error> {
+    let existing = folder.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
+    let existing = match existing {
+        Some(path) if !path.as_os_str().is_empty() => path,
+        _ => Path::new("."),
+    };
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(rustix::fs::CWD, existing, access, rustix::fs::AtFlags::EACCESS)
+        .map_err(|error| Error::file("write", existing)(error.into()))
+}

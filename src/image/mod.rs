@@ -1,0 +1,12 @@
+//! Places where images are, and how they become bytes.
+//!
+//! Each place implements [`crate::effect::images::Images`]; `cli::wire` alone chooses among them.
+
+pub mod assemble;
+pub mod blob;
+#[cfg(test)]
+mod conforms;
+pub mod layout;
+pub mod memory;
+mod platform;
+mod sha256;

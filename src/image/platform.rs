@@ -1,0 +1,45 @@
+//! Which image of an index is meant.
+//!
+//! Linux on the architecture that this lifecycle was built for, or that the platform asked for: the first entry that
+//! fits, as the reference's registry library chooses.
+
+use crate::schema::image::IndexEntry;
+
+/// Chooses the entry of an index for Linux on `architecture`, in Go's naming.
+pub(crate) fn choose<'a>(entries: &'a [IndexEntry], architecture: &str) -> Option<&'a IndexEntry> {
+    entries
+        .iter()
+        .find(|entry| entry.platform.as_ref().is_some_and(|(os, arch, _variant)| os == "linux" && arch == architecture))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::image::sha256;
+    use crate::model::image::Descriptor;
+
+    pub(crate) fn entry(content: &str, platform: Option<(&str, &str)>) -> IndexEntry {
+        IndexEntry {
+            descriptor: Descriptor {
+                media_type: String::new(),
+                size: 1,
+                digest: sha256::digest(content.as_bytes()),
+                urls: Vec::new(),
+                annotations: std::collections::BTreeMap::new(),
+            },
+            platform: platform.map(|(os, arch)| (os.to_owned(), arch.to_owned(), String::new())),
+        }
+    }
+
+    #[test]
+    fn passes_over_attestations_and_other_platforms() {
+        let entries = [
+            entry("a", Some(("unknown", "unknown"))),
+            entry("b", Some(("windows", "amd64"))),
+            entry("c", None),
+            entry("d", Some(("linux", "arm64"))),
+        ];
+        assert_eq!(choose(&entries, "arm64"), Some(&entries[3]));
+        assert_eq!(choose(&entries, "amd64"), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! The environment of a process: that of the container, without what is the launcher's own, changed by layers.
+//!
+//! Clauses: platform.md#launcher, buildpack.md#environment-variable-modification-rules.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::layers::{ListError, buildpack_dirs, layers};
+use super::path_lookup::join;
+use crate::model::env::{Environment, NoSuffix};
+use crate::os::{env_dir, error_text};
+
+/// Variables that are meant for the launcher alone.
+const OWN_VARIABLES: [&str; 5] =
+    ["CNB_LAYERS_DIR", "CNB_APP_DIR", "CNB_PROCESS_TYPE", "CNB_PLATFORM_API", "CNB_DEPRECATION_MODE"];
+
+/// Folders of launchers, which a process does not find in its `PATH`.
+const OWN_FOLDERS: [&[u8]; 2] = [b"/cnb/process", b"/cnb/lifecycle"];
+
+/// Folders of a layer, and the list variables to which they belong.
+const ROOT_FOLDERS: [(&str, &str); 2] = [("bin", "PATH"), ("lib", "LD_LIBRARY_PATH")];
+
+/// A layer cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// The folders of a buildpack cannot be found or listed.
+    #[error("{0}")]
+    Find(#[from] ListError),
+    /// A layer's `bin` or `lib` cannot be looked at.
+    #[error("add layer root: {0}")]
+    Root(String),
+    /// A layer's environment files cannot be read.
+    #[error("add layer env: apply env files from dir '{}': {cause}", dir.display())]
+    Files {
+        /// The folder of the files.
+        dir: PathBuf,
+        /// The file and the reason.
+        cause: env_dir::EnvDirError,
+    },
+}
+
+/// Makes an environment of what the system gave, in its order. Of a variable that is there twice the first one counts.
+pub fn snapshot(variables: Vec<(OsString, OsString)>) -> Environment {
+    variables.into_iter().rev().collect()
+}
+
+/// Leaves out what is the launcher's own.
+pub fn without_own(variables: &Environment) -> Environment {
+    let mut env: Environment =
+        variables.iter().filter(|(name, _)| !OWN_VARIABLES.iter().any(|own| name == own)).collect();
+    if let Some(path) = variables.get("PATH") {
+        let kept = path.as_bytes().split(|b| *b == b':').filter(|folder| !OWN_FOLDERS.contains(folder));
+        let kept = kept.collect::<Vec<_>>().join(&b':');
+        env.set("PATH", OsStr::from_bytes(&kept));
+    }
+    env
+}
+
+/// Lets every layer change the environment, and lists the layers: buildpack by buildpack, in the order of `ids`.
+///
+/// Within one buildpack first every layer's `bin` and `lib`, then every layer's files: `env`, `env.launch` and
+/// `env.launch/<process type>`.
+///
+/// # Errors
+/// A folder or file cannot be read.
+pub fn add_layers<'a>(
+    env: &mut Environment,
+    layers_dir: &Path,
+    ids: impl Iterator<Item = &'a str>,
+    process_type: &str,
+) -> Result<Vec<PathBuf>, EnvironmentError> {
+    let mut all = Vec::new();
+    for dir in buildpack_dirs(layers_dir, ids)? {
+        let layers = layers(&dir).map_err(|ListError(text)| EnvironmentError::Root(text))?;
+        for layer in &layers {
+            add_root(env, layer)?;
+        }
+        for layer in &layers {
+            let launch = join(layer, "env.launch");
+            add_files(env, join(layer, "env"))?;
+            if !process_type.is_empty() && launch.is_dir() {
+                let typed = join(&launch, process_type);
+                add_files(env, launch)?;
+                add_files(env, typed)?;
+            } else {
+                add_files(env, launch)?;
+            }
+        }
+        all.extend(layers);
+    }
+    Ok(all)
+}
+
+/// Puts `<layer>/bin` and `<layer>/lib` in front, if they exist.
+fn add_root(env: &mut Environment, layer: &Path) -> Result<(), EnvironmentError> {
+    let failed = |text: String| EnvironmentError::Root(text);
+    for (folder, variable) in ROOT_FOLDERS {
+        let path = join(layer, folder);
+        match std::fs::metadata(&path) {
+            Ok(_) => {
+                let path = absolute(path).map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
+                env.prepend_path(variable, path.as_os_str());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(format!("stat {}: {}", path.display(), error_text(&error)))),
+        }
+    }
+    Ok(())
+}
+
+/// The path from the root, which a process understands wherever it works.
+fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
+    Ok(if path.is_absolute() { path } else { join(std::env::current_dir()?, path) })
+}
+
+fn add_files(env: &mut Environment, dir: PathBuf) -> Result<(), EnvironmentError> {
+    match env_dir::read(&dir) {
+        Ok(files) => env.apply(&files, NoSuffix::Override),
+        Err(cause) => return Err(EnvironmentError::Files { dir, cause }),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Layers(tempfile::TempDir);
+
+    impl Layers {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            for (name, contents) in files {
+                let path = root.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, contents).unwrap();
+            }
+            Self(root)
+        }
+
+        fn add(&self, before: &[(&str, &str)], ids: &[&str], process_type: &str) -> Environment {
+            let mut env = before.iter().copied().collect();
+            add_layers(&mut env, self.0.path(), ids.iter().copied(), process_type).unwrap();
+            env
+        }
+    }
+
+    fn text<'a>(env: &'a Environment, name: &str) -> Option<&'a str> {
+        env.get(name).and_then(OsStr::to_str)
+    }
+
+    #[test]
+    fn of_two_equal_names_the_first_counts() {
+        let env = snapshot(vec![("A".into(), "first".into()), ("A".into(), "second".into())]);
+        assert_eq!(text(&env, "A"), Some("first"));
+    }
+
+    #[test]
+    fn own_variables_and_folders_are_left_out() {
+        let given: Environment = OWN_VARIABLES.iter().map(|name| (*name, "x")).collect();
+        assert_eq!(without_own(&given), Environment::default());
+        let given = [("PATH", "/cnb/process:/a::/cnb/lifecycle:/cnb/process/x:/cnb/lifecycle"), ("CNB_EXEC_ENV", "x")];
+        let env = without_own(&given.into_iter().collect());
+        assert_eq!(text(&env, "PATH"), Some("/a::/cnb/process/x"));
+        assert_eq!(text(&env, "CNB_EXEC_ENV"), Some("x"));
+    }
+
+    #[test]
+    fn later_layers_and_buildpacks_stand_in_front() {
+        let layers =
+            Layers::new(&[("one/a/bin/x", ""), ("one/b/bin/x", ""), ("one/b/lib/x", ""), ("two_2/c/bin/x", "")]);
+        let env = layers.add(&[("PATH", "/usr/bin")], &["one", "two/2"], "");
+        let root = layers.0.path().display();
+        let path = format!("{root}/two_2/c/bin:{root}/one/b/bin:{root}/one/a/bin:/usr/bin");
+        assert_eq!(text(&env, "PATH"), Some(path.as_str()));
+        assert_eq!(text(&env, "LD_LIBRARY_PATH"), Some(format!("{root}/one/b/lib").as_str()));
+    }
+
+    #[test]
+    fn files_apply_after_all_folders_of_the_buildpack_and_the_type_comes_last() {
+        let layers = Layers::new(&[
+            ("bp/a/env/PATH.override", "gone"),
+            ("bp/b/bin/x", ""),
+            ("bp/a/env.launch/A", "launch"),
+            ("bp/a/env.launch/web/A.append", "+web"),
+            ("bp/a/env.launch/other/A", "other"),
+            ("bp/a/env.build/A", "build"),
+            ("bp/b/env/V.append", "value\n"),
+            ("bp/b/env/V.delim", "**"),
+        ]);
+        let env = layers.add(&[("V", "user")], &["bp"], "web");
+        assert_eq!(text(&env, "PATH"), Some("gone"));
+        assert_eq!(text(&env, "A"), Some("launch+web"));
+        assert_eq!(text(&env, "V"), Some("user**value\n"));
+        assert_eq!(text(&layers.add(&[], &["bp"], ""), "A"), Some("launch"));
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_an_error_with_its_path() {
+        let layers = Layers::new(&[("bp/a/env/A", "")]);
+        let dir = layers.0.path().join("bp/a/env");
+        std::os::unix::fs::symlink("/nowhere", dir.join("B")).unwrap();
+        let mut env = Environment::default();
+        let error = add_layers(&mut env, layers.0.path(), ["bp"].into_iter(), "").unwrap_err();
+        let dir = dir.display();
+        let wanted =
+            format!("add layer env: apply env files from dir '{dir}': stat {dir}/B: no such file or directory");
+        assert_eq!(error.to_string(), wanted);
+    }
+}

@@ -1,0 +1,70 @@
+//! Becoming another program, and starting one.
+//!
+//! Everything that the launcher opens is closed on exec, so a process inherits what the container gave and no more.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions};
+use nix::sys::signal::{SigHandler, Signal};
+use nix::unistd::Pid;
+
+use crate::model::env::Environment;
+
+/// Signals that get their default action back: Rust's runtime ignores SIGPIPE, and whoever started the launcher may have
+/// ignored others. An ignored SIGHUP or SIGINT stays ignored, as `nohup` and shells want it.
+const RESET: [Signal; 7] = [
+    Signal::SIGALRM,
+    Signal::SIGCHLD,
+    Signal::SIGPIPE,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// Gives signals their default actions, for this program and all that it starts.
+pub fn reset_signals() {
+    for signal in RESET {
+        #[expect(unsafe_code, reason = "the default action is no function, so there is none that could be unsound")]
+        // SAFETY: no handler is installed. The call fails for unknown signals only, and these are known.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
+}
+
+/// Becomes a program; comes back only with the reason why not.
+pub fn exec<'a>(program: &Path, args: impl Iterator<Item = &'a OsStr>, env: &Environment) -> Errno {
+    fn try_exec(program: &Path, args: &[CString], env: &Environment) -> Result<Infallible, Errno> {
+        nix::unistd::execve(&c_string(program.as_os_str().as_bytes())?, args, &c_environment(env)?)
+    }
+    let args: Result<Vec<CString>, Errno> = args.map(|arg| c_string(arg.as_bytes())).collect();
+    let Err(error) = args.and_then(|args| try_exec(program, &args, env));
+    error
+}
+
+/// Starts a program that has no arguments. Each pair is a descriptor of this program, and what it is in the other.
+///
+/// # Errors
+/// The system refuses.
+pub fn spawn(program: &Path, env: &Environment, descriptors: &[(RawFd, RawFd)]) -> Result<Pid, Errno> {
+    let program = c_string(program.as_os_str().as_bytes())?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for (here, there) in descriptors {
+        actions.add_dup2(*here, *there)?;
+    }
+    let args = [&program];
+    nix::spawn::posix_spawn(program.as_c_str(), &actions, &PosixSpawnAttr::init()?, &args, &c_environment(env)?)
+}
+
+fn c_environment(env: &Environment) -> Result<Vec<CString>, Errno> {
+    env.iter().map(|(name, value)| c_string([name.as_bytes(), b"=", value.as_bytes()].concat())).collect()
+}
+
+/// A byte string for the system; one with a NUL byte is an invalid argument.
+fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Errno> {
+    CString::new(bytes).map_err(|_| Errno::EINVAL)
+}

@@ -1,0 +1,80 @@
+//! Writing documents so that nobody ever sees half of one.
+//!
+//! Policy P42: written beside and renamed; links are followed; where a rename cannot be (a bind-mounted file, a folder
+//! that may not be written) the document is written in place.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// Writes a document with mode 0666 less the umask; missing parent folders are made.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        return write_in_place(&path, contents);
+    }
+    let beside = beside(&path);
+    let written = write_new(&beside, contents).and_then(|()| fs::rename(&beside, &path));
+    written.or_else(|error| {
+        let _ = fs::remove_file(&beside);
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(&path, contents),
+            _ => Err(error),
+        }
+    })
+}
+
+/// A name in the same folder that no other process uses.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.new", std::process::id()))
+}
+
+fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)?.write_all(contents)
+}
+
+fn write_in_place(path: &Path, contents: &[u8]) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).open(path)?.write_all(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_parents_and_leaves_nothing_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c.toml");
+        write(&path, b"x").unwrap();
+        write(&path, b"y").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"y");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn follows_links() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("real"), b"old").unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        write(&dir.path().join("link"), b"new").unwrap();
+        assert_eq!(fs::read(dir.path().join("real")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(dir.path().join("link")).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn writes_devices_in_place() {
+        write(Path::new("/dev/null"), b"x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}

@@ -1,0 +1,435 @@
+//! Running programs of buildpacks and extensions: the real [`Processes`].
+//!
+//! A program gets `/dev/null` as standard input, exactly the environment it was given, the default disposition of
+//! SIGPIPE (Rust ignores that signal, and ignoring survives `execve`) and an empty signal mask.
+//!
+//! Clauses: buildpack.md#phase-1-detection, buildpack.md#phase-3-build; telemetry R36; policy P38.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{AccessFlags, Pid, access};
+
+use super::error_text;
+use crate::effect::processes::{Command, Exit, Finished, Output, Processes, StartError};
+
+/// How long a program's end waits for others that still hold its output, such as a server it left in the background.
+const HELD_OUTPUT_GRACE: Duration = Duration::from_secs(2);
+
+/// How often, and with what pause, a start is tried again while somebody still writes the program's file.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes bytes as they come, from one thread for each program.
+pub type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Where [`Output::Stream`] goes.
+#[derive(Clone)]
+pub enum StreamTo {
+    /// Both streams are this program's own standard output: no pipe and no copy.
+    Inherit,
+    /// Both streams go as one through a pipe to a callback.
+    Writer(Sink),
+}
+
+/// Hears of a program that ended while others still hold its output.
+pub type HeldOutput = Box<dyn Fn(&Path) + Send + Sync>;
+
+/// Runs programs on this system.
+pub struct OsProcesses {
+    stream: StreamTo,
+    running: Running,
+    held: Option<HeldOutput>,
+}
+
+/// The programs that run right now, for whoever passes signals on to them.
+#[derive(Clone, Default)]
+pub struct Running(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    pids: BTreeSet<Pid>,
+    stopped: bool,
+}
+
+impl Running {
+    /// Sends a signal to every program that runs; none is started afterwards.
+    pub fn signal_all(&self, signal: Signal) {
+        let mut state = self.lock();
+        state.stopped = true;
+        for pid in &state.pids {
+            // It may have ended this very moment; until it is reaped its id is no one else's.
+            let _ = kill(*pid, signal);
+        }
+    }
+
+    /// How many programs run.
+    pub fn count(&self) -> usize {
+        self.lock().pids.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a program while holding the lock, so that [`Running::signal_all`] misses none.
+    fn start(&self, command: &mut std::process::Command) -> std::io::Result<Child> {
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(std::io::Error::other("the lifecycle was told to stop"));
+        }
+        let child = command.spawn()?;
+        state.pids.insert(pid_of(&child));
+        Ok(child)
+    }
+
+    /// Waits for a program's end and forgets it before its process id is free for others.
+    fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        let pid = pid_of(child);
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        let mut state = self.lock();
+        state.pids.remove(&pid);
+        child.wait()
+    }
+}
+
+impl OsProcesses {
+    /// Runs programs whose [`Output::Stream`] goes to `stream`.
+    pub fn new(stream: StreamTo) -> Self {
+        Self { stream, running: Running::default(), held: None }
+    }
+
+    /// Tells the path of each program that ended while others held its output for longer than it was waited for.
+    pub fn telling_held_output(self, held: HeldOutput) -> Self {
+        Self { held: Some(held), ..self }
+    }
+
+    /// The programs that run right now. The handle may be used from any thread.
+    pub fn running(&self) -> Running {
+        self.running.clone()
+    }
+
+    fn start(&self, command: &Command, stdout: Stdio, stderr: Stdio) -> Result<Child, StartError> {
+        let mut program = prepare(command)
+            .map_err(|_| StartError(format!("fork/exec {}: invalid argument", command.program.display())))?;
+        program.current_dir(&command.dir).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let mut tries = 1;
+        loop {
+            match self.running.start(&mut program) {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BUSY_PAUSE);
+                }
+                result => return result.map_err(|error| start_error(command, &error)),
+            }
+        }
+    }
+
+    /// Runs a program with both streams as this program's own standard output.
+    fn run_inherited(&self, command: &Command) -> Result<Exit, StartError> {
+        let stdout = || std::io::stdout().as_fd().try_clone_to_owned().map(Stdio::from);
+        let failed = |error: std::io::Error| start_error(command, &error);
+        let mut child = self.start(command, stdout().map_err(failed)?, stdout().map_err(failed)?)?;
+        self.running.wait(&mut child).map(exit).map_err(failed)
+    }
+
+    /// Runs a program with both streams going to `sink`. When it has ended, others that hold its output delay the
+    /// return by [`HELD_OUTPUT_GRACE`] at most; what they print later still goes to `sink`.
+    fn run_piped(&self, command: &Command, sink: Sink) -> Result<Exit, StartError> {
+        let failed = |error: std::io::Error| start_error(command, &error);
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        let second = writer.try_clone().map_err(failed)?;
+        let mut child = self.start(command, writer.into(), second.into())?;
+        let closed = forward(reader, sink);
+        let status = self.running.wait(&mut child);
+        if closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout)
+            && let Some(held) = &self.held
+        {
+            held(&command.program);
+        }
+        status.map(exit).map_err(failed)
+    }
+}
+
+impl Processes for OsProcesses {
+    fn run(&self, command: &Command, output: Output) -> Result<Finished, StartError> {
+        match (output, &self.stream) {
+            (Output::Stream, StreamTo::Inherit) => {
+                self.run_inherited(command).map(|exit| Finished { exit, output: Vec::new() })
+            }
+            (Output::Stream, StreamTo::Writer(sink)) => {
+                self.run_piped(command, Arc::clone(sink)).map(|exit| Finished { exit, output: Vec::new() })
+            }
+            (Output::Collect, _) => {
+                let collected = Arc::new(Mutex::new(Some(Vec::new())));
+                let store = Arc::clone(&collected);
+                let lock =
+                    |output: &Mutex<Option<Vec<u8>>>| output.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let exit = self.run_piped(
+                    command,
+                    Arc::new(move |bytes| {
+                        // Nothing is stored once the output was taken: a program left behind may print for ever.
+                        if let Some(output) = &mut *store.lock().unwrap_or_else(PoisonError::into_inner) {
+                            output.extend_from_slice(bytes);
+                        }
+                    }),
+                )?;
+                Ok(Finished { exit, output: lock(&collected).unwrap_or_default() })
+            }
+        }
+    }
+}
+
+/// Reads a pipe to its end in a thread of its own; the receiver disconnects at the end.
+fn forward(mut reader: std::io::PipeReader, sink: Sink) -> Receiver<()> {
+    let (open, closed) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _open = open;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => sink(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    });
+    closed
+}
+
+/// Prepares a program whose child process calls `execve` itself: std's way through `execvp` would hand a file that is no
+/// program to `/bin/sh` on some C libraries, and would keep the signal mask.
+///
+/// # Errors
+/// A text has a NUL byte.
+#[expect(unsafe_code, reason = "nothing safe replaces a forked child by a program without a search by a C library")]
+fn prepare(command: &Command) -> Result<std::process::Command, std::ffi::NulError> {
+    let path = CString::new(command.program.as_os_str().as_bytes())?;
+    let mut args = vec![path.clone()];
+    for arg in &command.args {
+        args.push(CString::new(arg.as_bytes())?);
+    }
+    let mut env = Vec::new();
+    for (name, value) in command.env.iter() {
+        env.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
+    }
+    // Lists of addresses with a zero at the end, made before the fork: the child must not allocate. They are numbers
+    // because pointers may not go to another thread.
+    let addresses = |texts: &[CString]| -> Vec<usize> {
+        texts.iter().map(|text| text.as_ptr().expose_provenance()).chain([0]).collect()
+    };
+    let (argv, envp) = (addresses(&args), addresses(&env));
+    let mut program = std::process::Command::new(&command.program);
+    let become_program = move || {
+        // The lists point into these, so they move in as well.
+        let (_args, _env) = (&args, &env);
+        SigSet::empty().thread_set_mask()?;
+        // SAFETY: path is a C string, argv and envp are lists of C strings with a null pointer at the end, and all of
+        // them live as long as this closure.
+        unsafe { nix::libc::execve(path.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+        Err(std::io::Error::last_os_error())
+    };
+    // SAFETY: the closure only makes two system calls, both of which may be made between fork and exec.
+    unsafe { program.pre_exec(become_program) };
+    Ok(program)
+}
+
+/// The reference's words for a program that could not be started; the folder is the first suspect.
+fn start_error(command: &Command, error: &std::io::Error) -> StartError {
+    let dir = &command.dir;
+    match enter(dir) {
+        Err(error) => StartError(format!("chdir {}: {}", dir.display(), error_text(&error))),
+        Ok(()) => StartError(format!("fork/exec {}: {}", command.program.display(), error_text(error))),
+    }
+}
+
+/// Says whether a folder could be a working directory.
+fn enter(dir: &Path) -> std::io::Result<()> {
+    if std::fs::metadata(dir)?.is_dir() { Ok(access(dir, AccessFlags::X_OK)?) } else { Err(Errno::ENOTDIR.into()) }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    // Process ids are positive 32-bit numbers; std only shows them as unsigned.
+    Pid::from_raw(child.id().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::env::Environment;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+    use std::time::Instant;
+    use tempfile::TempDir;
+
+    struct Dir(TempDir);
+
+    impl Dir {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn program(&self, text: &str, mode: u32) -> PathBuf {
+            let path = self.0.path().join("program");
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+
+        fn command(&self, script: &str) -> Command {
+            Command {
+                program: self.program(&format!("#!/bin/sh\n{script}\n"), 0o755),
+                args: vec![],
+                dir: self.0.path().to_owned(),
+                env: [("PATH", "/usr/bin:/bin")].into_iter().collect(),
+            }
+        }
+    }
+
+    fn collect(command: &Command) -> Finished {
+        OsProcesses::new(StreamTo::Inherit).run(command, Output::Collect).unwrap()
+    }
+
+    fn text(finished: &Finished) -> String {
+        String::from_utf8_lossy(&finished.output).into_owned()
+    }
+
+    #[test]
+    fn gives_exactly_the_environment_arguments_and_folder() {
+        let dir = Dir::new();
+        let mut command = dir.command("/usr/bin/env; echo \"$1|$2\"; pwd; cat");
+        command.args = vec!["a b".into(), "".into()];
+        command.env = Environment::default();
+        command.env.set("ONLY", "this = one");
+        let output = text(&collect(&command));
+        assert!(output.contains("ONLY=this = one\n"), "{output}");
+        assert!(output.contains("a b|\n"), "{output}");
+        assert!(output.ends_with(&format!("{}\n", dir.0.path().canonicalize().unwrap().display())), "{output}");
+        assert!(!output.contains("CARGO"), "{output}");
+    }
+
+    #[test]
+    fn collects_both_streams_in_order() {
+        let dir = Dir::new();
+        let finished = collect(&dir.command("echo one; echo two >&2; echo three; exit 7"));
+        assert_eq!(text(&finished), "one\ntwo\nthree\n");
+        assert_eq!(finished.exit, Exit::Code(7));
+    }
+
+    #[test]
+    fn streams_to_the_writer() {
+        let dir = Dir::new();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let store = Arc::clone(&heard);
+        let sink: Sink = Arc::new(move |bytes| store.lock().unwrap().extend_from_slice(bytes));
+        let processes = OsProcesses::new(StreamTo::Writer(sink));
+        let finished = processes.run(&dir.command("echo out; echo err >&2"), Output::Stream).unwrap();
+        assert_eq!(finished, Finished { exit: Exit::Code(0), output: vec![] });
+        assert_eq!(*heard.lock().unwrap(), b"out\nerr\n");
+    }
+
+    #[test]
+    fn tells_the_signal_that_ended_it() {
+        let dir = Dir::new();
+        assert_eq!(collect(&dir.command("kill -KILL $$")).exit, Exit::Signal(9));
+    }
+
+    #[test]
+    fn a_broken_pipe_ends_a_program_as_everywhere_else() {
+        let dir = Dir::new();
+        assert_eq!(collect(&dir.command("kill -PIPE $$; exit 0")).exit, Exit::Signal(13));
+    }
+
+    #[test]
+    fn blocked_signals_stay_ours() {
+        let dir = Dir::new();
+        let command = dir.command("kill -TERM $$; exit 0");
+        // A thread of its own, because the mask would stay with the test runner's.
+        let exit = std::thread::spawn(move || {
+            SigSet::all().thread_set_mask().unwrap();
+            collect(&command).exit
+        });
+        assert_eq!(exit.join().unwrap(), Exit::Signal(15));
+    }
+
+    #[test]
+    fn says_why_it_could_not_start() {
+        let dir = Dir::new();
+        let mut command = dir.command("exit 0");
+        let path = command.program.display().to_string();
+        let error = |command: &Command| {
+            OsProcesses::new(StreamTo::Inherit).run(command, Output::Stream).unwrap_err().to_string()
+        };
+
+        dir.program("#!/bin/sh\n", 0o644);
+        assert_eq!(error(&command), format!("fork/exec {path}: permission denied"));
+        dir.program("echo no interpreter is named\n", 0o755);
+        assert_eq!(error(&command), format!("fork/exec {path}: exec format error"));
+        dir.program("#!/no/such/interpreter\n", 0o755);
+        assert_eq!(error(&command), format!("fork/exec {path}: no such file or directory"));
+
+        command.dir = dir.0.path().join("missing");
+        assert_eq!(error(&command), format!("chdir {}: no such file or directory", command.dir.display()));
+        command.dir = command.program.clone();
+        assert_eq!(error(&command), format!("chdir {path}: not a directory"));
+
+        let mut command = dir.command("exit 0");
+        command.env.set("X", "a\0b");
+        assert_eq!(error(&command), format!("fork/exec {path}: invalid argument"));
+    }
+
+    #[test]
+    fn a_program_left_behind_delays_the_end_by_two_seconds_at_most() {
+        let dir = Dir::new();
+        let command = dir.command("sleep 20 & echo $!");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let store = Arc::clone(&told);
+        let processes = OsProcesses::new(StreamTo::Inherit)
+            .telling_held_output(Box::new(move |program| store.lock().unwrap().push(program.to_owned())));
+        let started = Instant::now();
+        let finished = processes.run(&command, Output::Collect).unwrap();
+        assert_eq!(*told.lock().unwrap(), [command.program]);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert_eq!(finished.exit, Exit::Code(0));
+        let left: i32 = text(&finished).trim().parse().unwrap();
+        kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn passes_signals_on_and_starts_nothing_more() {
+        let dir = Dir::new();
+        let command = dir.command("exec sleep 20");
+        let processes = OsProcesses::new(StreamTo::Inherit);
+        let running = processes.running();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| processes.run(&command, Output::Collect));
+            while running.count() == 0 {
+                std::thread::yield_now();
+            }
+            running.signal_all(Signal::SIGTERM);
+            assert_eq!(first.join().unwrap().unwrap().exit, Exit::Signal(15));
+        });
+        assert_eq!(running.count(), 0);
+        assert!(processes.run(&command, Output::Stream).unwrap_err().0.contains("told to stop"));
+    }
+}

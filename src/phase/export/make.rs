@@ -1,0 +1,155 @@
+//! Makes planned layers: their tars and diff ids, several at once, and tells which the previous image already has.
+//!
+//! Catalogue 2, sections 2.3 and 2.4. A layer is only hashed here; whoever writes it reads its files again. No
+//! temporary file is made.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::plan::{Content, Part, Planned};
+use super::{Error, parallel};
+use crate::archive::{self, Notice, Owner, Tar};
+use crate::effect::Effects;
+use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
+use crate::effect::images::{DraftLayer, NewLayer};
+use crate::model::digest::DiffId;
+use crate::model::image::ImageRecord;
+
+/// A layer of the image whose diff id is known.
+#[derive(Debug)]
+pub(super) struct Made<'a> {
+    /// What was planned.
+    pub planned: &'a Planned,
+    /// Its diff id.
+    pub diff_id: DiffId,
+    /// Its bytes; `None` when only the previous image has them.
+    pub layer: Option<NewLayer>,
+    /// The previous image has it.
+    pub reused: bool,
+    /// What to tell of its files.
+    notices: Vec<Event>,
+}
+
+impl Made<'_> {
+    /// The layer as the image store gets it.
+    pub(super) fn draft(&self) -> DraftLayer {
+        match &self.layer {
+            Some(layer) if !self.reused => DraftLayer::New(layer.clone()),
+            _ => DraftLayer::Reuse(self.diff_id.clone()),
+        }
+    }
+}
+
+/// Makes all layers, in order.
+///
+/// # Errors
+/// A file cannot be read, or a layer must come from the previous image, which does not have it.
+pub(super) fn all<'a>(
+    effects: &Effects<'_>,
+    planned: &'a [Planned],
+    previous: Option<&ImageRecord>,
+    owner: Owner,
+) -> Result<Vec<Made<'a>>, Error> {
+    let app_layers = planned.iter().filter(|layer| layer.part == Part::App).count();
+    let mut app_made = 0;
+    let mut app_reused = 0;
+    let mut made = Vec::with_capacity(planned.len());
+    parallel::in_order(
+        planned,
+        |planned| one(effects, planned, previous, owner),
+        |planned, mut layer| {
+            for event in layer.notices.drain(..) {
+                effects.emit(event);
+            }
+            let (id, diff_id, reused) = (planned.id.clone(), layer.diff_id.clone(), layer.reused);
+            if planned.part == Part::App {
+                if app_made == 0 {
+                    effects.emit(ExportEvent::AppLayersBegin);
+                }
+                effects.emit(ExportEvent::AppLayer { id, diff_id });
+                app_made += 1;
+                app_reused += usize::from(reused);
+                if app_made == app_layers {
+                    effects.emit(ExportEvent::AppLayers { reused: app_reused, total: app_layers });
+                }
+            } else {
+                effects.emit(ExportEvent::Layer { id, diff_id, reused });
+            }
+            made.push(layer);
+        },
+    )?;
+    Ok(made)
+}
+
+fn one<'a>(
+    effects: &Effects<'_>,
+    planned: &'a Planned,
+    previous: Option<&ImageRecord>,
+    owner: Owner,
+) -> Result<Made<'a>, Error> {
+    let id = &planned.id;
+    let is_there =
+        |diff_id: &DiffId| previous.is_some_and(|image| image.layers.iter().any(|layer| layer.diff_id == *diff_id));
+    let work = effects.begin(Work::HashLayer(id.clone()));
+    let tar = match &planned.content {
+        Content::Prepared(tar) => Arc::clone(tar),
+        Content::Folder(path) => folder(path, owner).map_err(|error| failed(planned, &error))?,
+        Content::Previous(diff_id) if is_there(diff_id) => {
+            work.end(Outcome::Success, Facts { reused: Some(true), ..Facts::default() });
+            return Ok(Made { planned, diff_id: diff_id.clone(), layer: None, reused: true, notices: Vec::new() });
+        }
+        Content::Previous(diff_id) => {
+            return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
+        }
+    };
+    let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
+    let notices = notices(id, &tar, cached);
+    let (layer, files) = measure(id, tar).map_err(|error| failed(planned, &error))?;
+    let diff_id = layer.diff_id.clone();
+    let reused = planned.previous.contains(&diff_id) && is_there(&diff_id);
+    let facts = Facts { bytes: Some(layer.size), files: Some(files), reused: Some(reused), ..Facts::default() };
+    work.end(Outcome::Success, facts);
+    Ok(Made { planned, diff_id, layer: Some(layer), reused, notices })
+}
+
+/// Makes a layer of a folder for a cache alone; also gives what to tell of its files.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn for_cache(id: &str, path: &Path, owner: Owner) -> Result<(NewLayer, Vec<Event>), String> {
+    let tar = folder(path, owner)?;
+    let notices = notices(id, &tar, true);
+    measure(id, tar).map(|(layer, _)| (layer, notices))
+}
+
+fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {
+    archive::directory(path, owner).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// What to tell of the files of a layer, which also goes into the cache if it is `cached`.
+fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
+    let told = |notice| Some(ExportEvent::LayerNotice { id: id.to_owned(), notice }.into());
+    let event = |notice| match notice {
+        Notice::CapabilityLost(path) => told(LayerNotice::CapabilityLost(path)),
+        Notice::HardLinks(count) => told(LayerNotice::HardLinks(count)),
+        Notice::SocketSkipped(path) => told(LayerNotice::SocketSkipped(path)),
+        Notice::SpecialFile(path) => cached.then(|| CacheEvent::SpecialFile { id: id.to_owned(), path }.into()),
+    };
+    tar.notices().into_iter().filter_map(event).collect()
+}
+
+/// Hashes a tar.
+fn measure(id: &str, tar: Arc<Tar>) -> Result<(NewLayer, u64), String> {
+    let measured = archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?;
+    Ok((NewLayer { id: id.to_owned(), diff_id: measured.diff_id, size: measured.size, tar }, measured.files))
+}
+
+/// Why a layer could not be made, in the words for its part of the image.
+fn failed(planned: &Planned, error: &str) -> Error {
+    Error::Other(match planned.part {
+        Part::Buildpack { .. } | Part::Sbom => format!("creating layer: {error}"),
+        Part::App => format!("exporting app layers: creating app layers: {error}"),
+        Part::Launcher => format!("creating launcher layers: {error}"),
+        Part::Config | Part::ProcessTypes => format!("creating layer '{}': {error}", planned.id),
+    })
+}

@@ -1,0 +1,166 @@
+//! Telemetry of one program run: its folders, its trace, a tracer for each phase, a file for each program it starts.
+//!
+//! Telemetry T2-T5, T7. Whatever fails here is a [`Fault`](super::Fault), and the spans concerned go nowhere.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TraceId;
+use opentelemetry_sdk::trace::{IdGenerator, SdkTracer};
+
+use super::attributes::{Key, text};
+use super::context::{self, Origin};
+use super::files::{FileError, Folder, Seen};
+use super::ids::BuildIds;
+use super::{Faults, TelemetryConfig, provider};
+use crate::effect::events::{Phase, Step};
+use crate::model::id::{ModuleId, ModuleKind};
+use crate::model::layers_dir::LayersDir;
+
+/// The parts of telemetry that last as long as the program.
+#[derive(Debug)]
+pub struct Session {
+    config: TelemetryConfig,
+    ids: Arc<dyn IdGenerator>,
+    folders: Option<Folders>,
+    origin: Origin,
+    trace_state: Option<String>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct Folders {
+    lifecycle: Folder,
+    buildpacks: Folder,
+    extensions: Folder,
+}
+
+/// The file that a program of a buildpack or extension writes to.
+#[derive(Debug)]
+pub enum LogPath {
+    /// The platform's own, of which nothing is known.
+    Platform(OsString),
+    /// One that was made for this program, in a folder.
+    Provided(Seen),
+}
+
+impl Session {
+    /// Opens the folders, makes them where needed, and finds the trace.
+    pub fn begin(mut config: TelemetryConfig, ids: Arc<dyn IdGenerator>) -> Self {
+        // Programs run in another folder, so the paths that they are given must not be relative.
+        if let Ok(absolute) = std::path::absolute(&config.layers_dir) {
+            config.layers_dir = absolute;
+        }
+        let faults = Arc::new(Faults::default());
+        let folders = faults.unless(Folders::open(&config));
+        let lifecycle = folders.as_ref().map(|folders| &folders.lifecycle);
+        let platform = config.platform_traceparent.as_deref();
+        let origin = context::origin(platform, config.phase, lifecycle, &*ids, &faults);
+        let trace_state = context::trace_state(origin, config.platform_tracestate.as_deref());
+        Self { config, ids, folders, origin, trace_state, faults }
+    }
+
+    /// What this program was told.
+    pub fn config(&self) -> &TelemetryConfig {
+        &self.config
+    }
+
+    /// Where the first span hangs.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What vendors added to the platform's context, for programs.
+    pub fn trace_state(&self) -> Option<&str> {
+        self.trace_state.as_deref()
+    }
+
+    /// What went wrong so far.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Builds the tracer of a phase, whose spans go to `<layers>/tracing/lifecycle/<phase>.jsonl`.
+    pub fn tracer(&self, phase: Phase) -> SdkTracer {
+        let file = self.folders.as_ref().map(|folders| folders.lifecycle.append(&format!("{}.jsonl", phase.verb())));
+        let file = file.and_then(|file| self.faults.unless(file));
+        let ids = BuildIds::new(TraceId::from_bytes(self.origin.trace_id()), Arc::clone(&self.ids));
+        let faults = Arc::clone(&self.faults);
+        provider::tracer(self.resource(phase), &self.config.version, ids, file, self.config.stdout, faults)
+    }
+
+    fn resource(&self, phase: Phase) -> Vec<KeyValue> {
+        vec![
+            text(Key::ServiceName, "lifecycle"),
+            text(Key::ServiceVersion, &self.config.version),
+            text(Key::LifecycleVersion, &self.config.version),
+            text(Key::Phase, phase.verb()),
+            text(Key::PlatformApi, &self.config.platform_api.to_string()),
+        ]
+    }
+
+    /// Provides the file that a program writes its own spans to; none where that fails.
+    pub fn log_path(&self, step: Step, kind: ModuleKind, id: &ModuleId, version: &str) -> Option<LogPath> {
+        let name = format!("{}@{}-{}.jsonl", id.escaped(), version.replace('/', "_"), step.name());
+        // OpenTelemetry takes an empty variable for one that is not set.
+        if let Some(value) = self.config.platform_log_path.as_deref().filter(|value| !value.is_empty()) {
+            if !is_folder(value) {
+                return Some(LogPath::Platform(value.to_owned()));
+            }
+            let provided = self.platform_folder(value).and_then(|folder| folder.provide(&name));
+            return self.faults.unless(provided).map(LogPath::Provided);
+        }
+        let provided = self.own_folder(kind)?.provide(&name);
+        self.faults.unless(provided).map(LogPath::Provided)
+    }
+
+    /// Says whether a provided file is still the one that was made, and no shorter.
+    pub fn kept(&self, kind: ModuleKind, seen: &Seen) -> bool {
+        let parent = seen.path.parent();
+        match self.own_folder(kind) {
+            Some(folder) if Some(folder.path()) == parent => folder.kept(seen),
+            _ => parent.and_then(|path| Folder::given(path, None).ok()).is_some_and(|folder| folder.kept(seen)),
+        }
+    }
+
+    fn own_folder(&self, kind: ModuleKind) -> Option<&Folder> {
+        let folders = self.folders.as_ref()?;
+        Some(match kind {
+            ModuleKind::Buildpack => &folders.buildpacks,
+            ModuleKind::Extension => &folders.extensions,
+        })
+    }
+
+    /// The folder that the platform's `CNB_OTEL_LOG_PATH` names; its last part is made where it is missing.
+    fn platform_folder(&self, value: &OsStr) -> Result<Folder, FileError> {
+        let path = Path::new(value);
+        match (path.is_dir(), path.parent(), path.file_name().and_then(OsStr::to_str)) {
+            (false, Some(parent), Some(name)) => Folder::given(parent, self.config.owner)?.inside(name),
+            _ => Folder::given(path, self.config.owner),
+        }
+    }
+}
+
+impl Folders {
+    /// Opens all three at once: a phase that is root may be the only one that can make them.
+    fn open(config: &TelemetryConfig) -> Result<Self, FileError> {
+        let layers = LayersDir::new(&config.layers_dir);
+        let tracing = layers.tracing();
+        let name = tracing.file_name().and_then(OsStr::to_str).unwrap_or("tracing");
+        let tracing = Folder::given(layers.path(), config.owner)?.inside(name)?;
+        Ok(Self {
+            lifecycle: tracing.inside("lifecycle")?,
+            buildpacks: tracing.inside("buildpacks")?,
+            extensions: tracing.inside("extensions")?,
+        })
+    }
+}
+
+/// Says whether the platform means a folder (T4). A relative path is left to the program, whose working folder is another.
+fn is_folder(value: &OsStr) -> bool {
+    let path = Path::new(value);
+    path.is_absolute() && (value.as_bytes().ends_with(b"/") || path.is_dir())
+}

@@ -1,0 +1,325 @@
+//! A tolerant reader of OTLP JSON lines: what is no span is counted and named, and the rest is kept.
+//!
+//! Clause: OpenTelemetry file exporter. It is our own because `opentelemetry-proto` refuses some valid OTLP, such as
+//! quoted 32-bit integers and `"NaN"`, and because one bad span must not cost its whole line.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::json::{Json, Object};
+use crate::os::error_text;
+use crate::telemetry::attributes::Key;
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub struct Recording {
+    /// Every span once, in the order of reading.
+    pub spans: Vec<Span>,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+    /// What could not be read, the first of it.
+    pub bad: Vec<Bad>,
+    /// How much could not be read.
+    pub bad_count: usize,
+    places: HashMap<(u128, u64), usize>,
+}
+
+/// One thing that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1; 0 for the whole file.
+    pub line: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// A span of anybody.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    /// The trace.
+    pub trace: u128,
+    /// Its id in the trace.
+    pub id: u64,
+    /// The id of the span above it.
+    pub parent: Option<u64>,
+    /// Its name.
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// Nanoseconds since 1970, never before the start.
+    pub end: u64,
+    /// Its status is an error.
+    pub failed: bool,
+    /// The names of its events.
+    pub events: Vec<String>,
+    /// Attributes with simple values.
+    pub attributes: Vec<(String, Value)>,
+    /// `cnb.phase` of its resource: it is the lifecycle's.
+    pub phase: Option<String>,
+    /// `service.name` of its resource.
+    pub service: Option<String>,
+    /// Which of the files it is from.
+    pub file: usize,
+}
+
+/// A simple value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Another number.
+    Float(f64),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// How many bad things are named; more are only counted.
+const NAMED: usize = 20;
+
+impl Span {
+    /// The text of an attribute.
+    pub fn text(&self, key: Key) -> Option<&str> {
+        match self.attribute(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of an attribute.
+    pub fn number(&self, key: Key) -> Option<i64> {
+        match self.attribute(key)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The yes or no of an attribute.
+    pub fn flag(&self, key: Key) -> Option<bool> {
+        match self.attribute(key)? {
+            Value::Flag(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    fn attribute(&self, key: Key) -> Option<&Value> {
+        self.attributes.iter().find(|(name, _)| name == key.name()).map(|(_, value)| value)
+    }
+}
+
+impl Recording {
+    /// Reads a file. A span that is there already is replaced: files may be given twice, or be copies.
+    pub fn read(&mut self, path: &Path) {
+        self.files.push(path.to_owned());
+        match File::open(path) {
+            Ok(file) => self.lines(BufReader::with_capacity(1 << 18, file)),
+            Err(error) => self.bad(0, error_text(&error)),
+        }
+    }
+
+    fn lines(&mut self, mut reader: impl BufRead) {
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            match reader.read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(_) => self.line(number, line.trim_ascii()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.bad(number, error_text(&error)),
+            }
+        }
+    }
+
+    fn line(&mut self, number: usize, line: &[u8]) {
+        if line.is_empty() {
+            return;
+        }
+        // Checking a whole line for UTF-8 at once is faster than text by text.
+        let Ok(text) = std::str::from_utf8(line) else { return self.bad(number, "it is no UTF-8".to_owned()) };
+        match serde_json::from_str::<Json<'_>>(text) {
+            Ok(Json::Object(data)) => {
+                for resource_spans in data.list("resourceSpans") {
+                    self.resource_spans(number, resource_spans);
+                }
+            }
+            Ok(_) => self.bad(number, "it is no JSON object".to_owned()),
+            Err(error) if error.is_eof() => self.bad(number, "it is cut off".to_owned()),
+            Err(_) => self.bad(number, "it is no JSON".to_owned()),
+        }
+    }
+
+    fn resource_spans(&mut self, line: usize, resource_spans: &Object<'_>) {
+        let resource = resource_spans.get("resource").and_then(Json::object).map(attributes).unwrap_or_default();
+        let text = |key: Key| {
+            resource.iter().find(|(name, _)| name == key.name()).and_then(|(_, value)| match value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+        };
+        let (phase, service) = (text(Key::Phase), text(Key::ServiceName));
+        for span in resource_spans.list("scopeSpans").flat_map(|scope_spans| scope_spans.list("spans")) {
+            match read_span(span) {
+                Ok(read) => {
+                    let file = self.files.len() - 1;
+                    self.keep(Span { phase: phase.clone(), service: service.clone(), file, ..read });
+                }
+                Err(reason) => self.bad(line, reason.to_owned()),
+            }
+        }
+    }
+
+    fn keep(&mut self, span: Span) {
+        let place = *self.places.entry((span.trace, span.id)).or_insert(self.spans.len());
+        if place == self.spans.len() {
+            self.spans.push(span);
+        } else {
+            self.spans[place] = span;
+        }
+    }
+
+    fn bad(&mut self, line: usize, reason: String) {
+        self.bad_count += 1;
+        if self.bad.len() < NAMED {
+            let file = self.files.last().cloned().unwrap_or_default();
+            self.bad.push(Bad { file, line, reason });
+        }
+    }
+}
+
+fn read_span(span: &Object<'_>) -> Result<Span, &'static str> {
+    let trace = hex(span.text("traceId"), 32).ok_or("a span has no valid traceId")?;
+    let id = hex(span.text("spanId"), 16).ok_or("a span has no valid spanId")?;
+    let time = |name: &str| span.get(name).and_then(Json::number::<u64>);
+    let start = time("startTimeUnixNano").ok_or("a span has no valid startTimeUnixNano")?;
+    let end = time("endTimeUnixNano").unwrap_or(start);
+    let code = span.get("status").and_then(Json::object).and_then(|status| status.get("code"));
+    Ok(Span {
+        trace,
+        id: id_of(id),
+        parent: hex(span.text("parentSpanId"), 16).map(id_of),
+        name: span.text("name").unwrap_or_default().to_owned(),
+        start,
+        end: end.max(start),
+        failed: code.is_some_and(|code| code.number() == Some(2_i64) || code.text() == Some("STATUS_CODE_ERROR")),
+        events: span.list("events").filter_map(|event| event.text("name")).map(str::to_owned).collect(),
+        attributes: attributes(span),
+        ..Span::default()
+    })
+}
+
+/// A span id of 16 digits, which fit.
+fn id_of(digits: u128) -> u64 {
+    u64::try_from(digits).unwrap_or(0)
+}
+
+/// An id: hex in either case, never all zero.
+fn hex(text: Option<&str>, length: usize) -> Option<u128> {
+    let text = text.filter(|text| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    u128::from_str_radix(text, 16).ok().filter(|id| *id != 0)
+}
+
+fn attributes(object: &Object<'_>) -> Vec<(String, Value)> {
+    let read = |pair: &Object<'_>| {
+        let key = pair.text("key")?.to_owned();
+        let (kind, value) = pair.get("value")?.object()?.first()?;
+        let value = match (kind, value) {
+            ("stringValue", Json::Text(text)) => Value::Text(text.clone().into_owned()),
+            ("boolValue", Json::Flag(flag)) => Value::Flag(*flag),
+            ("doubleValue", Json::Float(number)) => Value::Float(*number),
+            // A double without a fraction may be written like a whole number.
+            ("intValue" | "doubleValue", number) => Value::Number(number.number()?),
+            _ => return None,
+        };
+        Some((key, value))
+    };
+    object.list("attributes").filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: &str = r#""traceId":"0AF7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331""#;
+
+    fn recording(text: &[u8]) -> Recording {
+        let mut recording = Recording { files: vec!["f".into()], ..Recording::default() };
+        recording.lines(text);
+        recording
+    }
+
+    fn with_span(rest: &str) -> Recording {
+        let spans = format!(r#"{{"scopeSpans":[{{"spans":[{{{SPAN},{rest}}}]}}]}}"#);
+        recording(format!(r#"{{"resourceSpans":[{spans}]}}"#).as_bytes())
+    }
+
+    #[test]
+    fn numbers_may_be_quoted_or_not() {
+        for (start, end) in [(r#""1""#, r#""5""#), ("1", "5")] {
+            for status in ["2", r#""2""#, r#""STATUS_CODE_ERROR""#] {
+                let rest = format!(
+                    r#""startTimeUnixNano":{start},"endTimeUnixNano":{end},"status":{{"code":{status}}},"unknown":[],
+                    "attributes":[{{"key":"cnb.bytes","value":{{"intValue":{start}}}}},{{"key":"x","value":{{"arrayValue":{{}}}}}},
+                    {{"key":"y","value":{{"doubleValue":"NaN"}}}},{{"key":"z"}}]"#
+                );
+                let recording = with_span(&rest.replace('\n', " "));
+                assert_eq!(recording.bad, []);
+                let span = &recording.spans[0];
+                assert_eq!((span.start, span.end, span.failed, span.parent), (1, 5, true, None));
+                assert_eq!(span.number(Key::Bytes), Some(1));
+                assert_eq!(span.attributes.len(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_named_and_the_rest_is_kept() {
+        let good =
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":1,SPAN}]}]}]}"#.replace("SPAN", SPAN);
+        let text = format!("\u{feff}\n{{}}\n[1]\n\n{good}\nxx\n{}", &good[..40]);
+        let recording = recording(text.as_bytes());
+        assert_eq!(recording.spans.len(), 1);
+        let named: Vec<(usize, &str)> = recording.bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        let expected = [(1, "it is no JSON"), (3, "it is no JSON object"), (6, "it is no JSON"), (7, "it is cut off")];
+        assert_eq!(named, expected);
+    }
+
+    #[test]
+    fn one_bad_span_does_not_cost_its_line() {
+        let spans = format!(
+            r#"{{"spanId":"1"}},{{"traceId":"{}","spanId":"b7ad6b7169203331"}},{{{SPAN}}},{{{SPAN},"startTimeUnixNano":"7"}}"#,
+            "0".repeat(32)
+        );
+        let line = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+        let recording = recording(line.as_bytes());
+        assert_eq!((recording.spans.len(), recording.bad_count), (1, 3));
+    }
+
+    #[test]
+    fn many_bad_lines_are_counted_and_a_few_named() {
+        let recording = recording("x\n".repeat(1000).as_bytes());
+        assert_eq!((recording.bad_count, recording.bad.len()), (1000, NAMED));
+    }
+
+    #[test]
+    fn a_span_that_is_there_twice_is_one() {
+        let mut recording = with_span(r#""startTimeUnixNano":1"#);
+        let line =
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{SPAN},"startTimeUnixNano":3}}]}}]}}]}}"#);
+        recording.lines(line.as_bytes());
+        assert_eq!(recording.spans.len(), 1);
+        assert_eq!(recording.spans[0].start, 3);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let mut recording = Recording::default();
+        recording.read(Path::new("/nowhere/a.jsonl"));
+        let bad = Bad { file: "/nowhere/a.jsonl".into(), line: 0, reason: "no such file or directory".to_owned() };
+        assert_eq!(recording.bad, [bad]);
+    }
+}

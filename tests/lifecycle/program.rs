@@ -1,0 +1,104 @@
+//! Names, flags and faults that come before any phase: catalogue 1, section 10, items 1 to 9.
+
+use crate::support::World;
+
+const NO_API: &str = "please set 'CNB_PLATFORM_API'";
+
+#[test]
+fn the_version_needs_no_api_under_the_common_name_and_one_under_a_phases_name() {
+    let world = World::new();
+    let none = [("CNB_PLATFORM_API", None)];
+    world.run_with("lifecycle", &["-version"], &none).exits(0).says("0.22").done();
+    world.run_with("detector", &["-version"], &none).exits(11).says(NO_API).done();
+    world.run("detector", &["-app=/x", "-version", "-log-level", "nope"]).exits(0).says("0.22").done();
+}
+
+#[test]
+fn an_api_is_required_and_must_be_supported() {
+    let world = World::new();
+    for (value, text) in [
+        ("", NO_API),
+        (" ", NO_API),
+        ("abc", "failed to parse platform API 'abc'"),
+        ("0.99", "platform API version '0.99' is incompatible with the lifecycle"),
+    ] {
+        world.run_with("analyzer", &["x"], &[("CNB_PLATFORM_API", Some(value))]).exits(11).says(text).done();
+    }
+    world.run_with("detector", &["-h"], &[("CNB_PLATFORM_API", Some("v0.12"))]).exits(0).done();
+}
+
+#[test]
+fn phases_answer_to_verbs_and_programs() {
+    let world = World::new();
+    world.run("lifecycle", &["detect", "x"]).exits(3).says("received unexpected arguments").done();
+    world
+        .run("lifecycle", &["detector"])
+        .exits(3)
+        .says("failed to recognize phase: detector \nValid phases: detect,")
+        .done();
+    world.run("lifecycle", &[]).exits(3).says("ERROR: \u{1b}[0mfailed to parse arguments\n").done();
+}
+
+#[test]
+fn wrong_flags_print_usage_on_standard_error() {
+    let world = World::new();
+    let unknown = world.run("detector", &["-bogus"]).exits(2).complains("flag provided but not defined: -bogus\n");
+    unknown.complains("Usage of lifecycle:").done();
+    world.run("detector", &["-help"]).exits(0).complains("Usage of lifecycle:").done();
+    let world = world.at("0.9");
+    world.run("detector", &["-extensions", "x"]).exits(2).done();
+}
+
+#[test]
+fn the_log_level_is_checked_and_a_flag_wins_over_its_variable() {
+    let world = World::new();
+    world.run("detector", &["-log-level", "nope"]).exits(1).says("failed to parse log level: invalid level").done();
+    let debug = [("CNB_LOG_LEVEL", Some("debug"))];
+    world.run_with("detector", &["x"], &debug).exits(3).says("Starting detector...").done();
+    world.run_with("detector", &["-log-level", "info", "x"], &debug).exits(3).does_not_say("Starting").done();
+    world.run("detector", &["-log-level", "fatal", "x"]).exits(3).does_not_say("ERROR").done();
+}
+
+#[test]
+fn colours_are_on_unless_somebody_turns_them_off() {
+    let world = World::new();
+    let error = "\u{1b}[31;1mERROR: \u{1b}[0m";
+    world.run("detector", &["-no-color=false", "x"]).says(error).done();
+    world.run("detector", &["x"]).does_not_say("\u{1b}").says("ERROR: ").done();
+    let no_color = [("CNB_NO_COLOR", None), ("NO_COLOR", Some("1"))];
+    world.run_with("detector", &["x"], &no_color).does_not_say("\u{1b}").done();
+}
+
+#[test]
+fn an_argument_that_looks_like_a_flag_draws_a_warning() {
+    let world = World::new();
+    world
+        .run("analyzer", &["image", "-daemon"])
+        .exits(3)
+        .says("Warning: Warning: unconsumed flag-like positional arg: \n\t-daemon\n\t This will not be interpreted as a flag.")
+        .says("received 2 arguments, but expected 1")
+        .done();
+}
+
+#[test]
+fn phases_count_their_arguments() {
+    let world = World::new();
+    for (program, text) in [
+        ("analyzer", "failed to parse arguments: received 0 arguments, but expected 1"),
+        ("creator", "failed to parse arguments: received 0 arguments, but expected 1"),
+        ("exporter", "failed to parse arguments: at least one image argument is required"),
+    ] {
+        world.run(program, &[]).exits(3).says(text).done();
+    }
+    world.run("restorer", &["x"]).exits(3).says("received unexpected Args").done();
+    world.run("builder", &["x"]).exits(3).says("received unexpected arguments").done();
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    let world = World::new();
+    for program in ["extender", "rebaser"] {
+        world.run(program, &["x"]).says("is not supported yet").done();
+        world.run(program, &["-version"]).exits(0).says("0.22").done();
+    }
+}

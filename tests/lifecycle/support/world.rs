@@ -1,0 +1,203 @@
+//! The world of a test: the folders of a builder image and a build, and the only way to run a phase.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Outcome;
+use super::image::Image;
+
+/// The image that tests write.
+pub const APP_IMAGE: &str = "example.com/test/app";
+/// The image that they write it on.
+pub const RUN_IMAGE: &str = "example.com/test/run";
+
+/// The user of builds when the tests run as root, who may not build.
+const USER: (u32, u32) = (1234, 1000);
+
+/// Folders of one build, gone when it is dropped.
+pub struct World {
+    dir: TempDir,
+    api: &'static str,
+}
+
+impl World {
+    /// Makes the folders, an empty run image, and a link to the program under each of its names.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("lifecycle-test-").tempdir().unwrap();
+        let world = Self { dir, api: "0.15" };
+        for folder in
+            ["layers", "workspace", "platform/env", "buildpacks", "extensions", "cache", "images", "bin", "tmp"]
+        {
+            fs::create_dir_all(world.path(folder)).unwrap();
+        }
+        let program = Path::new(env!("CARGO_BIN_EXE_lifecycle"));
+        let copy = world.path("bin/lifecycle");
+        // The user of the build may not get to the folder where cargo put the program.
+        fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
+        for name in ["analyzer", "detector", "restorer", "extender", "builder", "exporter", "creator", "rebaser"] {
+            symlink("lifecycle", world.path("bin").join(name)).unwrap();
+        }
+        fs::write(world.path("bin/launcher"), "launcherbin\n").unwrap();
+        world.write("run.toml", &format!("[[images]]\nimage = \"{RUN_IMAGE}\"\n"));
+        world.write("order.toml", "");
+        Image::default().write(&world.layout(RUN_IMAGE));
+        world
+    }
+
+    /// Asks for another Platform API than 0.15.
+    pub fn at(mut self, api: &'static str) -> Self {
+        self.api = api;
+        self
+    }
+
+    /// A path in the world.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The layout of an image's tag `latest`.
+    pub fn layout(&self, image: &str) -> PathBuf {
+        self.path("images").join(image).join("latest")
+    }
+
+    /// Writes a file and the folders above it.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Reads a file.
+    #[track_caller]
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Adds a buildpack: what its descriptor has below `[buildpack]` with id and version, and its two programs, as
+    /// shell scripts without the first line. An empty script is no program.
+    pub fn buildpack(&self, id: &str, api: &str, more: &str, detect: &str, build: &str) {
+        let root = format!("buildpacks/{}/1.0", id.replace('/', "_"));
+        let descriptor = format!("api = \"{api}\"\n[buildpack]\nid = \"{id}\"\nversion = \"1.0\"\n{more}");
+        self.write(&format!("{root}/buildpack.toml"), &descriptor);
+        for (name, script) in [("detect", detect), ("build", build)] {
+            if !script.is_empty() {
+                let path = format!("{root}/bin/{name}");
+                self.write(&path, &format!("#!/bin/sh\n{script}\n"));
+                fs::set_permissions(self.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+    }
+
+    /// Writes order.toml: groups of ids, `?` behind those that are optional.
+    pub fn order(&self, groups: &[&[&str]]) {
+        let group = |ids: &[&str]| {
+            let members = ids.iter().map(|id| {
+                let (id, optional) = (id.trim_end_matches('?'), id.ends_with('?'));
+                format!("[[order.group]]\nid = \"{id}\"\nversion = \"1.0\"\noptional = {optional}\n")
+            });
+            format!("[[order]]\n{}", members.collect::<String>())
+        };
+        self.write("order.toml", &groups.iter().map(|ids| group(ids)).collect::<String>());
+    }
+
+    /// Runs a phase with the world's folders and an app image as OCI layout, as the right user.
+    pub fn run(&self, program: &str, args: &[&str]) -> Outcome {
+        self.run_with(program, args, &[])
+    }
+
+    /// The same with more variables; one without a value is removed.
+    pub fn run_with(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Outcome {
+        let mut command = Command::new(self.path("bin").join(program));
+        command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
+        let path = |name: &str| self.path(name).into_os_string();
+        command
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("TMPDIR", path("tmp"))
+            .env("CNB_PLATFORM_API", self.api)
+            .env("CNB_NO_COLOR", "true")
+            .env("CNB_EXPERIMENTAL_MODE", "quiet")
+            .env("CNB_LAYERS_DIR", path("layers"))
+            .env("CNB_APP_DIR", path("workspace"))
+            .env("CNB_PLATFORM_DIR", path("platform"))
+            .env("CNB_BUILDPACKS_DIR", path("buildpacks"))
+            .env("CNB_EXTENSIONS_DIR", path("extensions"))
+            .env("CNB_BUILD_CONFIG_DIR", path("build-config"))
+            .env("CNB_ORDER_PATH", path("order.toml"))
+            .env("CNB_RUN_PATH", path("run.toml"))
+            .env("CNB_USE_LAYOUT", "true")
+            .env("CNB_LAYOUT_DIR", path("images"));
+        for (name, value) in more {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if is_root() {
+            own_all(self.dir.path());
+            command.uid(USER.0).gid(USER.1);
+        }
+        let (uid, gid) = if is_root() { USER } else { own_ids() };
+        command.env("CNB_USER_ID", uid.to_string()).env("CNB_GROUP_ID", gid.to_string());
+        let shown = format!("{program} {}", args.join(" "));
+        let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Outcome {
+            command: shown,
+            exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            layers: self.path("layers"),
+        }
+    }
+
+    /// Runs all five phases; each must succeed.
+    pub fn build(&self) {
+        self.run("analyzer", &[APP_IMAGE]).exits(0).done();
+        self.run("detector", &[]).exits(0).done();
+        self.run("restorer", &["-cache-dir", "cache"]).exits(0).done();
+        self.run("builder", &[]).exits(0).done();
+        self.run("exporter", &["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE]).exits(0).done();
+    }
+
+    /// Empties the layers folder, as a platform does between builds.
+    pub fn fresh_layers(&self) {
+        fs::remove_dir_all(self.path("layers")).unwrap();
+        fs::create_dir(self.path("layers")).unwrap();
+    }
+
+    /// The manifest's digest, the manifest and the configuration of the app image.
+    pub fn app_image(&self) -> (String, Value, Value) {
+        let layout = self.layout(APP_IMAGE);
+        let json = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        let blob =
+            |descriptor: &Value| layout.join("blobs").join(descriptor["digest"].as_str().unwrap().replace(':', "/"));
+        let index = json(&layout.join("index.json"));
+        let manifest = json(&blob(&index["manifests"][0]));
+        let config = json(&blob(&manifest["config"]));
+        (index["manifests"][0]["digest"].as_str().unwrap().to_owned(), manifest, config)
+    }
+}
+
+fn is_root() -> bool {
+    own_ids().0 == 0
+}
+
+fn own_ids() -> (u32, u32) {
+    let metadata = fs::metadata("/proc/self").unwrap();
+    (metadata.uid(), metadata.gid())
+}
+
+/// Gives the world to the user of the build.
+fn own_all(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        for entry in fs::read_dir(path).unwrap() {
+            own_all(&entry.unwrap().path());
+        }
+    }
+}
