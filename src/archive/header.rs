@@ -260,7 +260,7 @@ mod tests {
         let mut bytes = Vec::new();
         Header { name: name.as_bytes(), kind, mode, uid, gid }.append_to(&mut bytes);
         let found = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let found: String = found.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found: String = found.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!((bytes.len(), found.as_str()), (length, sha256), "{name}");
     }
 
