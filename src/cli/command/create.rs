@@ -11,6 +11,7 @@ use crate::os::user;
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
     super::analyze::refuse(&session, "create")?;
+    Failure::refuse("create", session.uses_daemon(), "a docker daemon")?;
     let keychain = credentials::gather(&session, &[])?;
     let images = super::analyze::resolve(&session, &keychain, &image)?;
     session.warn_without_cache();
