@@ -30,7 +30,6 @@ pub use extract::{Extracted, extract, extract_verified};
 pub use fixed::{launcher, process_types};
 pub(crate) use measure::Sum;
 pub use measure::{Measured, measure};
-pub use slices::{slices, slices_without};
 pub use read::Malformed;
-pub use slices::slices;
+pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};

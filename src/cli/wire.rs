@@ -25,6 +25,7 @@ use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
+use crate::os::signal;
 use crate::phase::{build, detect, export};
 use crate::report::Fan;
 use crate::report::spans::Spans;
@@ -135,6 +136,7 @@ pub(super) fn with_phase<T>(
     } else {
         StreamTo::Inherit
     });
+    end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -152,6 +154,27 @@ pub(super) fn with_phase<T>(
         spans.warnings().into_iter().for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
     }
     result
+}
+
+/// A program that is told to stop tells its children, and spans end also then and when a fault of ours ends it
+/// (policy P38, telemetry R17 and R18).
+fn end_spans_when_stopped(spans: Option<&Arc<Spans>>, processes: &OsProcesses) {
+    let running = processes.running();
+    let at_signal = spans.cloned();
+    // Without the thread a signal ends the process at once: nothing that is left behind does harm.
+    let _ = signal::on_stop(move |signal| {
+        running.signal_all(signal);
+        if let Some(spans) = at_signal {
+            spans.finish(Outcome::Cancellation, None);
+        }
+    });
+    if let Some(spans) = spans.cloned() {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            spans.finish(Outcome::Error, Some("panic"));
+        }));
+    }
 }
 
 /// Who owns what telemetry makes, where this process may give files away.

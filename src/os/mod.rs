@@ -11,6 +11,8 @@ pub mod os_release;
 #[cfg(feature = "images")]
 pub mod process;
 #[cfg(feature = "images")]
+pub mod signal;
+#[cfg(feature = "images")]
 pub mod terminal;
 #[cfg(feature = "images")]
 pub mod user;

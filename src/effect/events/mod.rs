@@ -17,7 +17,7 @@ pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::{DetectEvent, Transcript};
 pub use export::{ExportEvent, LayerNotice};
-pub use restore::RestoreEvent;
+pub use restore::{NotRestored, Origin, RestoreEvent};
 pub use session::SessionEvent;
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
 

@@ -1,9 +1,56 @@
 //! Sentences of [`RestoreEvent`].
 
 use super::Line;
-use crate::effect::events::RestoreEvent;
+use crate::effect::events::{NotRestored, Origin, RestoreEvent};
+
+/// How many files of a list are named.
+const SHOWN: usize = 5;
 
 /// The lines for an event.
 pub(super) fn lines(event: &RestoreEvent) -> Vec<Line> {
-    match *event {}
+    use RestoreEvent as E;
+    vec![match event {
+        E::SkippingLayers => Line::info("Skipping buildpack layer analysis"),
+        E::NoCache => Line::debug("Usable cache not provided, using empty cache metadata"),
+        E::Metadata { layer, origin: Origin::AppImage } => {
+            Line::info(format!("Restoring metadata for \"{layer}\" from app image"))
+        }
+        E::Metadata { layer, origin: Origin::Cache } => {
+            Line::info(format!("Restoring metadata for \"{layer}\" from cache"))
+        }
+        E::NotMetadata { layer, reason } => Line::debug(match reason {
+            NotRestored::NotForLaunch => format!("Not restoring metadata for \"{layer}\", marked as launch=false"),
+            NotRestored::BuildWithoutCache => {
+                format!("Not restoring metadata for \"{layer}\", marked as build=true, cache=false")
+            }
+            NotRestored::NotInCache => {
+                format!("Not restoring metadata for \"{layer}\", marked as cache=true, but not found in cache")
+            }
+            NotRestored::NotForCache => format!("Not restoring \"{layer}\" from cache, marked as cache=false"),
+            NotRestored::LaunchInCache => format!("Not restoring \"{layer}\" from cache, marked as launch=true"),
+        }),
+        E::Data { layer, diff_id } => {
+            return vec![
+                Line::info(format!("Restoring data for \"{layer}\" from cache")),
+                Line::debug(format!("Retrieving data for \"{diff_id}\"")),
+            ];
+        }
+        E::WrongSha { layer, layer_sha, cache_sha } => {
+            return vec![
+                Line::info(format!("Removing \"{layer}\", wrong sha")),
+                Line::debug(format!("Layer sha: \"{layer_sha}\", cache sha: \"{cache_sha}\"")),
+            ];
+        }
+        E::DataSkipped { layer, reason } => Line::warn(format!("Skipping restore for layer {layer}: {reason}")),
+        E::FilesSkipped { layer, count, first } => {
+            let shown: Vec<_> = first.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+            let more = if *count > shown.len() as u64 { ", ..." } else { "" };
+            Line::warn(format!(
+                "Not restoring {count} named pipes and devices of layer {layer}: {}{more}",
+                shown.join(", ")
+            ))
+        }
+        E::Sbom => Line::info("Restoring data for SBOM from cache"),
+        E::SbomSkipped { reason } => Line::warn(format!("Skipping restore for SBOM from cache: {reason}")),
+    }]
 }

@@ -1,0 +1,28 @@
+//! Being told to stop: SIGTERM and SIGINT.
+//!
+//! Policy P38: whoever must clean up does so, then the process dies by the very signal, as its parent expects.
+
+use std::io;
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal, raise};
+
+/// From now on, calls `clean_up` on a thread of its own when the process is told to stop, and then lets it die by the
+/// signal. Threads that are started later, and programs, are not in the way: the former leave the signals to that
+/// thread, the latter start with none blocked.
+///
+/// # Errors
+/// The thread cannot be started; the process then dies at once when told to.
+pub fn on_stop(clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()> {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    signals.thread_block()?;
+    let wait = move || {
+        let Ok(signal) = signals.wait() else { return };
+        clean_up(signal);
+        let _ = signals.thread_unblock();
+        let _ = raise(signal);
+    };
+    thread::Builder::new().name("stop".to_owned()).spawn(wait).map(drop).inspect_err(|_| {
+        let _ = signals.thread_unblock();
+    })
+}
