@@ -2,7 +2,7 @@
 //!
 //! `SPEC=<part of a path> cargo test --test lifecycle spec::cases` plays only some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -49,23 +49,29 @@ fn every_case_leaves_what_it_says() {
             jobs.extend(buildpack_apis.iter().map(|buildpack_api| Job { path: path.clone(), api, buildpack_api }));
         }
     }
-    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, faults) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(fault) = play(job) {
-                        let at = format!("{} at {}, buildpacks at {}", job.path, job.api, job.buildpack_api);
-                        faults.lock().unwrap().push(format!("{at}\n{fault}"));
+                        let at = format!("{} (buildpacks {})", job.api, job.buildpack_api);
+                        faults.lock().unwrap().entry(&job.path).or_insert_with(Vec::new).push((at, fault));
                     }
                 }
             });
         }
     });
-    let mut faults = faults.into_inner().unwrap();
-    faults.sort();
-    assert!(faults.is_empty(), "{} of {} failed\n\n{}", faults.len(), jobs.len(), faults.join("\n\n"));
+    let faults: Vec<String> =
+        faults.into_inner().unwrap().iter().map(|(path, faults)| format!("== {path} {}", show(faults))).collect();
+    assert!(faults.is_empty(), "{} of {} cases failed\n\n{}", faults.len(), paths().len(), faults.join("\n"));
     println!("{} cases played {} times", paths().len(), jobs.len());
+}
+
+/// The APIs at which a case failed, and the fault at the first.
+fn show(faults: &[(String, String)]) -> String {
+    let at: Vec<&str> = faults.iter().map(|(at, _)| at.as_str()).collect();
+    format!("at {}\n{}", at.join(", "), faults[0].1)
 }
 
 fn play(job: &Job) -> Result<(), String> {
