@@ -20,7 +20,7 @@ pub(super) struct Case {
     /// The clause it comes from.
     #[serde(rename = "clause")]
     pub _clause: String,
-    /// The Platform APIs it holds for; all if absent.
+    /// The Platform APIs it is played at; see `cases::SAMPLE` if absent.
     pub apis: Option<String>,
     /// The Buildpack APIs it holds for; 0.12 if absent.
     pub buildpack_apis: Option<String>,
@@ -231,13 +231,12 @@ impl Stage {
                 Some("missing") => {}
                 Some(other) => panic!("there is no fault {other}"),
             }
-            buildpacks.entry(&layer.buildpack).or_default().insert(
-                &layer.layer,
-                json!({
-                    "sha": sha, "data": layer.metadata,
-                    "launch": layer.launch, "build": layer.build, "cache": layer.cache,
-                }),
-            );
+            let mut entry =
+                json!({ "sha": sha, "launch": layer.launch, "build": layer.build, "cache": layer.cache });
+            if !layer.metadata.is_empty() {
+                entry["data"] = json!(layer.metadata);
+            }
+            buildpacks.entry(&layer.buildpack).or_default().insert(&layer.layer, entry);
             self.names.push((format!("{{{{sha {}:{}}}}}", layer.buildpack, layer.layer), sha));
         }
         metadata["buildpacks"] = buildpacks

@@ -24,6 +24,9 @@ pub(super) fn paths() -> Vec<String> {
     cases.map(|path| relative(path.parent().unwrap(), &folder())).collect()
 }
 
+/// The Platform APIs of a case that names none: it holds for all.
+const SAMPLE: [&str; 3] = ["0.7", "0.12", "0.16"];
+
 /// Reads a case.
 pub(super) fn read(path: &str) -> Case {
     super::table(&format!("{path}/case.toml"))
@@ -32,8 +35,8 @@ pub(super) fn read(path: &str) -> Case {
 /// The Platform APIs and the Buildpack APIs that a case holds for.
 pub(super) fn apis(case: &Case) -> (Vec<&'static str>, Vec<&'static str>) {
     (
-        versions(case.apis.as_deref(), PLATFORM_APIS),
-        versions(Some(case.buildpack_apis.as_deref().unwrap_or("0.12")), BUILDPACK_APIS),
+        case.apis.as_deref().map_or_else(|| SAMPLE.to_vec(), |range| versions(range, PLATFORM_APIS)),
+        versions(case.buildpack_apis.as_deref().unwrap_or("0.12"), BUILDPACK_APIS),
     )
 }
 

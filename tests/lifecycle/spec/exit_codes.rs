@@ -67,7 +67,7 @@ impl Condition {
 fn every_condition_ends_with_its_code_and_text() {
     let table: ExitCodes = table("exit-codes.toml");
     for condition in &table.condition {
-        let apis = condition.apis.as_deref().map_or_else(|| vec!["0.12", "0.15"], |range| versions(Some(range), PLATFORM_APIS));
+        let apis = condition.apis.as_deref().map_or_else(|| vec!["0.12", "0.15"], |range| versions(range, PLATFORM_APIS));
         for api in apis {
             for program in &condition.programs {
                 condition.provoke(program, api);

@@ -84,7 +84,7 @@ fn every_feature_is_proved_on_both_sides_of_its_gate() {
                 faults.push(format!("{}: nothing at {side}, and no reason", feature.name));
             }
             faults.extend(proof::unknown(names).into_iter().map(|name| format!("{}: there is no {name}", feature.name)));
-            let side = versions(Some(&side), known);
+            let side = versions(&side, known);
             for name in names.iter().filter(|name| proof::is_case(name) && proof::unknown(&[(*name).clone()]).is_empty()) {
                 let (platform, buildpack) = cases::apis(&cases::read(name));
                 let played = if is_platform { platform } else { buildpack };

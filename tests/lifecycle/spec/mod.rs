@@ -37,9 +37,8 @@ fn table<T: DeserializeOwned>(name: &str) -> T {
 }
 
 /// The versions of a list that a range names: `0.12..` from 0.12 on, `..0.12` those before it, `0.9..0.12` both,
-/// `0.12` that one; all without a range.
-fn versions(range: Option<&str>, list: &'static [&'static str]) -> Vec<&'static str> {
-    let Some(range) = range else { return list.to_vec() };
+/// `0.12` that one.
+fn versions(range: &str, list: &'static [&'static str]) -> Vec<&'static str> {
     let place = |version: &str| {
         list.iter().position(|known| *known == version).unwrap_or_else(|| panic!("{range}: no version {version}"))
     };
