@@ -7,6 +7,7 @@ use super::super::{documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::model::analyzed::Analyzed;
+use crate::model::layers_dir::LayersDir;
 use crate::model::reference::Reference;
 use crate::model::run_image::RunImageRef;
 use crate::phase::analyze::{Inputs, analyze};
@@ -123,6 +124,7 @@ pub(super) fn analyzed(
     let store = wire::images(session, credentials)?;
     let inputs = Inputs {
         api: session.api,
+        layers: LayersDir::new(session.values.path(Key::Layers)),
         image: images.image.clone(),
         tags: images.tags.clone(),
         previous_image: images.previous.clone(),
