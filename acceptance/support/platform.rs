@@ -71,7 +71,8 @@ impl Platform {
 
     /// Writes order.toml with one group.
     pub(crate) fn order(&self, group: &[(&str, &str)]) {
-        let members = group.iter().map(|(id, version)| format!("[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"));
+        let members =
+            group.iter().map(|(id, version)| format!("[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"));
         self.write("order.toml", &format!("[[order]]\n{}", members.collect::<String>()));
     }
 
