@@ -17,9 +17,6 @@ pub(crate) const APP_IMAGE: &str = "example.com/test/app";
 /// The image that they write it on.
 pub(crate) const RUN_IMAGE: &str = "example.com/test/run";
 
-/// The user of builds when the tests run as root, who may not build.
-const USER: (u32, u32) = (1234, 1000);
-
 /// Folders of one build, gone when it is dropped.
 pub(crate) struct World {
     dir: TempDir,
@@ -138,11 +135,11 @@ impl World {
                 None => command.env_remove(name),
             };
         }
+        let (uid, gid) = builder();
         if is_root() {
-            own_all(self.dir.path());
-            command.uid(USER.0).gid(USER.1);
+            own_all(self.dir.path(), (uid, gid));
+            command.uid(uid).gid(gid);
         }
-        let (uid, gid) = if is_root() { USER } else { own_ids() };
         command.env("CNB_USER_ID", uid.to_string()).env("CNB_GROUP_ID", gid.to_string());
         let shown = format!("{program} {}", args.join(" "));
         let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
@@ -192,12 +189,26 @@ fn own_ids() -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
+/// The user of builds: who runs the tests, or, when that is root, who may not build, the last user of /etc/passwd that
+/// is not root. The creator wants its user to be listed there.
+fn builder() -> (u32, u32) {
+    if !is_root() {
+        return own_ids();
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let ids = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':').skip(2).map(str::parse);
+        Some((fields.next()?.ok()?, fields.next()?.ok()?))
+    });
+    ids.filter(|(uid, _)| *uid != 0).last().expect("root may not build, and /etc/passwd has nobody else")
+}
+
 /// Gives the world to the user of the build.
-fn own_all(path: &Path) {
-    std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
+fn own_all(path: &Path, (uid, gid): (u32, u32)) {
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).unwrap();
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {
-            own_all(&entry.unwrap().path());
+            own_all(&entry.unwrap().path(), (uid, gid));
         }
     }
 }
