@@ -16,6 +16,7 @@ pub mod api;
 pub mod archive;
 #[cfg(feature = "images")]
 pub mod buildpack;
+#[cfg(feature = "images")]
 pub mod cache;
 #[cfg(feature = "images")]
 pub mod cli;

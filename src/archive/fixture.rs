@@ -170,3 +170,15 @@ impl Archive {
         [&self.bytes[..], &[0; 1024]].concat()
     }
 }
+
+/// Runs something as a user who may not read everything, also when tests run as root.
+pub(super) fn without_privileges<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // Holds for this thread alone.
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+            run()
+        });
+        thread.join().unwrap()
+    })
+}

@@ -250,3 +250,83 @@ fn seal(block: &mut [u8; BLOCK], letter: u8) {
     put_number(block, (at, length - 1), sum);
     block[at + length - 2] = 0;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compares with the digest and length of what Go's `archive/tar` writes.
+    fn expect(name: &str, kind: Kind<'_>, mode: u32, (uid, gid): (u32, u32), sha256: &str, length: usize) {
+        let mut bytes = Vec::new();
+        Header { name: name.as_bytes(), kind, mode, uid, gid }.append_to(&mut bytes);
+        let found = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let found: String = found.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!((bytes.len(), found.as_str()), (length, sha256), "{name}");
+    }
+
+    fn file(name: &str, sha256: &str, length: usize) {
+        expect(name, Kind::File { size: 0 }, 0o644, (0, 0), sha256, length);
+    }
+
+    #[test]
+    fn devices_and_pipes() {
+        let null = Kind::CharacterDevice(Device { major: 1, minor: 3 });
+        let sha256 = "e733b8c34cac5f1bc945037e54c490f335ecc6eef8445212a744872265acdfdd";
+        expect("/dev/null", null, 0o666, (0, 0), sha256, 512);
+        let disk = Kind::BlockDevice(Device { major: 259, minor: 70000 });
+        let sha256 = "e6e23c830df3d73395202c1b2885f95404ec288680ca78c687246ccbb4f63fa5";
+        expect("/dev/sda", disk, 0o660, (0, 0), sha256, 512);
+        let sha256 = "8958f085c80148ec176110cbd55c0bafd3d660f6bf8098731a459418dd3a4c94";
+        expect("/pipe", Kind::Fifo, 0o644, (0, 0), sha256, 512);
+    }
+
+    #[test]
+    fn sizes_around_the_largest_that_fits() {
+        let sha256 = "d43ca213e386d71c8065147b825c0b906243dd29587c637045983aa0ed16ee60";
+        expect("/most", Kind::File { size: 8_589_934_591 }, 0o644, (0, 0), sha256, 512);
+        let sha256 = "4be778606747a9f42329d0f1025b40f0e34ea392b54b3a9b51817ae37fe5187f";
+        expect("/huge", Kind::File { size: 8_589_934_592 }, 0o644, (0, 0), sha256, 1536);
+    }
+
+    #[test]
+    fn names_around_the_longest_that_fit() {
+        let name = |prefix: usize, base: usize| match prefix {
+            0 => format!("/{}", "n".repeat(base)),
+            _ => format!("/{}/{}", "p".repeat(prefix), "n".repeat(base)),
+        };
+        file(&name(0, 99), "e869453fff17db357c29af8569366ca30b7de2afc6483ad3466852a27f4cf551", 512);
+        file(&name(0, 100), "82e6436ed6f058da83d90369e195f10fe1fe53ae2adebec742964cd01fc48140", 1536);
+        file(&name(154, 100), "b0c90baf2910a1589d1f2f05bd10a9e410bdd20a6a952c283802a6e81a294926", 512);
+        file(&name(155, 100), "c000eaa46b477a62038d2b728cd23875d8a024dacae3bcd6d8d3275a35d80c3c", 1536);
+        file(&name(154, 101), "8ba28d60868134ab0db6ff82969f2e3a72f710e581f4868135057873e2d6ccd3", 1536);
+    }
+
+    #[test]
+    fn a_cut_name_does_not_end_in_a_slash() {
+        let name = format!("/{}/{}", "p".repeat(98), "n".repeat(300));
+        let sha256 = "6c2d3abd34140eb226ac86726de9d390f616170eeb6255e43c591bc0dfa405aa";
+        expect(&name, Kind::Directory, 0o755, (0, 0), sha256, 1536);
+        let name = format!("/{0}/{0}/x", "\u{e9}".repeat(60));
+        file(&name, "32e415aac810841ee220ad933c75bb188bc82241881a5edcd9c4dafebc8090d1", 1536);
+    }
+
+    #[test]
+    fn targets_of_links_around_the_longest_that_fits() {
+        let target = "t".repeat(100);
+        let sha256 = "8a879d253e25cf7b6202c0cec815ad960d8dd45b350379e8faebbb4339e09c0f";
+        expect("/short", Kind::Symlink { target: target.as_bytes() }, 0o777, (0, 0), sha256, 512);
+        let target = format!("{}/u", "t".repeat(99));
+        let sha256 = "73940fc4a3a72ac3defc52a167098b4f7954cb9737b1f366b659454c93517ae5";
+        expect("/short", Kind::Symlink { target: target.as_bytes() }, 0o777, (0, 0), sha256, 1536);
+    }
+
+    #[test]
+    fn a_name_that_fits_gets_a_record_when_something_else_needs_one() {
+        let name = format!("/{}/{}", "p".repeat(80), "n".repeat(80));
+        let link = Kind::Symlink { target: "\u{e9}".as_bytes() };
+        let sha256 = "b9fab954aea42d9056cbea65ca65301295d78e9aa4db9e66567bc2d605a15b54";
+        expect(&name, link, 0o777, (2_097_152, u32::MAX), sha256, 1536);
+        let sha256 = "ca786ce0e2fd373e0d5746e384c0ce8c81537e7f2724bcacc87b7e2934aafa1d";
+        expect(&name, Kind::File { size: 99_999_999_999 }, 0o7777, (2_097_151, 2_097_151), sha256, 1536);
+    }
+}

@@ -180,3 +180,82 @@ fn take_char(text: &mut &[u8]) -> char {
     *text = &text[length.min(text.len())..];
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: Result<bool, BadPattern> = Err(BadPattern);
+
+    /// Each row was compared with Go's `filepath.Match`.
+    #[test]
+    fn matches_as_the_reference_does() {
+        let rows: [(&str, &[u8], Result<bool, BadPattern>); 41] = [
+            ("abc", b"abc", Ok(true)),
+            ("ab", b"abc", Ok(false)),
+            ("*", b"abc", Ok(true)),
+            ("*", b"a/b", Ok(false)),
+            ("**", b"a/b", Ok(false)),
+            ("*c", b"abc", Ok(true)),
+            ("a*/b", b"a/c/b", Ok(false)),
+            ("a*/b", b"abc/b", Ok(true)),
+            ("a*b*c*d*e*/f", b"axbxcxdxe/xxx/f", Ok(false)),
+            ("a*b*c*d*e*/f", b"axbxcxdxexxx/f", Ok(true)),
+            ("a*b?c*x", b"abxbbxdbxebxczzx", Ok(true)),
+            ("a*b?c*x", b"abxbbxdbxebxczzy", Ok(false)),
+            ("ab[c]", b"abc", Ok(true)),
+            ("ab[b-d]", b"abc", Ok(true)),
+            ("ab[e-g]", b"abc", Ok(false)),
+            ("ab[^e-g]", b"abc", Ok(true)),
+            ("ab[^b-d]", b"abc", Ok(false)),
+            ("a[^/]b", b"a/b", Ok(false)),
+            ("a?b", b"a/b", Ok(false)),
+            ("a[/]b", b"a/b", Ok(true)),
+            ("a\\*b", b"a*b", Ok(true)),
+            ("a\\*b", b"ab", Ok(false)),
+            ("a?b", "a\u{263a}b".as_bytes(), Ok(true)),
+            ("a???b", "a\u{263a}b".as_bytes(), Ok(false)),
+            ("a?b", b"a\xffb", Ok(true)),
+            ("a[^a]b", "a\u{263a}b".as_bytes(), Ok(true)),
+            ("[a-\u{3b6}]*", "\u{3b1}".as_bytes(), Ok(true)),
+            ("*[a-\u{3b6}]", b"A", Ok(false)),
+            ("[\\]a]", b"]", Ok(true)),
+            ("[\\-x]", b"-", Ok(true)),
+            ("[]a]", b"]", BAD),
+            ("[-]", b"-", BAD),
+            ("[x-]", b"x", BAD),
+            ("[a-b-c]", b"a", BAD),
+            ("[", b"a", BAD),
+            ("[^", b"a", BAD),
+            ("[^bc", b"a", BAD),
+            ("a[", b"ab", BAD),
+            ("\\", b"a", BAD),
+            ("*x[", b"ab", BAD),
+            ("b*[", b"ab", Ok(false)),
+        ];
+        for (pattern, name, expected) in rows {
+            assert_eq!(matches(pattern.as_bytes(), name), expected, "{pattern} {}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn cleans_as_if_a_pattern_were_a_path() {
+        let rows = [
+            ("", "."),
+            ("a/", "a"),
+            ("./a", "a"),
+            ("a//b/.", "a/b"),
+            ("a/../b", "b"),
+            ("..", ".."),
+            ("../../a", "../../a"),
+            ("a/..", "."),
+            ("/", "/"),
+            ("/../a", "/a"),
+            ("**/x/", "**/x"),
+            ("[a/b]", "[a/b]"),
+        ];
+        for (pattern, cleaned) in rows {
+            assert_eq!(clean(pattern), cleaned);
+        }
+    }
+}

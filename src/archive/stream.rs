@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::fd::AsFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use super::error::Error;
@@ -53,8 +54,13 @@ impl<'a> Stream<'a> {
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile || !expected.fits(&found) {
             return Err(changed());
         }
+        self.copy(&file, path, expected.size)
+    }
 
-        let mut left = expected.size;
+    /// Copies exactly `size` bytes of a file, and pads them.
+    pub(super) fn copy(&mut self, file: &impl AsFd, path: &Path, size: u64) -> Result<(), Error> {
+        let changed = || Error::Changed { path: path.to_owned() };
+        let mut left = size;
         loop {
             if self.filled == self.buffer.len() {
                 self.flush()?;
@@ -63,7 +69,7 @@ impl<'a> Stream<'a> {
             let most = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX);
             let wanted = most.min(self.buffer.len() - self.filled);
             let space = &mut self.buffer[self.filled..self.filled + wanted];
-            let read = match rustix::io::read(&file, space) {
+            let read = match rustix::io::read(file, space) {
                 Ok(read) => read,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(cause) => return Err(Error::system("read", path, cause)),
@@ -80,7 +86,7 @@ impl<'a> Stream<'a> {
                 break;
             }
         }
-        self.zeros(padding(expected.size))
+        self.zeros(padding(size))
     }
 
     /// Writes the end marker and hands everything over.

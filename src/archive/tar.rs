@@ -190,3 +190,6 @@ impl Files {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn comes_back_as_it_was_at_every_size_around_a_block() {
-        for size in [0, 1, 3, 1024, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 7] {
+        for size in [0, 1, 3, 1024, BLOCK - 1, BLOCK, 2 * BLOCK + 7] {
             let tar: Vec<u8> = (0..size).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect();
             let (_, stored) = round_trip(&tar);
             assert_eq!(stored[..2], [0x1f, 0x8b], "{size}");
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn gives_the_same_blob_each_time() {
-        let tar = vec![7; 3 * BLOCK];
+        let tar = vec![7; BLOCK + 5];
         assert_eq!(round_trip(&tar), round_trip(&tar));
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn draft(base: &ImageRecord, previous: Option<&ImageRecord>, label: &
     config.config.labels.insert("label".to_owned(), label.to_owned());
     let mut layers: Vec<_> =
         (0..base.layers.len()).map(|index| (DraftLayer::Base(index), made_by("run image"))).collect();
-    for (id, seed, size) in [("app", 1, 3_000_000), ("empty", 2, 1024), ("launcher", 3, 70_000), ("empty", 2, 1024)] {
+    for (id, seed, size) in [("app", 1, 200_000), ("empty", 2, 1024), ("launcher", 3, 20_000), ("empty", 2, 1024)] {
         let new = layer(id, seed, size);
         let old = previous.is_some_and(|image| image.layers.iter().any(|old| old.diff_id == new.diff_id));
         let layer = if old { DraftLayer::Reuse(new.diff_id) } else { DraftLayer::New(new) };

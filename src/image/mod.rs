@@ -9,4 +9,5 @@ mod conforms;
 pub mod layout;
 pub mod memory;
 mod platform;
+pub mod registry;
 mod sha256;

@@ -77,15 +77,8 @@ pub fn add_layers<'a>(
             add_root(env, layer)?;
         }
         for layer in &layers {
-            let launch = join(layer, "env.launch");
-            add_files(env, join(layer, "env"))?;
-            if !process_type.is_empty() && launch.is_dir() {
-                let typed = join(&launch, process_type);
-                add_files(env, launch)?;
-                add_files(env, typed)?;
-            } else {
-                add_files(env, launch)?;
-            }
+            add_files(env, join(layer, "env"), "")?;
+            add_files(env, join(layer, "env.launch"), process_type)?;
         }
         all.extend(layers);
     }
@@ -114,12 +107,18 @@ fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
     Ok(if path.is_absolute() { path } else { join(std::env::current_dir()?, path) })
 }
 
-fn add_files(env: &mut Environment, dir: PathBuf) -> Result<(), EnvironmentError> {
-    match env_dir::read(&dir) {
-        Ok(files) => env.apply(&files, NoSuffix::Override),
+/// Applies the files of a folder and then those of its folder `below`, if the listing shows one.
+fn add_files(env: &mut Environment, dir: PathBuf, below: &str) -> Result<(), EnvironmentError> {
+    let read = || {
+        let entries = env_dir::list(&dir)?;
+        Ok((env_dir::read_entries(&dir, &entries)?, entries.iter().any(|entry| entry.name == below)))
+    };
+    let (files, goes_on) = match read() {
+        Ok(found) => found,
         Err(cause) => return Err(EnvironmentError::Files { dir, cause }),
-    }
-    Ok(())
+    };
+    env.apply(&files, NoSuffix::Override);
+    if goes_on { add_files(env, join(&dir, below), "") } else { Ok(()) }
 }
 
 #[cfg(test)]

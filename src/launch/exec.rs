@@ -15,21 +15,23 @@ use nix::unistd::Pid;
 
 use crate::model::env::Environment;
 
-/// Signals that get their default action back: Rust's runtime ignores SIGPIPE, and whoever started the launcher may have
-/// ignored others. An ignored SIGHUP or SIGINT stays ignored, as `nohup` and shells want it.
-const RESET: [Signal; 7] = [
-    Signal::SIGALRM,
-    Signal::SIGCHLD,
-    Signal::SIGPIPE,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
+/// Signals whose action stays as it is: two cannot have another one, SIGHUP and SIGINT are ignored for `nohup` and for
+/// background jobs, and the rest are matters of the terminal. The reference keeps the same ones.
+const KEPT: [Signal; 8] = [
+    Signal::SIGKILL,
+    Signal::SIGSTOP,
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
 ];
 
-/// Gives signals their default actions, for this program and all that it starts.
+/// Gives all other signals their default actions, for this program and all that it starts: Rust's runtime ignores
+/// SIGPIPE, and whoever started the launcher may have ignored more.
 pub fn reset_signals() {
-    for signal in RESET {
+    for signal in Signal::iterator().filter(|signal| !KEPT.contains(signal)) {
         #[expect(unsafe_code, reason = "the default action is no function, so there is none that could be unsound")]
         // SAFETY: no handler is installed. The call fails for unknown signals only, and these are known.
         let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
@@ -37,12 +39,12 @@ pub fn reset_signals() {
 }
 
 /// Becomes a program; comes back only with the reason why not.
-pub fn exec<'a>(program: &Path, args: impl Iterator<Item = &'a OsStr>, env: &Environment) -> Errno {
-    fn try_exec(program: &Path, args: &[CString], env: &Environment) -> Result<Infallible, Errno> {
-        nix::unistd::execve(&c_string(program.as_os_str().as_bytes())?, args, &c_environment(env)?)
+pub fn exec(program: &Path, args: &[&OsStr], env: &Environment) -> Errno {
+    fn try_exec(program: &Path, args: &[&OsStr], env: &Environment) -> Result<Infallible, Errno> {
+        let args: Vec<CString> = args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_, _>>()?;
+        nix::unistd::execve(&c_string(program.as_os_str().as_bytes())?, &args, &c_environment(env)?)
     }
-    let args: Result<Vec<CString>, Errno> = args.map(|arg| c_string(arg.as_bytes())).collect();
-    let Err(error) = args.and_then(|args| try_exec(program, &args, env));
+    let Err(error) = try_exec(program, args, env);
     error
 }
 

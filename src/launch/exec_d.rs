@@ -15,6 +15,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::exec::spawn;
 use super::layers::{ListError, each_file};
+use super::path_lookup::join;
 use super::toml::{self, Value};
 use crate::model::env::Environment;
 use crate::os::error_text;
@@ -62,14 +63,15 @@ pub enum ExecDError {
 /// # Errors
 /// The first program that fails.
 pub fn run_all(layers: &[PathBuf], process_type: &str, env: &mut Environment) -> Result<(), ExecDError> {
-    layers.iter().try_for_each(|layer| {
-        each_file(layer, "exec.d", process_type, |program| {
+    for layer in layers {
+        each_file(&join(layer, "exec.d"), process_type, &mut |program| {
             let output = run(&program, env)?;
             let variables = decode(&output).map_err(|cause| ExecDError::Decode { path: program, cause })?;
             variables.iter().for_each(|(name, value)| env.set(name, value));
-            Ok(())
-        })
-    })
+            Ok::<_, ExecDError>(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Runs one program in the working directory and reads what it writes, until nobody can write any more.

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::path_lookup::join;
-use crate::os::dir::{Kind, entries};
+use crate::os::dir::{Entry, Kind, entries};
 use crate::os::error_text;
 
 /// A folder cannot be read: the reference's text.
@@ -39,46 +39,49 @@ pub fn buildpack_dirs<'a>(layers_dir: &Path, ids: impl Iterator<Item = &'a str>)
 /// # Errors
 /// The folder cannot be read.
 pub fn layers(buildpack_dir: &Path) -> Result<Vec<PathBuf>, ListError> {
-    list(buildpack_dir, |kind| kind == Kind::Folder)
+    let mut entries = list(buildpack_dir)?;
+    entries.retain(|entry| entry.kind == Kind::Folder);
+    Ok(entries.into_iter().map(|entry| buildpack_dir.join(entry.name)).collect())
 }
 
-/// Lists everything in a folder that is no folder, links included, sorted by name; a missing folder has nothing.
+/// Takes the files of a folder, sorted by name, and then those of its folder `below`, if the listing shows one. Links
+/// are files here, wherever they lead; a missing folder has nothing.
 ///
 /// # Errors
-/// The folder cannot be read.
-pub fn files(dir: &Path) -> Result<Vec<PathBuf>, ListError> {
-    list(dir, |kind| kind != Kind::Folder)
-}
-
-/// Lists the files of `<layer>/<folder>`; `then` those of `<layer>/<folder>/<type>` for a process that has a type.
-pub(super) fn each_file<E: From<ListError>>(
-    layer: &Path,
-    folder: &str,
-    process_type: &str,
-    mut then: impl FnMut(PathBuf) -> Result<(), E>,
+/// The folder cannot be read, or `take` fails.
+pub fn each_file<E: From<ListError>>(
+    dir: &Path,
+    below: &str,
+    take: &mut dyn FnMut(PathBuf) -> Result<(), E>,
 ) -> Result<(), E> {
-    let dir = join(layer, folder);
-    files(&dir)?.into_iter().try_for_each(&mut then)?;
-    if process_type.is_empty() {
-        return Ok(());
+    let entries = list(dir)?;
+    for entry in entries.iter().filter(|entry| entry.kind != Kind::Folder) {
+        take(dir.join(&entry.name))?;
     }
-    files(&join(&dir, process_type))?.into_iter().try_for_each(&mut then)
+    if entries.iter().any(|entry| entry.name == below) { each_file(&join(dir, below), "", take) } else { Ok(()) }
 }
 
-fn list(dir: &Path, wanted: fn(Kind) -> bool) -> Result<Vec<PathBuf>, ListError> {
-    let mut entries = entries(dir).map_err(|error| {
+fn list(dir: &Path) -> Result<Vec<Entry>, ListError> {
+    entries(dir).map_err(|error| {
         let text = error_text(&error);
         let dir = dir.display();
         ListError(format!("failed to list files in dir '{dir}': open {dir}: {text}"))
-    })?;
-    entries.retain(|entry| wanted(entry.kind));
-    Ok(entries.into_iter().map(|entry| dir.join(entry.name)).collect())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    fn files(dir: &Path, below: &str) -> Result<Vec<PathBuf>, ListError> {
+        let mut found = Vec::new();
+        each_file::<ListError>(dir, below, &mut |path| {
+            found.push(path);
+            Ok(())
+        })?;
+        Ok(found)
+    }
 
     #[test]
     fn finds_existing_folders_by_escaped_id_in_the_given_order() {
@@ -102,8 +105,19 @@ mod tests {
             paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
         };
         assert_eq!(names(layers(root.path()).unwrap()), ["B", "a", "b"]);
-        assert_eq!(names(files(root.path()).unwrap()), ["b.toml", "link"]);
-        assert!(files(&root.path().join("missing")).unwrap().is_empty());
+        assert_eq!(names(files(root.path(), "").unwrap()), ["b.toml", "link"]);
+        assert!(files(&root.path().join("missing"), "a").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_files_of_the_folder_below_come_last() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("a")).unwrap();
+        for name in ["z", "a/b", "a/web"] {
+            std::fs::write(root.path().join(name), "").unwrap();
+        }
+        assert_eq!(files(root.path(), "a").unwrap(), ["z", "a/b", "a/web"].map(|name| root.path().join(name)));
+        assert_eq!(files(root.path(), "web").unwrap(), [root.path().join("z")]);
     }
 
     #[test]
@@ -113,6 +127,6 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let path = path.display();
         let wanted = format!("failed to list files in dir '{path}': open {path}: not a directory");
-        assert_eq!(files(Path::new(&path.to_string())).unwrap_err().to_string(), wanted);
+        assert_eq!(files(Path::new(&path.to_string()), "").unwrap_err().to_string(), wanted);
     }
 }

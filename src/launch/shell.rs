@@ -39,7 +39,7 @@ pub enum ProfileError {
 pub fn profiles(layers: &[PathBuf], process_type: &str, app_dir: &Path) -> Result<Vec<PathBuf>, ProfileError> {
     let mut profiles = Vec::new();
     for layer in layers {
-        each_file(layer, "profile.d", process_type, |file| {
+        each_file(&join(layer, "profile.d"), process_type, &mut |file| {
             profiles.push(file);
             Ok::<_, ProfileError>(())
         })?;

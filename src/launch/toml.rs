@@ -266,14 +266,21 @@ impl EventReceiver for Walker<'_, '_> {
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
         let mut text = Cow::Borrowed("");
-        let value = match self.raw(span, encoding).decode_scalar(&mut text, error) {
+        let mut is_sound = true;
+        let mut error = |what: ParseError| {
+            is_sound = false;
+            error.report_error(what);
+        };
+        let value = match self.raw(span, encoding).decode_scalar(&mut text, &mut error) {
             ScalarKind::String => Value::String(text),
             ScalarKind::Boolean(value) => Value::Bool(value),
             ScalarKind::DateTime => Value::Other("time.Time"),
             ScalarKind::Float => Value::Other("float64"),
             ScalarKind::Integer(_) => Value::Other("int64"),
         };
-        self.visit(value);
+        if is_sound {
+            self.visit(value);
+        }
         self.rewind();
     }
 }
@@ -342,6 +349,7 @@ mod tests {
         };
         assert_eq!(refuse("x = 1\n[a]\nb = [true]\nc = =\n"), "toml: line 3 (last key \"a.b\"): no");
         assert!(refuse("x = 1\na = =\nb = true\n").starts_with("toml: line 2: "));
+        assert_eq!(refuse("x = tru"), "toml: line 1: invalid boolean");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use super::dir::{Kind, entries};
+use super::dir::{Entry, Kind, entries};
 use super::error_text;
 use crate::model::env::EnvFile;
 
@@ -21,11 +21,24 @@ pub struct EnvDirError(pub String);
 /// # Errors
 /// The folder or one of its files cannot be read.
 pub fn read(dir: &Path) -> Result<Vec<EnvFile>, EnvDirError> {
-    let failed = |verb: &str, path: &Path, error: &std::io::Error| {
-        EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
-    };
+    read_entries(dir, &list(dir)?)
+}
+
+/// Lists a folder: what [`read_entries`] reads.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list(dir: &Path) -> Result<Vec<Entry>, EnvDirError> {
+    entries(dir).map_err(|error| failed("open", dir, &error))
+}
+
+/// Reads the files among the entries of a folder.
+///
+/// # Errors
+/// One of them cannot be read, or is a link that leads nowhere.
+pub fn read_entries(dir: &Path, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDirError> {
     let mut files = Vec::new();
-    for entry in entries(dir).map_err(|error| failed("open", dir, &error))? {
+    for entry in entries {
         let path = dir.join(&entry.name);
         let is_folder = match entry.kind {
             Kind::Folder => true,
@@ -34,8 +47,13 @@ pub fn read(dir: &Path) -> Result<Vec<EnvFile>, EnvDirError> {
         };
         if !is_folder {
             let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
-            files.push(EnvFile { name: entry.name, value: OsString::from_vec(value) });
+            files.push(EnvFile { name: entry.name.clone(), value: OsString::from_vec(value) });
         }
     }
     Ok(files)
+}
+
+/// The error of an operation on a path.
+fn failed(verb: &str, path: &Path, error: &std::io::Error) -> EnvDirError {
+    EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{AccessFlags, Pid, access};
 
@@ -108,6 +108,7 @@ impl Running {
 impl OsProcesses {
     /// Runs programs whose [`Output::Stream`] goes to `stream`.
     pub fn new(stream: StreamTo) -> Self {
+        heed_children();
         Self { stream, running: Running::default(), held: None }
     }
 
@@ -245,6 +246,17 @@ fn prepare(command: &Command) -> Result<std::process::Command, std::ffi::NulErro
     // SAFETY: the closure only makes two system calls, both of which may be made between fork and exec.
     unsafe { program.pre_exec(become_program) };
     Ok(program)
+}
+
+/// Brings back the default for SIGCHLD: who started the lifecycle may ignore the signal, which survives `execve`, and then
+/// the system would forget how programs ended.
+#[expect(
+    unsafe_code,
+    reason = "nix marks every change of a signal's disposition as unsafe, as handlers may be unsound"
+)]
+fn heed_children() {
+    // SAFETY: the default disposition runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
 /// The reference's words for a program that could not be started; the folder is the first suspect.
@@ -413,6 +425,18 @@ mod tests {
         assert_eq!(finished.exit, Exit::Code(0));
         let left: i32 = text(&finished).trim().parse().unwrap();
         kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "a child process must begin with another disposition of a signal")]
+    fn hears_of_ends_even_if_who_started_us_ignores_children() {
+        // Dispositions belong to the whole process, so another test runs again in one of its own.
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "os::process::tests::tells_the_signal_that_ended_it"]);
+        again.stdout(Stdio::null()).stderr(Stdio::null());
+        // SAFETY: the closure makes one system call, which may be made between fork and exec.
+        unsafe { again.pre_exec(|| Ok(signal(Signal::SIGCHLD, SigHandler::SigIgn).map(drop)?)) };
+        assert!(again.status().unwrap().success());
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! Clause: platform.md#analyzer; catalogue 1, section 2.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::parallel;
 use crate::api::{PlatformApi, PlatformFeature};
+use crate::archive;
 use crate::effect::Effects;
 use crate::effect::events::{AnalyzeEvent, Facts, Outcome, Work};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind};
@@ -13,6 +14,7 @@ use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
 use crate::model::app_metadata::AppMetadata;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
+use crate::model::layers_dir::LayersDir;
 use crate::model::target::{Distro, RunTarget};
 use crate::os::os_release;
 use crate::schema::label;
@@ -24,6 +26,8 @@ const SBOM_LAYER: &str = "buildpacksio/lifecycle:launch.sbom";
 pub struct Inputs<'a> {
     /// The Platform API.
     pub api: PlatformApi,
+    /// The layers folder, absolute: SBOM files go there and nowhere else.
+    pub layers: LayersDir,
     /// The image to be written.
     pub image: String,
     /// More names for it.
@@ -119,7 +123,7 @@ pub fn analyze(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Analyzed, E
         && inputs.api.has(PlatformFeature::SbomFiles)
         && !inputs.skip_layers
     {
-        restore_sbom(effects, image, sbom, &inputs.extract_root)?;
+        restore_sbom(effects, inputs, image, sbom)?;
     }
     let run_image = describe(effects, inputs, run_image)?;
     effects.emit(AnalyzeEvent::RunImage(run_image.clone()));
@@ -204,13 +208,25 @@ fn remembered(image: &ImageRecord) -> (String, AppMetadata) {
     }
 }
 
-fn restore_sbom(effects: &Effects<'_>, image: &ImageRecord, sbom: &DiffId, root: &Path) -> Result<(), Error> {
+/// Extracts the layer of SBOM files. Its names are those of the build that made it, so where that had another layers
+/// folder there is nothing to restore.
+fn restore_sbom(effects: &Effects<'_>, inputs: &Inputs<'_>, image: &ImageRecord, sbom: &DiffId) -> Result<(), Error> {
     effects.emit(AnalyzeEvent::SbomRestored);
     let work = effects.begin(Work::RestoreLayer(SBOM_LAYER.to_owned()));
     let layer = effects.images.layer(image, sbom).map_err(|error| Error::Sbom(error.to_string()))?;
-    extract(layer, root).map_err(|error| Error::Sbom(error.to_string()))?;
-    work.end(Outcome::Success, Facts::default());
-    Ok(())
+    match archive::extract(layer, &inputs.extract_root, &inputs.layers.sbom()) {
+        Ok(extracted) => {
+            let facts = Facts { bytes: Some(extracted.bytes), files: Some(extracted.files), ..Facts::default() };
+            work.end(Outcome::Success, facts);
+            Ok(())
+        }
+        Err(error @ archive::Error::Outside { .. }) => {
+            work.end(Outcome::Skip, Facts::default());
+            effects.emit(AnalyzeEvent::SbomSkipped(error.to_string()));
+            Ok(())
+        }
+        Err(error) => Err(Error::Sbom(error.to_string())),
+    }
 }
 
 /// What analyzed.toml says of the run image.
@@ -255,9 +271,4 @@ pub fn target(image: &ImageRecord) -> RunTarget {
         variant: image.config.variant.clone(),
         distro,
     }
-}
-
-/// TEMPORARY until branch `archive` has it.
-fn extract(mut input: impl std::io::Read, root: &Path) -> std::io::Result<()> {
-    std::io::copy(&mut input, &mut std::fs::File::create(root.join("extracted"))?).map(drop)
 }

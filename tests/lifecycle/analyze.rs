@@ -12,6 +12,7 @@ use cnb_lifecycle::image::memory::{MemoryImages, diff_id};
 use cnb_lifecycle::model::analyzed::Analyzed;
 use cnb_lifecycle::model::app_metadata::AppMetadata;
 use cnb_lifecycle::model::image::{ContainerConfig, ImageConfig};
+use cnb_lifecycle::model::layers_dir::LayersDir;
 use cnb_lifecycle::model::target::Distro;
 use cnb_lifecycle::phase::analyze::{Error, Inputs, analyze};
 use cnb_lifecycle::report::text;
@@ -91,6 +92,7 @@ impl World {
             &effects,
             &Inputs {
                 api: PlatformApi::negotiate(Some(self.api)).unwrap(),
+                layers: LayersDir::new("/layers"),
                 image: APP.to_owned(),
                 tags: self.tags.clone(),
                 previous_image: APP.to_owned(),
@@ -223,21 +225,32 @@ fn a_run_image_must_name_its_operating_system() {
     assert_eq!(message(world.analyze()), "failed to analyze: failed to find OS in run image config");
 }
 
+/// Analyzes with a previous image whose SBOM layer holds this file, and says what was told and whether it is there.
+fn restored(world: &World, file: &str) -> (bool, bool) {
+    let tar = sbom_tar(file);
+    let label = format!(r#"{{"sbom":{{"sha":"{}"}}}}"#, diff_id(&tar));
+    world.previous(&[(label::LIFECYCLE_METADATA, &label)], &tar);
+    world.analyze().unwrap();
+    let said = world.shown().contains("Restoring data for SBOM from previous image\n");
+    (said, world.root.path().join(file).exists())
+}
+
+const SBOM: &str = "layers/sbom/launch/a/sbom.cdx.json";
+
 #[test]
 fn sbom_files_of_the_previous_image_are_restored() {
-    let tar = sbom_tar();
-    let label = format!(r#"{{"sbom":{{"sha":"{}"}}}}"#, diff_id(&tar));
-    let restored = |world: &World| {
-        world.previous(&[(label::LIFECYCLE_METADATA, &label)], &tar);
-        world.analyze().unwrap();
-        let said = world.shown().contains("Restoring data for SBOM from previous image\n");
-        let done = std::fs::read_dir(world.root.path()).unwrap().count() > 0;
-        assert_eq!(said, done);
-        done
-    };
-    assert!(restored(&World::new(StoreKind::Registry)));
-    assert!(!restored(&World { skip_layers: true, ..World::new(StoreKind::Registry) }));
-    assert!(!restored(&World { api: "0.7", ..World::new(StoreKind::Registry) }));
+    assert_eq!(restored(&World::new(StoreKind::Registry), SBOM), (true, true));
+    assert_eq!(restored(&World { skip_layers: true, ..World::new(StoreKind::Registry) }, SBOM), (false, false));
+    assert_eq!(restored(&World { api: "0.7", ..World::new(StoreKind::Registry) }, SBOM), (false, false));
+}
+
+#[test]
+fn sbom_files_go_nowhere_but_below_the_layers_folder() {
+    for file in ["other/sbom/launch/a/sbom.cdx.json", "layers/a/launch.toml", "etc/passwd"] {
+        let world = World::new(StoreKind::Registry);
+        assert_eq!(restored(&world, file), (true, false), "{file}");
+        assert!(world.shown().contains("Skipping restore of SBOM files from previous image: "), "{file}");
+    }
 }
 
 #[test]
@@ -248,7 +261,24 @@ fn an_sbom_layer_that_the_image_does_not_have_is_an_error() {
     assert!(message(world.analyze()).starts_with("failed to analyze: retrieving launch SBOM layer: "));
 }
 
-/// A layer with `layers/sbom/launch/sbom.cdx.json`.
-fn sbom_tar() -> Vec<u8> {
-    vec![0; 1024]
+/// A layer with one file.
+fn sbom_tar(file: &str) -> Vec<u8> {
+    let mut header = [0; 512];
+    let fields: [(usize, &[u8]); 6] = [
+        (0, file.as_bytes()),
+        (100, b"0000644\0"),
+        (124, b"00000000002\0"),
+        (148, b"        "),
+        (156, b"0"),
+        (257, b"ustar\x0000"),
+    ];
+    for (at, bytes) in fields {
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend(b"{}");
+    tar.resize(1024 + 1024, 0);
+    tar
 }

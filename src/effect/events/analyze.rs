@@ -18,6 +18,8 @@ pub enum AnalyzeEvent {
     },
     /// SBOM files are restored from the previous image.
     SbomRestored,
+    /// They were not, for this reason: they belong to another layers folder.
+    SbomSkipped(String),
     /// What analyzed.toml will say of the run image.
     RunImage(AnalyzedRunImage),
 }

@@ -77,6 +77,7 @@ struct World {
     cache: MemoryCache,
     has_cache: bool,
     skip_layers: bool,
+    extract_root: PathBuf,
     events: Recorder,
 }
 
@@ -107,6 +108,7 @@ impl World {
             cache: MemoryCache::default(),
             has_cache: true,
             skip_layers: false,
+            extract_root: "/".into(),
             events: Recorder::default(),
         }
     }
@@ -189,7 +191,7 @@ impl World {
                 app_metadata: self.app.clone(),
                 cache: self.has_cache.then_some(&self.cache),
                 skip_layers: self.skip_layers,
-                extract_root: "/".into(),
+                extract_root: self.extract_root.clone(),
             },
         )
     }
@@ -336,6 +338,17 @@ fn a_layer_with_a_named_pipe_is_restored_without_it() {
     let pipe = world.path("a_bp/l/pipe");
     let expected = format!("Not restoring 1 named pipes and devices of layer a/bp:l: {}", pipe.display());
     assert_eq!(world.lines(Level::Warn), [expected]);
+}
+
+#[test]
+fn a_layer_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+    let mut world = World::new();
+    world.cached("a/bp", "l", "C");
+    world.extract_root = "/dev/null".into();
+    let error = world.try_restore().unwrap_err().to_string();
+    assert!(error.starts_with("restoring data: restoring layer a/bp:l: mkdir /dev/null/"), "{error}");
+    assert!(error.ends_with(": not a directory"), "{error}");
+    assert!(!world.path("a_bp/l.toml").exists());
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub(super) fn lines(event: &AnalyzeEvent) -> Vec<Line> {
             Line::debug(format!("Image \"{name}\" is corrupt: {reason}")),
         ],
         AnalyzeEvent::SbomRestored => vec![Line::info("Restoring data for SBOM from previous image")],
+        AnalyzeEvent::SbomSkipped(reason) => {
+            vec![Line::warn(format!("Skipping restore of SBOM files from previous image: {reason}"))]
+        }
         AnalyzeEvent::RunImage(run_image) => {
             vec![Line::debug("Run image info in analyzed metadata is: "), Line::debug(run_image_json(run_image))]
         }

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use cnb_lifecycle::effect::events::{Event, Facts, Note, Outcome, Work};
 use cnb_lifecycle::phase::detect::Error;
 use cnb_lifecycle::report::text::Level;
-use cnb_lifecycle::schema;
 
 use super::{OPT_OUT, PASS, World, chosen, list, names};
 

@@ -1,0 +1,322 @@
+//! Requests to registries: the right scheme, the right credentials, tried again where that may help.
+//!
+//! A registry is asked once, at `/v2/`, how it is reached and what it wants to know. Every request after that goes
+//! through [`Client::call`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::auth::{Credential, Keychain};
+use super::challenge::Challenge;
+use super::error::{self, Error, Refusal};
+use super::http::{Answer, Body, Failure, Request, Transport, may_be_plain};
+use super::insecure::Insecure;
+use super::retry::{Pause, Retries, RetryPolicy};
+use super::token::Token;
+use super::url::{Scheme, Url};
+use crate::effect::events::{Events, Facts, Note, Ongoing, Outcome, Work, WorkId};
+use crate::model::reference::Reference;
+
+/// The most that is read of an answer that says no, in bytes.
+const REFUSAL_LIMIT: u64 = 64 << 10;
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+
+/// Sends requests to registries.
+pub(super) struct Client {
+    pub(super) transport: Transport,
+    pub(super) keychain: Keychain,
+    pub(super) pause: Arc<dyn Pause>,
+    pub(super) insecure: Vec<Insecure>,
+    pub(super) retry: RetryPolicy,
+    pub(super) events: Arc<dyn Events>,
+    pub(super) parent: Option<WorkId>,
+    pub(super) hosts: Mutex<BTreeMap<(String, bool), Arc<Host>>>,
+}
+
+/// What is known of a registry.
+#[derive(Default)]
+pub(super) struct Host {
+    reached: Mutex<Option<Reached>>,
+    pub(super) tokens: Mutex<BTreeMap<String, Token>>,
+}
+
+/// How a registry is reached, and what it wants.
+#[derive(Clone, Debug)]
+pub(super) struct Reached {
+    pub(super) url: Url,
+    pub(super) challenge: Challenge,
+}
+
+/// A repository of a registry.
+#[derive(Clone)]
+pub(super) struct Repository {
+    pub(super) registry: String,
+    pub(super) name: String,
+    pub(super) insecure: bool,
+    pub(super) host: Arc<Host>,
+}
+
+/// A request to a registry.
+pub(super) struct Call<'a> {
+    pub(super) method: &'static str,
+    /// What it is about, as a fixed word for events.
+    pub(super) about: &'static str,
+    pub(super) target: Target<'a>,
+    pub(super) headers: Vec<(&'static str, &'a str)>,
+    pub(super) body: Body<'a>,
+    /// What a token must allow.
+    pub(super) scopes: Vec<String>,
+    /// The statuses that are not errors.
+    pub(super) accepts: &'a [u16],
+    /// It can be tried again as it is.
+    pub(super) again: bool,
+    /// The whole body is read, of at most as many bytes; `None` leaves it a stream.
+    pub(super) limit: Option<u64>,
+}
+
+/// Where a request goes.
+pub(super) enum Target<'a> {
+    /// A path behind `/v2/<repository>/`.
+    Path(String),
+    /// An address that the registry gave.
+    Url(&'a Url),
+}
+
+/// An answer, and from where.
+pub(super) struct Reply {
+    pub(super) url: Url,
+    pub(super) answer: Answer,
+    /// The body, where the call has a limit.
+    pub(super) body: Vec<u8>,
+    /// How many bytes the request had as its own body.
+    pub(super) sent: u64,
+}
+
+impl Reply {
+    /// An answer whose body is not read yet.
+    pub(super) fn new(url: Url, answer: Answer) -> Self {
+        Self { url, answer, body: Vec::new(), sent: 0 }
+    }
+}
+
+impl Repository {
+    /// The scope for reading.
+    pub(super) fn pull(&self) -> String {
+        format!("repository:{}:pull", self.name)
+    }
+
+    /// The scope for writing.
+    pub(super) fn push(&self) -> String {
+        format!("repository:{}:push,pull", self.name)
+    }
+
+    /// The address of something in it. A query is `name=value` with values that are encoded here.
+    fn url(&self, reached: &Reached, path: &str) -> Url {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = format!("/v2/{}/{path}", self.name);
+        let url = Url::new(reached.url.scheme(), reached.url.authority(), path);
+        query.split('&').filter_map(|pair| pair.split_once('=')).fold(url, |url, (name, value)| url.with(name, value))
+    }
+}
+
+impl Client {
+    /// The repository of an image.
+    pub(super) fn repository(&self, reference: &Reference) -> Repository {
+        let (registry, name) = (reference.registry().to_owned(), reference.repository().to_owned());
+        let insecure = self.insecure.iter().any(|entry| entry.matches(&registry, &name));
+        let host = lock(&self.hosts).entry((registry.clone(), insecure)).or_default().clone();
+        Repository { registry, name, insecure, host }
+    }
+
+    /// Sends a request until it is answered or there is no more hope.
+    pub(super) fn call(&self, repository: &Repository, call: &Call<'_>) -> Result<Reply, Error> {
+        let reached = self.reach(repository)?;
+        let url = match &call.target {
+            Target::Path(path) => repository.url(&reached, path),
+            Target::Url(url) => (*url).clone(),
+        };
+        let work = Work::Request { method: call.method, about: call.about };
+        self.retried(work, call.again, || self.once(repository, &reached, &url, call))
+    }
+
+    /// Does something until it works or there is no more hope, and tells of it.
+    pub(super) fn retried(
+        &self,
+        work: Work,
+        again: bool,
+        mut once: impl FnMut() -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let mut retries = Retries::new(self.retry, self.pause.as_ref());
+        let ongoing = Ongoing::begin(self.events.as_ref(), self.parent, work);
+        loop {
+            let error = match once() {
+                Ok(reply) => {
+                    let bytes = Some(reply.sent + reply.body.len() as u64).filter(|bytes| *bytes > 0);
+                    let facts = Facts { status: Some(reply.answer.status), bytes, ..Facts::default() };
+                    ongoing.end(Outcome::Success, facts);
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            let attempt = if again && error.is_retryable() { retries.wait(error.retry_after()) } else { None };
+            let Some(attempt) = attempt else {
+                let error_type = Some(if error.status().is_some() { "http" } else { "io" });
+                ongoing.end(Outcome::Error, Facts { status: error.status(), error_type, ..Facts::default() });
+                return Err(error);
+            };
+            ongoing.note(Note::Retry { attempt, status: error.status() });
+        }
+    }
+
+    fn once(&self, repository: &Repository, reached: &Reached, url: &Url, call: &Call<'_>) -> Result<Reply, Error> {
+        let mut authorization = self.authorization(repository, reached, &call.scopes)?;
+        let mut reply = self.follow(repository, reached, url, call, authorization.as_deref())?;
+        if reply.answer.status == 401
+            && authorization.is_some()
+            && matches!(reached.challenge, Challenge::Bearer { .. })
+        {
+            // The token ran out early, or must allow more than was thought.
+            let challenge = Challenge::parse(&reply.answer.headers("www-authenticate"));
+            let renewed = self.renewed(repository, reached, &call.scopes, &challenge)?;
+            if renewed.is_some() {
+                authorization = renewed;
+                reply = self.follow(repository, reached, url, call, authorization.as_deref())?;
+            }
+        }
+        finish(reply, call.method, call.accepts, call.limit)
+    }
+
+    /// Sends a request and follows where reading is redirected to.
+    fn follow(
+        &self,
+        repository: &Repository,
+        reached: &Reached,
+        url: &Url,
+        call: &Call<'_>,
+        authorization: Option<&str>,
+    ) -> Result<Reply, Error> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            let mut headers = call.headers.clone();
+            let own = url.is_same_host(&reached.url);
+            if own && let Some(authorization) = authorization {
+                headers.push(("authorization", authorization));
+            }
+            let insecure = repository.insecure;
+            let request = Request { method: call.method, url: &url, headers, body: call.body, insecure };
+            let answer = self.transport.send(&request).map_err(|failure| transport(call.method, &url, failure))?;
+            let redirected = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
+            if !redirected || !matches!(call.method, "GET" | "HEAD") {
+                return Ok(Reply { sent: call.body.len().unwrap_or(0), ..Reply::new(url, answer) });
+            }
+            url = location(call.method, &url, &answer)?;
+        }
+        Err(Error::Answer { method: call.method, url: url.to_string(), cause: "too many redirects".to_owned() })
+    }
+
+    /// Finds out how a registry is reached: https, or http where that is allowed and https leads nowhere.
+    fn reach(&self, repository: &Repository) -> Result<Reached, Error> {
+        let mut known = lock(&repository.host.reached);
+        if let Some(reached) = known.as_ref() {
+            return Ok(reached.clone());
+        }
+        let work = Work::Request { method: "GET", about: "ping" };
+        let reply = self.retried(work, true, || {
+            let https = match self.ping(repository, Scheme::Https) {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if !may_be_plain(&repository.registry, repository.insecure) {
+                return Err(https);
+            }
+            self.ping(repository, Scheme::Http)
+                .map_err(|http| Error::Unreachable { https: Box::new(https), http: Box::new(http) })
+        })?;
+        let challenge = match reply.answer.status {
+            401 => Challenge::parse(&reply.answer.headers("www-authenticate")),
+            _ => Challenge::None,
+        };
+        let reached = Reached { url: reply.url, challenge };
+        *known = Some(reached.clone());
+        Ok(reached)
+    }
+
+    fn ping(&self, repository: &Repository, scheme: Scheme) -> Result<Reply, Error> {
+        let url = Url::new(scheme, &repository.registry, "/v2/");
+        let insecure = repository.insecure;
+        let request = Request { method: "GET", url: &url, headers: Vec::new(), body: Body::None, insecure };
+        let answer = self.transport.send(&request).map_err(|failure| transport("GET", &url, failure))?;
+        finish(Reply::new(url, answer), "GET", &[200, 401], Some(REFUSAL_LIMIT))
+    }
+
+    /// The credential for a repository.
+    pub(super) fn credential(&self, repository: &Repository) -> Result<Option<&Credential>, Error> {
+        match self.keychain.find(&repository.registry, &repository.name) {
+            Some(Credential::Unknown) => Err(Error::AuthType),
+            other => Ok(other),
+        }
+    }
+}
+
+/// Turns an answer that says no into an error, and reads the body of others where it is wanted whole.
+pub(super) fn finish(
+    mut reply: Reply,
+    method: &'static str,
+    accepts: &[u16],
+    limit: Option<u64>,
+) -> Result<Reply, Error> {
+    if !accepts.contains(&reply.answer.status) {
+        // What cannot be read of a reason does not matter.
+        let body = reply.answer.read(REFUSAL_LIMIT).unwrap_or_default();
+        let (reasons, body) = error::reasons(&body);
+        let refusal = Refusal {
+            status: reply.answer.status,
+            is_head: method == "HEAD",
+            reasons,
+            body,
+            retry_after: retry_after(&reply.answer),
+        };
+        return Err(Error::Status { method, url: reply.url.to_string(), refusal: Box::new(refusal) });
+    }
+    if let Some(limit) = limit
+        && method != "HEAD"
+    {
+        reply.body = reply.answer.read(limit).map_err(|failure| transport(method, &reply.url, failure))?;
+        if reply.body.len() as u64 > limit {
+            let cause = format!("the answer is larger than {limit} bytes");
+            return Err(Error::Answer { method, url: reply.url.to_string(), cause });
+        }
+    }
+    Ok(reply)
+}
+
+/// The error for a request without answer.
+pub(super) fn transport(method: &'static str, url: &Url, failure: Failure) -> Error {
+    Error::Transport { method, url: url.to_string(), cause: failure.cause, retryable: failure.retryable }
+}
+
+/// The address that an answer sends us to.
+pub(super) fn location(method: &'static str, url: &Url, answer: &Answer) -> Result<Url, Error> {
+    let wrong = |cause: &str| Error::Answer { method, url: url.to_string(), cause: cause.to_owned() };
+    let location = answer.header("location").ok_or_else(|| wrong("the answer has no Location"))?;
+    url.join(location).ok_or_else(|| wrong("the answer's Location is no address"))
+}
+
+/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc2822;
+    let value = answer.header("retry-after")?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| OffsetDateTime::parse(text.trim(), &Rfc2822).ok();
+    Duration::try_from(date(value)? - date(answer.header("date")?)?).ok()
+}
+
+/// Locks, also when a thread died while it held the lock: what is in it is only known or unknown.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

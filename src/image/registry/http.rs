@@ -1,0 +1,337 @@
+//! One request, one answer: HTTP and TLS, proxies, time limits. Nothing here knows what a registry is.
+//!
+//! Certificates of the system are loaded when the first https connection needs them; `SSL_CERT_FILE` is honoured, and
+//! where the system has none, Mozilla's are used.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ureq::http;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, SendBody};
+
+use super::insecure::{self, is_local};
+use super::url::{Scheme, Url};
+use crate::os::error_text;
+
+/// Proxies, as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` give them; empty texts mean none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For https.
+    pub https: String,
+    /// For http.
+    pub http: String,
+    /// Hosts without proxy, separated by commas.
+    pub none: String,
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect, name lookup aside.
+    pub connect: Duration,
+    /// Between two signs of life while bytes are sent or received, and until an answer begins.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        // A registry may take its time to check a large blob before it answers.
+        Self { connect: Duration::from_secs(15), stall: Duration::from_secs(180) }
+    }
+}
+
+/// What is sent besides headers.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// Nothing, and no word about it.
+    None,
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// The rest of a file, from an offset on.
+    File(&'a File, u64),
+}
+
+impl Body<'_> {
+    /// How many bytes are sent.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::None => Ok(0),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+            Self::File(file, offset) => Ok(file.metadata()?.len().saturating_sub(*offset)),
+        }
+    }
+}
+
+/// A request.
+pub(super) struct Request<'a> {
+    pub(super) method: &'static str,
+    pub(super) url: &'a Url,
+    pub(super) headers: Vec<(&'static str, &'a str)>,
+    pub(super) body: Body<'a>,
+    /// Certificates are not checked.
+    pub(super) insecure: bool,
+}
+
+/// An answer whose body is yet to be read.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: http::HeaderMap,
+    body: ureq::Body,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What happened.
+    pub(super) cause: String,
+    /// Trying again may help.
+    pub(super) retryable: bool,
+}
+
+/// Sends requests. Connections are kept and used again.
+pub(super) struct Transport {
+    proxies: Proxies,
+    timeouts: Timeouts,
+    agents: Mutex<BTreeMap<AgentKey, Agent>>,
+}
+
+/// What sets agents apart: ureq has one proxy and one way to check certificates for each.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct AgentKey {
+    scheme: Scheme,
+    insecure: bool,
+    direct: bool,
+}
+
+impl Transport {
+    pub(super) fn new(proxies: Proxies, timeouts: Timeouts) -> Self {
+        Self { proxies, timeouts, agents: Mutex::default() }
+    }
+
+    /// Sends a request once. Redirects are answers like others.
+    pub(super) fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let agent = self.agent(request)?;
+        let mut builder = http::Request::builder().method(request.method).uri(request.url.secret_text());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
+        }
+        let permanent = |error: http::Error| Failure { cause: error.to_string(), retryable: false };
+        let answer = match request.body {
+            Body::None => agent.run(builder.body(()).map_err(permanent)?),
+            Body::Bytes(bytes) => agent.run(builder.body(bytes).map_err(permanent)?),
+            Body::File(file, offset) => {
+                let length = request.body.len().map_err(|error| Failure::of_io(&error))?;
+                let mut rest = Rest { file, offset, left: length };
+                let builder = builder.header("content-length", length.to_string());
+                agent.run(builder.body(SendBody::from_reader(&mut rest)).map_err(permanent)?)
+            }
+        };
+        let (parts, body) = answer.map_err(Failure::of)?.into_parts();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn agent(&self, request: &Request<'_>) -> Result<Agent, Failure> {
+        let scheme = request.url.scheme();
+        let proxy = if scheme == Scheme::Https { &self.proxies.https } else { &self.proxies.http };
+        let direct = proxy.is_empty() || is_direct(request.url.authority(), &self.proxies.none);
+        let key = AgentKey { scheme, insecure: request.insecure, direct };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let proxy = if direct { None } else { Some(ureq::Proxy::new(proxy).map_err(Failure::of)?) };
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .user_agent(concat!("cnb-lifecycle/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_resolve(Some(self.timeouts.connect))
+            .timeout_connect(Some(self.timeouts.connect))
+            .timeout_per_read(Some(self.timeouts.stall))
+            .timeout_per_write(Some(self.timeouts.stall));
+        if scheme == Scheme::Https {
+            config = config.tls_config(tls(request.insecure));
+        }
+        let agent: Agent = config.build().into();
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+}
+
+fn tls(insecure: bool) -> TlsConfig {
+    static ROOTS: OnceLock<RootCerts> = OnceLock::new();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+    if insecure {
+        return config.disable_verification(true).build();
+    }
+    let roots = ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs().certs;
+        if found.is_empty() {
+            return RootCerts::WebPki;
+        }
+        found.iter().map(|der| Certificate::from_der(der.as_ref()).to_owned()).into()
+    });
+    config.root_certs(roots.clone()).build()
+}
+
+/// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts
+/// with all that end in them, addresses and networks, each with a port or without.
+fn is_direct(authority: &str, none: &str) -> bool {
+    let host = insecure::host(authority).to_ascii_lowercase();
+    let ip = host.parse::<std::net::IpAddr>().ok();
+    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+        return true;
+    }
+    none.split(',').map(|entry| entry.trim().to_ascii_lowercase()).filter(|entry| !entry.is_empty()).any(|entry| {
+        if entry == "*" || entry == authority.to_ascii_lowercase() {
+            return true;
+        }
+        if let (Some((network, bits)), Some(ip)) = (entry.split_once('/'), ip) {
+            return contains(network, bits, ip).unwrap_or(false);
+        }
+        let name = entry.trim_start_matches('*');
+        let suffix = if name.starts_with('.') { name.to_owned() } else { format!(".{name}") };
+        host.ends_with(&suffix) || (!entry.starts_with(['.', '*']) && host == entry)
+    })
+}
+
+fn contains(network: &str, bits: &str, ip: std::net::IpAddr) -> Option<bool> {
+    let number = |ip: std::net::IpAddr| match ip {
+        std::net::IpAddr::V4(ip) => (u128::from(u32::from(ip)) << 96, 32),
+        std::net::IpAddr::V6(ip) => (u128::from(ip), 128),
+    };
+    let (network, width) = number(network.parse().ok()?);
+    let (ip, other) = number(ip);
+    let bits: u32 = bits.parse().ok().filter(|bits| *bits <= width && width == other)?;
+    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+    Some(network & mask == ip & mask)
+}
+
+impl Answer {
+    /// The value of a header, if it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The values of a header that may be there several times.
+    pub(super) fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    /// Reads the body, up to one byte more than `limit`.
+    pub(super) fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        match self.body.as_reader().take(limit + 1).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Failure::of_io(&error)),
+        }
+    }
+
+    /// The body as a stream.
+    pub(super) fn into_reader(self) -> impl Read + Send + 'static {
+        self.body.into_reader()
+    }
+}
+
+impl Failure {
+    fn of(error: ureq::Error) -> Self {
+        match error {
+            ureq::Error::Io(error) => Self::of_io(&error),
+            ureq::Error::Timeout(what) => Self { cause: format!("timed out ({what})"), retryable: true },
+            // Its text would name the proxy with its password.
+            ureq::Error::InvalidProxyUrl => Self { cause: "the proxy's URL is invalid".to_owned(), retryable: false },
+            other => Self { cause: other.to_string(), retryable: false },
+        }
+    }
+
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        if let Some(ureq::Error::Timeout(what)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return Self { cause: format!("timed out ({what})"), retryable: true };
+        }
+        let cause = error_text(error);
+        let passing = matches!(
+            error.kind(),
+            Kind::ConnectionRefused
+                | Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::NotConnected
+                | Kind::BrokenPipe
+                | Kind::UnexpectedEof
+                | Kind::TimedOut
+                | Kind::WouldBlock
+                | Kind::HostUnreachable
+                | Kind::NetworkUnreachable
+        );
+        // glibc's and musl's words for a name server that does not answer.
+        let no_answer = cause.contains("Temporary failure in name resolution") || cause.contains("Try again");
+        Self { cause, retryable: passing || no_answer }
+    }
+}
+
+/// The rest of a file that others read too.
+struct Rest<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Rest<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Whether http may be tried where https leads nowhere.
+pub(super) fn may_be_plain(registry: &str, insecure: bool) -> bool {
+    insecure || is_local(registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_which_hosts_have_no_proxy() {
+        let none = "a.io, .b.io,*.c.io,10.0.0.0/8,d.io:5000,192.168.1.1,fd00::/8";
+        for direct in [
+            "localhost:5000",
+            "127.0.0.1",
+            "a.io",
+            "x.a.io:80",
+            "x.b.io",
+            "x.c.io",
+            "10.9.8.7:5000",
+            "d.io:5000",
+            "192.168.1.1:80",
+            "[fd12::1]:5000",
+        ] {
+            assert!(is_direct(direct, none), "{direct}");
+        }
+        for proxied in ["ba.io", "b.io", "c.io", "11.0.0.1", "d.io", "192.168.1.2", "[2001:db8::1]"] {
+            assert!(!is_direct(proxied, none), "{proxied}");
+        }
+        assert!(is_direct("z.io", "*"));
+    }
+
+    #[test]
+    fn a_file_is_sent_from_its_offset_on() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        let mut text = String::new();
+        Rest { file: &file, offset: 7, left: 3 }.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "789");
+    }
+}

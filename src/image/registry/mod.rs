@@ -1,0 +1,150 @@
+//! Images in registries.
+//!
+//! Clause: platform.md and the OCI distribution specification; catalogue 1, section 1.9, catalogue 2, sections 4.1 and
+//! 4.2; policy P22 to P27. One client for the whole life of a phase: connections, tokens and what is known of each
+//! registry are shared by all requests, from any thread.
+//!
+//! Names are looked up as the C library does it. A static glibc would need plug-ins of the system for that; the static
+//! program is built with musl, which needs none.
+
+mod auth;
+mod challenge;
+mod client;
+mod error;
+#[cfg(test)]
+mod fake;
+mod helper;
+mod http;
+mod insecure;
+mod pull;
+mod push;
+mod retry;
+#[cfg(test)]
+mod tests;
+mod token;
+mod upload;
+mod url;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+pub use auth::{Credential, DockerConfig, Keychain, RegistryAuthError, Secret};
+pub use error::{Error, Refusal};
+pub use helper::HELPER_BUDGET;
+pub use http::{Proxies, Timeouts};
+pub use retry::{Pause, RealPause, RetryPolicy};
+
+use crate::effect::events::{Events, WorkId};
+use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::image::blob;
+use crate::model::digest::DiffId;
+use crate::model::image::ImageRecord;
+use crate::model::reference::Reference;
+use client::Client;
+use http::Transport;
+use insecure::Insecure;
+
+/// What a platform decides about registries.
+#[derive(Clone)]
+pub struct RegistryConfig {
+    /// The architecture that is chosen of an image for several, in Go's naming.
+    pub architecture: String,
+    /// Registries, or repository prefixes of them, that may be spoken to without TLS or with any certificate.
+    pub insecure: Vec<String>,
+    /// Who asks.
+    pub keychain: Keychain,
+    /// How the world is reached.
+    pub proxies: Proxies,
+    /// Where compressed layers lie until they are sent; they have no name there.
+    pub temp_dir: PathBuf,
+    /// When a request is tried again.
+    pub retry: RetryPolicy,
+    /// When a request has taken too long.
+    pub timeouts: Timeouts,
+    /// The work that requests are part of.
+    pub parent: Option<WorkId>,
+}
+
+/// Images in registries.
+pub struct RegistryImages {
+    client: Arc<Client>,
+    architecture: String,
+    temp_dir: PathBuf,
+}
+
+impl RegistryConfig {
+    /// No credentials, no proxies, nothing insecure.
+    pub fn new(architecture: &str, temp_dir: PathBuf) -> Self {
+        Self {
+            architecture: architecture.to_owned(),
+            insecure: Vec::new(),
+            keychain: Keychain::anonymous(),
+            proxies: Proxies::default(),
+            temp_dir,
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            parent: None,
+        }
+    }
+}
+
+impl RegistryImages {
+    /// A client that has not spoken to any registry yet. Each request is told to `events`.
+    pub fn new(config: RegistryConfig, events: Arc<dyn Events>) -> Self {
+        Self::with_pause(config, events, Arc::new(RealPause))
+    }
+
+    /// The same with a time of its own, for tests.
+    pub fn with_pause(config: RegistryConfig, events: Arc<dyn Events>, pause: Arc<dyn Pause>) -> Self {
+        let client = Client {
+            transport: Transport::new(config.proxies, config.timeouts),
+            keychain: config.keychain,
+            pause,
+            insecure: config.insecure.iter().filter_map(|entry| Insecure::parse(entry)).collect(),
+            retry: config.retry,
+            events,
+            parent: config.parent,
+            hosts: Mutex::default(),
+        };
+        Self { client: Arc::new(client), architecture: config.architecture, temp_dir: config.temp_dir }
+    }
+}
+
+impl Images for RegistryImages {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Registry
+    }
+
+    fn open(&self, name: &str) -> Result<Opened, ImageError> {
+        let reference = Reference::parse(name).map_err(Error::from)?;
+        Ok(self.client.open(name, &reference, &self.architecture)?)
+    }
+
+    fn check_read(&self, name: &str) -> Result<(), ImageError> {
+        let reference = Reference::parse(name).map_err(Error::from)?;
+        let repository = self.client.repository(&reference);
+        self.client.head(&repository, reference.version(), repository.pull())?;
+        Ok(())
+    }
+
+    fn check_write(&self, name: &str) -> Result<(), ImageError> {
+        self.check_read(name)?;
+        let reference = Reference::parse(name).map_err(Error::from)?;
+        Ok(self.client.try_upload(&self.client.repository(&reference))?)
+    }
+
+    fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
+        let repository = self.client.repository(&Reference::parse(&image.identifier).map_err(Error::from)?);
+        let layer = image.layers.iter().find(|layer| &layer.diff_id == diff_id);
+        let Some(descriptor) = layer.and_then(|layer| layer.descriptor.as_ref()) else {
+            return Err(ImageError::permanent(format!("{} has no layer {diff_id}", image.identifier)));
+        };
+        let blob = self.client.blob(image, repository, descriptor)?;
+        blob::uncompress(blob, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
+    }
+
+    fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
+        Ok(self.push(draft, names)?)
+    }
+}

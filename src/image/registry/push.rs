@@ -1,0 +1,238 @@
+//! Writing to a registry: blobs first, each once; then one manifest for each name.
+//!
+//! Catalogue 2, section 4.1; policy P25, P26. Whether a name already has the very image is asked before any blob is.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::RegistryImages;
+use super::client::{Call, Client, Repository, Target, lock};
+use super::error::Error;
+use super::http::Body;
+use super::pull::blob_call;
+use super::upload::Source;
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::image::assemble::{Assembled, assemble, is_foreign};
+use crate::image::blob::{self, Blob};
+use crate::image::sha256::Verified;
+use crate::model::digest::{DiffId, Digest};
+use crate::model::image::{Descriptor, ImageRecord};
+use crate::model::reference::{Reference, Version};
+
+/// How many blobs are on their way at the same time.
+const UPLOADS: usize = 4;
+
+/// A blob that the image needs, and where its bytes are.
+struct Needed<'a> {
+    descriptor: Descriptor,
+    from: From<'a>,
+}
+
+/// Where the bytes of a blob are.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    Memory(&'a [u8]),
+    Spool(&'a File),
+    Image(&'a ImageRecord),
+}
+
+/// New layers as compressed files that have no name.
+type Spooled = Vec<(DiffId, Blob, File)>;
+
+impl RegistryImages {
+    /// Writes a draft under each name.
+    pub(super) fn push(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, Error> {
+        if names.is_empty() {
+            return Err(Error::NoNames);
+        }
+        let spooled = spool(draft, &self.temp_dir)?;
+        let stored = spooled.iter().map(|(diff_id, blob, _)| (diff_id.clone(), blob.clone())).collect();
+        let image = assemble(draft, &stored, &std::collections::BTreeMap::new())?;
+        let needed = needed(draft, &image, &spooled);
+
+        let mut results: Vec<(String, Result<(), String>)> = Vec::with_capacity(names.len());
+        let mut ready: Vec<(String, bool)> = Vec::new();
+        for name in names {
+            let result = self.push_one(name, &image, &needed, &mut ready);
+            results.push((name.clone(), result.map_err(|error| error.to_string())));
+        }
+        Ok(WrittenImage {
+            id: image.manifest_descriptor.digest.to_string(),
+            digest: Some(image.manifest_descriptor.digest),
+            image_id: None,
+            manifest_size: image.manifest_descriptor.size,
+            names: results,
+        })
+    }
+
+    /// Writes the image under one name. `ready` has the repositories that have all blobs.
+    fn push_one(
+        &self,
+        name: &str,
+        image: &Assembled,
+        needed: &[Needed<'_>],
+        ready: &mut Vec<(String, bool)>,
+    ) -> Result<(), Error> {
+        let reference = Reference::parse(name)?;
+        let repository = self.client.repository(&reference);
+        let found = match self.client.head(&repository, reference.version(), repository.push()) {
+            Ok(found) => found,
+            // Who may write need not be allowed to look.
+            Err(error) if error.status() == Some(403) => None,
+            Err(error) => return Err(error),
+        };
+        if found.as_ref() == Some(&image.manifest_descriptor.digest) {
+            return Ok(());
+        }
+        let key = (reference.context(), repository.insecure);
+        if !ready.contains(&key) {
+            in_parallel(needed, UPLOADS, |needed| self.provide(&repository, needed))?;
+            ready.push(key);
+        }
+        self.client.put_manifest(&repository, reference.version(), image)
+    }
+
+    /// Sees to it that a repository has a blob.
+    fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
+        let digest = &needed.descriptor.digest;
+        if self.client.has_blob(repository, digest)? {
+            return Ok(());
+        }
+        match needed.from {
+            From::Memory(bytes) => self.client.upload(repository, digest, Source::Bytes(bytes)),
+            From::Spool(file) => self.client.upload(repository, digest, Source::File(file)),
+            From::Image(image) => {
+                let lost = || Error::LostBlob { image: image.identifier.clone(), digest: digest.clone() };
+                let origin = self.client.repository(&Reference::parse(&image.identifier)?);
+                let same_registry = origin.registry == repository.registry;
+                if same_registry && origin.name == repository.name {
+                    return Err(lost());
+                }
+                if same_registry && self.client.mount(repository, &origin, digest)? {
+                    return Ok(());
+                }
+                // Verified before any of it is sent, and a file can be sent again.
+                let mut file = spool_file(&self.temp_dir)?;
+                let blob = self.client.blob(image, origin, &needed.descriptor)?;
+                let mut blob = Verified::new(blob, digest.as_str(), Some(needed.descriptor.size));
+                io::copy(&mut blob, &mut file).map_err(|cause| Error::Copy { digest: digest.clone(), cause })?;
+                self.client.upload(repository, digest, Source::File(&file))
+            }
+        }
+    }
+}
+
+impl Client {
+    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let mut call = blob_call("HEAD", repository, digest, None);
+        call.scopes = vec![repository.push()];
+        Ok(self.call(repository, &call)?.answer.status == 200)
+    }
+
+    fn put_manifest(&self, repository: &Repository, version: &Version, image: &Assembled) -> Result<(), Error> {
+        let identifier = match version {
+            Version::Tag(tag) => tag.as_str(),
+            Version::Digest(digest) => digest.as_str(),
+        };
+        let reply = self.call(
+            repository,
+            &Call {
+                method: "PUT",
+                about: "manifest",
+                target: Target::Path(format!("manifests/{identifier}")),
+                headers: vec![("content-type", image.manifest_descriptor.media_type.as_str())],
+                body: Body::Bytes(&image.manifest),
+                scopes: vec![repository.push()],
+                accepts: &[200, 201, 202],
+                again: true,
+                limit: None,
+            },
+        )?;
+        let ours = image.manifest_descriptor.digest.as_str();
+        match reply.answer.header("docker-content-digest") {
+            Some(theirs) if theirs != ours => {
+                let cause = format!("the registry took the manifest {ours} for {theirs}");
+                Err(Error::Answer { method: "PUT", url: reply.url.to_string(), cause })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Every blob of the image once, the configuration last.
+fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled) -> Vec<Needed<'a>> {
+    let mut needed: Vec<Needed<'a>> = Vec::new();
+    for ((layer, _), descriptor) in draft.layers.iter().zip(&image.layers) {
+        if is_foreign(descriptor) || needed.iter().any(|known| known.descriptor.digest == descriptor.digest) {
+            continue;
+        }
+        let from = match layer {
+            DraftLayer::New(new) => {
+                spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| From::Spool(file))
+            }
+            DraftLayer::Base(_) => Some(From::Image(&draft.base)),
+            DraftLayer::Reuse(_) => draft.previous.as_ref().map(From::Image),
+        };
+        // `assemble` has refused layers without source.
+        needed.extend(from.map(|from| Needed { descriptor: descriptor.clone(), from }));
+    }
+    needed.push(Needed { descriptor: image.config_descriptor.clone(), from: From::Memory(&image.config) });
+    needed
+}
+
+/// Compresses the new layers, some at a time: each takes two threads.
+fn spool(draft: &ImageDraft, folder: &Path) -> Result<Spooled, Error> {
+    let mut new: Vec<&NewLayer> = Vec::new();
+    for (layer, _) in &draft.layers {
+        if let DraftLayer::New(layer) = layer
+            && new.iter().all(|known| known.diff_id != layer.diff_id)
+        {
+            new.push(layer);
+        }
+    }
+    let spooled = Mutex::new(Vec::with_capacity(new.len()));
+    let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+    in_parallel(&new, at_once, |layer| {
+        let mut file = spool_file(folder)?;
+        let blob = blob::compress(layer, &mut file)?;
+        lock(&spooled).push((layer.diff_id.clone(), blob, file));
+        Ok(())
+    })?;
+    Ok(spooled.into_inner().unwrap_or_default())
+}
+
+fn spool_file(folder: &Path) -> Result<File, Error> {
+    tempfile::tempfile_in(folder).map_err(|cause| Error::Spool { path: folder.to_owned(), cause })
+}
+
+/// Does something with each item, several at a time, until all are done or one has failed.
+fn in_parallel<T: Sync>(
+    items: &[T],
+    at_once: usize,
+    each: impl Fn(&T) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    thread::scope(|scope| {
+        for _ in 0..at_once.min(items.len()) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = each(item) {
+                        next.store(items.len(), Ordering::Relaxed);
+                        lock(&failure).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    match failure.into_inner() {
+        Ok(None) => Ok(()),
+        Ok(Some(error)) => Err(error),
+        Err(poisoned) => poisoned.into_inner().map_or(Ok(()), Err),
+    }
+}

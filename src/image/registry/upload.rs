@@ -1,0 +1,179 @@
+//! One blob on its way into a repository: begun, sent, finished; gone on with after a cut.
+//!
+//! Clause: the distribution specification, "Pushing a blob in chunks" with one chunk, as the reference does it.
+
+use std::fs::File;
+
+use super::client::{Call, Client, Reply, Repository, Target, location};
+use super::error::Error;
+use super::http::Body;
+use super::insecure::{is_inner_address, is_local};
+use super::pull::blob_call;
+use super::retry::Retries;
+use super::url::Url;
+use crate::model::digest::Digest;
+
+/// The bytes of a blob.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Bytes(&'a [u8]),
+    File(&'a File),
+}
+
+impl Source<'_> {
+    fn from(&self, offset: u64) -> Body<'_> {
+        match self {
+            Self::Bytes(bytes) => {
+                let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+                Body::Bytes(bytes.get(offset..).unwrap_or_default())
+            }
+            Self::File(file) => Body::File(file, offset),
+        }
+    }
+}
+
+impl Client {
+    /// Uploads a blob. After a cut the registry is asked how far it got.
+    pub(super) fn upload(&self, repository: &Repository, digest: &Digest, source: Source<'_>) -> Result<(), Error> {
+        let mut retries = Retries::new(self.retry, self.pause.as_ref());
+        let mut at = (self.begin(repository, "blobs/uploads/")?, 0);
+        loop {
+            let error =
+                match self.send(repository, &at.0, at.1, source).and_then(|url| self.end(repository, url, digest)) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                };
+            // 404 and 416: the registry has lost or ended the upload.
+            let again = error.is_retryable() || matches!(error.status(), Some(404 | 416));
+            if !again || retries.wait(error.retry_after()).is_none() {
+                return Err(error);
+            }
+            // The last answer may have been lost, and all is done.
+            let mut call = blob_call("HEAD", repository, digest, None);
+            call.scopes = vec![repository.push()];
+            if self.call(repository, &call)?.answer.status == 200 {
+                return Ok(());
+            }
+            at = match self.progress(repository, &at.0) {
+                Some(progress) => progress,
+                None => (self.begin(repository, "blobs/uploads/")?, 0),
+            };
+        }
+    }
+
+    /// Checks that a repository can be written: begins an upload and calls it off.
+    pub(super) fn try_upload(&self, repository: &Repository) -> Result<(), Error> {
+        let url = self.begin(repository, "blobs/uploads/")?;
+        let call = upload_call("DELETE", Target::Url(&url), repository, &[200, 202, 204, 404, 405]);
+        // A registry that cannot call off an upload forgets it in time.
+        let _ = self.call(repository, &Call { body: Body::None, again: false, ..call });
+        Ok(())
+    }
+
+    /// Has the registry take a blob from another of its repositories; tells whether it did.
+    pub(super) fn mount(&self, repository: &Repository, origin: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let path = format!("blobs/uploads/?from={}&mount={digest}", origin.name);
+        let mut call = upload_call("POST", Target::Path(path), repository, &[201, 202]);
+        call.scopes.push(origin.pull());
+        let reply = match self.call(repository, &call) {
+            Ok(reply) => reply,
+            // Copying may be allowed where mounting is not.
+            Err(error) if error.status().is_some() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if reply.answer.status == 201 {
+            return Ok(true);
+        }
+        // It began an upload instead, which is not wanted yet.
+        if let Ok(url) = upload_url("POST", repository, &reply) {
+            let call = upload_call("DELETE", Target::Url(&url), repository, &[200, 202, 204, 404, 405]);
+            let _ = self.call(repository, &Call { body: Body::None, again: false, ..call });
+        }
+        Ok(false)
+    }
+
+    fn begin(&self, repository: &Repository, path: &str) -> Result<Url, Error> {
+        let reply = self.call(repository, &upload_call("POST", Target::Path(path.to_owned()), repository, &[202]))?;
+        upload_url("POST", repository, &reply)
+    }
+
+    fn send(&self, repository: &Repository, url: &Url, offset: u64, source: Source<'_>) -> Result<Url, Error> {
+        let body = source.from(offset);
+        let length = body.len().unwrap_or(0);
+        let range = format!("{offset}-{}", (offset + length).saturating_sub(1));
+        let mut call = upload_call("PATCH", Target::Url(url), repository, &[200, 201, 202, 204]);
+        call.headers = vec![("content-type", "application/octet-stream")];
+        if offset > 0 {
+            call.headers.push(("content-range", &range));
+        }
+        let reply = self.call(repository, &Call { body, again: false, ..call })?;
+        upload_url("PATCH", repository, &reply)
+    }
+
+    fn end(&self, repository: &Repository, url: Url, digest: &Digest) -> Result<(), Error> {
+        let url = url.with("digest", digest.as_str());
+        let call = upload_call("PUT", Target::Url(&url), repository, &[200, 201, 202, 204]);
+        self.call(repository, &Call { again: false, ..call }).map(|_| ())
+    }
+
+    /// Where to go on with an upload, and how many bytes the registry has of it; `None` if it does not tell.
+    fn progress(&self, repository: &Repository, url: &Url) -> Option<(Url, u64)> {
+        let call = upload_call("GET", Target::Url(url), repository, &[202, 204]);
+        let reply = self.call(repository, &Call { body: Body::None, again: false, ..call }).ok()?;
+        let last = reply.answer.header("range")?.trim_start_matches("bytes=").split_once('-')?.1.parse::<u64>().ok()?;
+        let next = upload_url("GET", repository, &reply).ok()?;
+        // `0-0` is what registries say of one byte, and of none.
+        Some((next, if last == 0 { return None } else { last + 1 }))
+    }
+}
+
+/// The address of the next step of an upload.
+fn upload_url(method: &'static str, repository: &Repository, reply: &Reply) -> Result<Url, Error> {
+    let url = location(method, &reply.url, &reply.answer)?;
+    if leads_inside(&repository.registry, url.authority()) {
+        let cause = "the answer's Location is an address of a private network".to_owned();
+        return Err(Error::Answer { method, url: reply.url.to_string(), cause });
+    }
+    Ok(url)
+}
+
+/// Whether a registry out there sends us to an address that only this machine or its network has: it may not.
+fn leads_inside(registry: &str, authority: &str) -> bool {
+    let inner = is_inner_address(authority) || is_local(authority);
+    inner && authority != registry && !is_local(registry)
+}
+
+/// A step of an upload, without body.
+fn upload_call<'a>(method: &'static str, target: Target<'a>, repository: &Repository, accepts: &'a [u16]) -> Call<'a> {
+    Call {
+        method,
+        about: "upload",
+        target,
+        headers: Vec::new(),
+        body: Body::Bytes(&[]),
+        scopes: vec![repository.push()],
+        accepts,
+        again: true,
+        limit: Some(64 << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_out_there_may_not_lead_inside() {
+        for (registry, authority, expected) in [
+            ("a.io", "169.254.169.254", true),
+            ("a.io", "10.0.0.1:80", true),
+            ("a.io", "localhost:5000", true),
+            ("a.io", "[::1]", true),
+            ("a.io", "storage.a.io", false),
+            ("10.0.0.1:5000", "10.0.0.2:9000", false),
+            ("localhost:5000", "127.0.0.1:5000", false),
+        ] {
+            assert_eq!(leads_inside(registry, authority), expected, "{registry} {authority}");
+        }
+    }
+}
