@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{World, sha256};
+use crate::support::{RUN_IMAGE, World, sha256};
 
 /// What `case.toml` says. `spec-fixtures/README.md` describes it for readers.
 #[derive(Deserialize)]
@@ -132,6 +132,9 @@ pub(super) struct After {
     /// Folders that have the files of `out/` and no other.
     #[serde(default)]
     pub exactly: Vec<String>,
+    /// What the configuration of the app image has not, as JSON pointers; see `cases::image`.
+    #[serde(default)]
+    pub image_lacks: Vec<String>,
 }
 
 /// Writes a tar with one folder and files in it, as the lifecycle lays down a layer: by absolute names.
@@ -172,7 +175,14 @@ impl Stage {
         let world = World::new().at(api);
         let root = world.path("layers").parent().unwrap().to_str().unwrap().to_owned();
         let architecture = cnb_lifecycle::os::os_release::architecture().to_owned();
-        let names = [("root", root.as_str()), ("api", api), ("buildpack-api", buildpack_api), ("arch", &architecture)];
+        let run_image = world.digest(&world.layout(RUN_IMAGE));
+        let names = [
+            ("root", root.as_str()),
+            ("api", api),
+            ("buildpack-api", buildpack_api),
+            ("arch", &architecture),
+            ("run-image-digest", &run_image),
+        ];
         let names = names.map(|(name, value)| (format!("{{{{{name}}}}}"), value.to_owned())).to_vec();
         let mut stage = Self { world, root, names };
         stage.fill_cache(case);

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
+
 use super::case::{Case, Run, Stage, files, relative};
 use super::{BUILDPACK_APIS, PLATFORM_APIS, folder, versions};
+use crate::support::APP_IMAGE;
 
 /// A case, its path in the fixtures, and what it is played at.
 struct Job {
@@ -98,6 +101,7 @@ fn play(job: &Job) -> Result<(), String> {
         let more = found.iter().filter(|name| !wanted.contains(*name));
         faults.extend(more.map(|name| format!("{name} should not be there")));
     }
+    image(&stage, &case, &place, &mut faults);
     if faults.is_empty() { Ok(()) } else { Err(format!("- {}\n{reports}", faults.join("\n- "))) }
 }
 
@@ -151,13 +155,49 @@ fn compare(stage: &Stage, expected: &PathBuf, name: &str, faults: &mut Vec<Strin
             found.is_ok() && found == wanted
         }
         Some("json") => {
-            let [found, wanted] =
-                [found.as_ref(), &wanted].map(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+            let [found, wanted] = [found.as_ref(), &wanted].map(|text| serde_json::from_str::<Value>(text).ok());
             found.is_some() && found == wanted
         }
         _ => found == wanted,
     };
     if !same {
         faults.push(format!("{name} should be\n{wanted}and is\n{found}"));
+    }
+}
+
+/// Compares the app image: its configuration has all that `image.json` has, and lacks what the case says. Labels that
+/// are JSON count as their values.
+fn image(stage: &Stage, case: &Case, place: &Path, faults: &mut Vec<String>) {
+    let wanted = fs::read_to_string(place.join("image.json")).ok();
+    if wanted.is_none() && case.after.image_lacks.is_empty() {
+        return;
+    }
+    if !stage.world.layout(APP_IMAGE).is_dir() {
+        faults.push("there is no app image".to_owned());
+        return;
+    }
+    let (_, _, mut config) = stage.world.app_image();
+    for (_, label) in config["config"]["Labels"].as_object_mut().into_iter().flatten() {
+        if let Some(Ok(value)) = label.as_str().map(serde_json::from_str) {
+            *label = value;
+        }
+    }
+    let wanted: Value = wanted.map_or(Value::Null, |text| serde_json::from_str(&stage.fill(&text)).unwrap());
+    has(&config, &wanted, "", faults);
+    let found = case.after.image_lacks.iter().filter(|pointer| config.pointer(pointer).is_some());
+    faults.extend(found.map(|pointer| format!("the image has {pointer}")));
+}
+
+/// Checks that a value has all that another has: objects may have more, everything else is equal.
+fn has(found: &Value, wanted: &Value, at: &str, faults: &mut Vec<String>) {
+    match wanted {
+        Value::Null => {}
+        Value::Object(wanted) if found.is_object() => {
+            for (key, value) in wanted {
+                has(&found[key], value, &format!("{at}/{key}"), faults);
+            }
+        }
+        _ if found == wanted => {}
+        _ => faults.push(format!("the image has {found} at {at} instead of {wanted}")),
     }
 }

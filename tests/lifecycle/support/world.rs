@@ -17,6 +17,10 @@ pub(crate) const APP_IMAGE: &str = "example.com/test/app";
 /// The image that they write it on.
 pub(crate) const RUN_IMAGE: &str = "example.com/test/run";
 
+/// The user of builds when the tests run as root, who may not build: "nobody", who is in every /etc/passwd, where the
+/// creator looks.
+const USER: (u32, u32) = (65_534, 65_534);
+
 /// Folders of one build, gone when it is dropped.
 pub(crate) struct World {
     dir: TempDir,
@@ -135,11 +139,11 @@ impl World {
                 None => command.env_remove(name),
             };
         }
-        let (uid, gid) = builder();
         if is_root() {
-            own_all(self.dir.path(), (uid, gid));
-            command.uid(uid).gid(gid);
+            own_all(self.dir.path());
+            command.uid(USER.0).gid(USER.1);
         }
+        let (uid, gid) = if is_root() { USER } else { own_ids() };
         command.env("CNB_USER_ID", uid.to_string()).env("CNB_GROUP_ID", gid.to_string());
         let shown = format!("{program} {}", args.join(" "));
         let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
@@ -167,6 +171,12 @@ impl World {
         fs::create_dir(self.path("layers")).unwrap();
     }
 
+    /// The digest of the manifest of a layout.
+    pub(crate) fn digest(&self, layout: &Path) -> String {
+        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+    }
+
     /// The manifest's digest, the manifest and the configuration of the app image.
     pub(crate) fn app_image(&self) -> (String, Value, Value) {
         let layout = self.layout(APP_IMAGE);
@@ -189,26 +199,12 @@ fn own_ids() -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
-/// The user of builds: who runs the tests, or, when that is root, who may not build, the last user of /etc/passwd that
-/// is not root. The creator wants its user to be listed there.
-fn builder() -> (u32, u32) {
-    if !is_root() {
-        return own_ids();
-    }
-    let passwd = fs::read_to_string("/etc/passwd").unwrap();
-    let ids = passwd.lines().filter_map(|line| {
-        let mut fields = line.split(':').skip(2).map(str::parse);
-        Some((fields.next()?.ok()?, fields.next()?.ok()?))
-    });
-    ids.filter(|(uid, _)| *uid != 0).last().expect("root may not build, and /etc/passwd has nobody else")
-}
-
 /// Gives the world to the user of the build.
-fn own_all(path: &Path, (uid, gid): (u32, u32)) {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).unwrap();
+fn own_all(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {
-            own_all(&entry.unwrap().path(), (uid, gid));
+            own_all(&entry.unwrap().path());
         }
     }
 }
