@@ -196,7 +196,9 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         Failure::Detect(detect::Error::BuildpackFailed) | Failure::Build(build::Error::Buildpack(_)) => {
             (Outcome::Failure, "buildpack")
         }
-        Failure::BuildpackApi(_) => (Outcome::Error, "buildpack_api"),
+        Failure::BuildpackApi(_) | Failure::Detect(detect::Error::Api(_)) | Failure::Build(build::Error::Api(_)) => {
+            (Outcome::Error, "buildpack_api")
+        }
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
         _ => (Outcome::Error, "phase"),
     };
