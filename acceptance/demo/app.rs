@@ -20,7 +20,6 @@ struct Image {
     layers: Vec<PathBuf>,
     env: Vec<String>,
     entrypoint: String,
-    working_dir: String,
 }
 
 /// How a process gets the image's files as its root.
@@ -102,7 +101,6 @@ fn read(layout: &Path) -> Result<Image, Trouble> {
         layers: manifest["layers"].as_array().into_iter().flatten().map(blob).collect(),
         env: list(&config["config"]["Env"]),
         entrypoint: list(&config["config"]["Entrypoint"]).concat(),
-        working_dir: text(&config["config"]["WorkingDir"]),
     })
 }
 
@@ -123,7 +121,20 @@ fn unpack(image: &Image, root: &Path) -> Result<(), Trouble> {
             return Err(Trouble::new(format!("tar cannot unpack {}", layer.display())));
         }
     }
-    Ok(())
+    add_null(root)
+}
+
+/// Gives the root what every container runtime does: the launcher and shells open /dev/null. Who may make no device gets
+/// an empty file, which reads the same.
+fn add_null(root: &Path) -> Result<(), Trouble> {
+    let (folder, null) = (root.join("dev"), root.join("dev/null"));
+    fs::create_dir_all(&folder).map_err(|error| Trouble::with("make", &folder, &error))?;
+    let made =
+        Command::new("mknod").args(["-m", "666"]).arg(&null).args(["c", "1", "3"]).stderr(Stdio::null()).status();
+    if made.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    fs::write(&null, "").map_err(|error| Trouble::with("write", &null, &error))
 }
 
 /// Gives the layout to a container engine, as an archive.
@@ -170,8 +181,6 @@ fn start(
             command.env(name, value);
         }
     }
-    // The runtime would go to the image's working directory; the launcher goes there by itself.
-    let _ = &image.working_dir;
     command.spawn().map_err(|error| Trouble::new(format!("{entrypoint} does not start: {error}")))
 }
 

@@ -109,7 +109,7 @@ impl Builder {
     pub(crate) fn show_trace(&self) -> Result<(), Trouble> {
         let mut command = Command::new(self.lifecycle.join("lifecycle"));
         command.arg("trace").arg(self.path("layers/tracing"));
-        self.call("lifecycle trace", &mut command)
+        Self::call("lifecycle trace", &mut command)
     }
 
     fn phase(&self, name: &str, runs: Runs, args: &[&str]) -> Result<(), Trouble> {
@@ -138,10 +138,10 @@ impl Builder {
         let shown: Vec<&str> =
             args.iter().copied().filter(|arg| !arg.starts_with("-run=") && !arg.contains("er=")).collect();
         say(format!("\n\x1b[36m$ {name} {}\x1b[0m", shown.join(" ")));
-        self.call(name, &mut command)
+        Self::call(name, &mut command)
     }
 
-    fn call(&self, name: &str, command: &mut Command) -> Result<(), Trouble> {
+    fn call(name: &str, command: &mut Command) -> Result<(), Trouble> {
         let status = command.status().map_err(|error| Trouble::new(format!("{name} does not start: {error}")))?;
         if status.success() { Ok(()) } else { Err(Trouble::new(format!("{name} ended with {status}"))) }
     }
@@ -152,7 +152,7 @@ impl Builder {
             return Ok(());
         }
         let owner = format!("{}:{}", self.user.uid, self.user.gid);
-        self.call("chown", Command::new("chown").arg("-R").arg(owner).arg(folder))
+        Self::call("chown", Command::new("chown").arg("-R").arg(owner).arg(folder))
     }
 }
 

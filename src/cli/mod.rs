@@ -6,6 +6,7 @@
 //! Clause: platform.md#operations; catalogue 1, sections 1.1 to 1.4.
 
 mod command;
+mod credentials;
 mod dispatch;
 mod documents;
 mod exit;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failure::Failure;
 use super::inputs::Key;
-use super::session::{Session, Unprivileged};
+use super::session::{Session, Unprivileged, temp_dir};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
@@ -19,6 +19,7 @@ use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage}
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
 use crate::image::layout::{LayoutImages, layout_path};
+use crate::image::registry::{Keychain, Proxies, RegistryConfig, RegistryImages};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
@@ -57,7 +58,7 @@ pub(super) struct Run<'a> {
     phase: Phase,
     images: &'a dyn Images,
     processes: &'a dyn Processes,
-    events: &'a dyn Events,
+    events: &'a Arc<dyn Events>,
     telemetry: &'a dyn ProcessTelemetry,
     clock: &'a dyn Clock,
     work: WorkId,
@@ -69,6 +70,11 @@ impl Run<'_> {
         Run { images, ..*self }
     }
 
+    /// Opens the place where the images of the build are.
+    pub(super) fn open_images<S>(&self, session: &Session<S>, keychain: &Keychain) -> Box<dyn Images> {
+        images(session, keychain, self.events, Some(self.work))
+    }
+
     /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
     pub(super) fn timed<T>(&self, call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let started = self.clock.now();
@@ -76,7 +82,7 @@ impl Run<'_> {
         let result = call(&Effects {
             images: self.images,
             processes: self.processes,
-            events: self.events,
+            events: &**self.events,
             telemetry: self.telemetry,
             phase: Some(self.work),
         });
@@ -92,7 +98,7 @@ impl Run<'_> {
         phase: Phase,
         call: impl FnOnce(&Run<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let work = Ongoing::begin(self.events, Some(self.work), Work::Phase(phase));
+        let work = Ongoing::begin(&**self.events, Some(self.work), Work::Phase(phase));
         let result = call(&Run { phase, work: work.id(), ..*self });
         end(work, &result);
         result
@@ -122,7 +128,7 @@ pub(super) fn with_phase<T>(
     });
     let mut consumers = vec![Arc::clone(&session.events)];
     consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
-    let events = Fan(consumers);
+    let events: Arc<dyn Events> = Arc::new(Fan(consumers));
     let passthrough =
         Passthrough::new(session.api, variable(telemetry::LOG_PATH), variable(telemetry::CNB_TRACEPARENT));
     let telemetry: &dyn ProcessTelemetry = match &spans {
@@ -137,7 +143,7 @@ pub(super) fn with_phase<T>(
         StreamTo::Inherit
     });
     end_spans_when_stopped(spans.as_ref(), &processes);
-    let work = Ongoing::begin(&events, None, Work::Phase(phase));
+    let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
         images: &NoImages,
@@ -190,7 +196,9 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         Failure::Detect(detect::Error::BuildpackFailed) | Failure::Build(build::Error::Buildpack(_)) => {
             (Outcome::Failure, "buildpack")
         }
-        Failure::BuildpackApi(_) => (Outcome::Error, "buildpack_api"),
+        Failure::BuildpackApi(_) | Failure::Detect(detect::Error::Api(_)) | Failure::Build(build::Error::Api(_)) => {
+            (Outcome::Error, "buildpack_api")
+        }
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
         _ => (Outcome::Error, "phase"),
     };
@@ -220,12 +228,6 @@ pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box
     })?;
     Ok(Some(Box::new(cache)))
 }
-/*TMP*/
-pub(super) struct Credentials;
-/*TMP*/
-pub(super) fn credentials<S>(_: &Session<S>) -> Result<Credentials, Failure> {
-    Ok(Credentials)
-}
 /// The name by which a store finds an image: for layouts the path of its folder, else what the platform wrote.
 pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String, Failure> {
     if !session.uses_layout() {
@@ -235,13 +237,33 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
     path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
 }
 
-/// Opens the place where the images of a build are.
-pub(super) fn images<S>(session: &Session<S>, _: &Credentials) -> Result<Box<dyn Images>, Failure> {
+/// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
+pub(super) fn images<S>(
+    session: &Session<S>,
+    keychain: &Keychain,
+    events: &Arc<dyn Events>,
+    parent: Option<WorkId>,
+) -> Box<dyn Images> {
     let architecture = os_release::architecture();
     if session.uses_layout() {
-        return Ok(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture)));
+        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture));
     }
-    Ok(Box::new(NoImages))
+    let proxy = |upper: &str, lower: &str| {
+        let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
+        value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let config = RegistryConfig {
+        insecure: session.values.list(Key::InsecureRegistries),
+        keychain: keychain.clone(),
+        proxies: Proxies {
+            https: proxy("HTTPS_PROXY", "https_proxy"),
+            http: proxy("HTTP_PROXY", "http_proxy"),
+            none: proxy("NO_PROXY", "no_proxy"),
+        },
+        parent,
+        ..RegistryConfig::new(architecture, temp_dir(&session.env))
+    };
+    Box::new(RegistryImages::new(config, Arc::clone(events)))
 }
 
 /// The place for images of a phase that has none to do with.

@@ -39,12 +39,12 @@ pub fn reset_signals() {
 }
 
 /// Becomes a program; comes back only with the reason why not.
-pub fn exec<'a>(program: &Path, args: impl Iterator<Item = &'a OsStr>, env: &Environment) -> Errno {
-    fn try_exec(program: &Path, args: &[CString], env: &Environment) -> Result<Infallible, Errno> {
-        nix::unistd::execve(&c_string(program.as_os_str().as_bytes())?, args, &c_environment(env)?)
+pub fn exec(program: &Path, args: &[&OsStr], env: &Environment) -> Errno {
+    fn try_exec(program: &Path, args: &[&OsStr], env: &Environment) -> Result<Infallible, Errno> {
+        let args: Vec<CString> = args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_, _>>()?;
+        nix::unistd::execve(&c_string(program.as_os_str().as_bytes())?, &args, &c_environment(env)?)
     }
-    let args: Result<Vec<CString>, Errno> = args.map(|arg| c_string(arg.as_bytes())).collect();
-    let Err(error) = args.and_then(|args| try_exec(program, &args, env));
+    let Err(error) = try_exec(program, args, env);
     error
 }
 

@@ -93,8 +93,9 @@ fn direct(start: &Start, app_dir: &Path, env: &Environment) -> Result<Infallible
     let program = path_lookup::look_path(command, path).map_err(LaunchError::PathLookup)?;
     let working_dir = if start.working_dir.is_empty() { app_dir } else { Path::new(&start.working_dir) };
     change_dir(working_dir).map_err(LaunchError::WorkingDir)?;
-    let args = start.command.iter().chain(&start.args).map(OsString::as_os_str);
-    Err(LaunchError::DirectExec(exec::exec(&program, args, env)))
+    let mut args: Vec<&OsStr> = start.command.iter().map(OsString::as_os_str).collect();
+    args.extend(start.args.iter().map(OsString::as_os_str));
+    Err(LaunchError::DirectExec(exec::exec(&program, &args, env)))
 }
 
 /// Becomes bash, which sources the profiles and then becomes the process.
@@ -117,9 +118,9 @@ fn in_shell(
     let working_dir = if start.working_dir.is_empty() { app_dir.as_os_str() } else { OsStr::new(&start.working_dir) };
     let script = shell::script(&profiles, working_dir, start.args.len());
     let command = start.command.join(OsStr::new(" "));
-    let args = [OsStr::new("bash"), OsStr::new("-c"), &script, caller, &command];
-    let args = args.into_iter().chain(start.args.iter().map(OsString::as_os_str));
-    Err(LaunchError::BashExec(exec::exec(Path::new(shell::BASH), args, env)))
+    let mut args = vec![OsStr::new("bash"), OsStr::new("-c"), &script, caller, &command];
+    args.extend(start.args.iter().map(OsString::as_os_str));
+    Err(LaunchError::BashExec(exec::exec(Path::new(shell::BASH), &args, env)))
 }
 
 /// Changes the working directory; the error is the reference's text.

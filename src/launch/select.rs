@@ -101,33 +101,22 @@ fn of_user(user_args: &[OsString]) -> Result<Start, SelectError> {
     Ok(Start { command: vec![command.clone()], args: args.to_vec(), direct, ..Start::default() })
 }
 
-/// Decides which arguments of a process a user keeps, replaces or adds to.
+/// Splits a process into its command and its arguments, and decides whether a user's arguments replace the own ones.
 fn arguments(process: &Process, request: &Request<'_>) -> Result<(Vec<OsString>, Vec<OsString>), SelectError> {
-    let Process { command, args, .. } = process;
-    let own = || args.iter().flatten().map(OsString::from);
-    let user = || request.user_args.iter().cloned();
-    Ok(match command.as_slice() {
-        _ if !request.command_lists => (command.iter().map(OsString::from).collect(), own().chain(user()).collect()),
-        [program, always @ ..] if !always.is_empty() => {
-            let always = always.iter().map(OsString::from);
-            let args = if request.user_args.is_empty() {
-                always.chain(own()).collect()
-            } else {
-                always.chain(user()).collect()
-            };
-            (vec![program.into()], args)
-        }
-        single => {
-            let args = if request.user_args.is_empty() {
-                own().collect()
-            } else if replaces(process, request.buildpacks)? {
-                user().collect()
-            } else {
-                own().chain(user()).collect()
-            };
-            (single.iter().map(OsString::from).collect(), args)
-        }
-    })
+    let mut command: Vec<OsString> = process.command.iter().map(OsString::from).collect();
+    let has_tail = request.command_lists && command.len() > 1;
+    let mut args = if has_tail { command.split_off(1) } else { Vec::new() };
+    let replaced = match request.user_args {
+        [] => false,
+        _ if !request.command_lists => false,
+        _ if has_tail => true,
+        _ => replaces(process, request.buildpacks)?,
+    };
+    if !replaced {
+        args.extend(process.args.iter().flatten().map(OsString::from));
+    }
+    args.extend_from_slice(request.user_args);
+    Ok((command, args))
 }
 
 /// Says whether the process comes from a buildpack whose arguments a user replaces.

@@ -120,7 +120,9 @@ mod tests {
     fn printed(level: &str, colour: bool, lines: &[Line]) -> String {
         let out = Shared::default();
         let console = Console::new(Box::new(out.clone()), Threshold::parse(level).unwrap(), colour);
-        lines.iter().for_each(|line| console.print(line));
+        for line in lines {
+            console.print(line);
+        }
         String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
     }
 

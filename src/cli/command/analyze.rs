@@ -3,9 +3,10 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{documents, wire};
+use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
+use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
 use crate::model::layers_dir::LayersDir;
 use crate::model::reference::Reference;
@@ -27,8 +28,8 @@ pub(super) struct Images {
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
     refuse(&session, "analyze")?;
-    let credentials = wire::credentials(&session)?;
-    let images = resolve(&session, &credentials, image)?;
+    let keychain = credentials::gather(&session, &[])?;
+    let images = resolve(&session, &keychain, &image)?;
     session.warn_of_launch_cache();
     session.warn_of_parallel();
     session.guard_layout()?;
@@ -41,7 +42,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     ])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
-    wire::with_phase(&session, Phase::Analyze, |run| analyzed(&session, run, &credentials, &images)).map(|_| ())
+    wire::with_phase(&session, Phase::Analyze, |run| analyzed(&session, run, &keychain, &images)).map(|_| ())
 }
 
 /// Refuses what analyzer and creator will be able to do later.
@@ -51,20 +52,16 @@ pub(super) fn refuse(session: &Session<Privileged>, action: &'static str) -> Res
 }
 
 /// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
-pub(super) fn resolve(
-    session: &Session<Privileged>,
-    credentials: &wire::Credentials,
-    image: String,
-) -> Result<Images, Failure> {
+pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<Images, Failure> {
     let values = &session.values;
     let run = match values.some_text(Key::RunImage) {
         Some(run) => run,
-        None => choose_run_image(session, credentials, &image)?,
+        None => choose_run_image(session, keychain, image)?,
     };
-    let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.clone());
+    let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
-    same_registry(session, std::iter::once(&image).chain(&tags))?;
-    let stored = |name: &String| {
+    same_registry(session, std::iter::once(image).chain(tags.iter().map(String::as_str)))?;
+    let stored = |name: &str| {
         if !session.uses_layout() {
             parse(name)?;
         }
@@ -73,8 +70,8 @@ pub(super) fn resolve(
     Ok(Images {
         previous: stored(&previous)?,
         run: stored(&run)?,
-        tags: tags.iter().map(stored).collect::<Result<_, _>>()?,
-        image: stored(&image)?,
+        tags: tags.iter().map(|tag| stored(tag)).collect::<Result<_, _>>()?,
+        image: stored(image)?,
     })
 }
 
@@ -83,11 +80,8 @@ fn parse(name: &str) -> Result<Reference, Failure> {
 }
 
 /// Holds that everything that is written goes to one registry.
-pub(super) fn same_registry<'a, S>(
-    session: &Session<S>,
-    names: impl Iterator<Item = &'a String>,
-) -> Result<(), Failure> {
-    let mut registries = names.map(|name| parse(name)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn same_registry<'a, S>(session: &Session<S>, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let mut registries = names.map(parse).collect::<Result<Vec<_>, _>>()?;
     registries.dedup_by(|a, b| a.registry() == b.registry());
     if registries.len() > 1 && !session.uses_daemon() {
         return Err(Failure::Inputs("writing to multiple registries is unsupported".to_owned()));
@@ -96,11 +90,7 @@ pub(super) fn same_registry<'a, S>(
 }
 
 /// Chooses a run image of run.toml, or of stack.toml below Platform API 0.12.
-fn choose_run_image(
-    session: &Session<Privileged>,
-    credentials: &wire::Credentials,
-    image: &str,
-) -> Result<String, Failure> {
+fn choose_run_image(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<String, Failure> {
     let candidates = if session.api.has(PlatformFeature::RunToml) {
         let run = documents::run(&session.values.path(Key::Run), &*session.events).map_err(Failure::Inputs)?;
         let first = run.and_then(|run| run.images.into_iter().next());
@@ -110,7 +100,7 @@ fn choose_run_image(
         stack.unwrap_or_default()
     };
     let registry = parse(image)?.registry().to_owned();
-    let images = wire::images(session, credentials)?;
+    let images = wire::images(session, keychain, &session.events, None);
     choose(&*images, &registry, &candidates).map_err(|error| Failure::Inputs(error.to_string()))
 }
 
@@ -118,10 +108,10 @@ fn choose_run_image(
 pub(super) fn analyzed(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
-    credentials: &wire::Credentials,
+    keychain: &Keychain,
     images: &Images,
 ) -> Result<Analyzed, Failure> {
-    let store = wire::images(session, credentials)?;
+    let store = run.open_images(session, keychain);
     let inputs = Inputs {
         api: session.api,
         layers: LayersDir::new(session.values.path(Key::Layers)),

@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
-use super::super::{documents, wire};
+use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::os::user;
@@ -11,8 +11,8 @@ use crate::os::user;
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
     super::analyze::refuse(&session, "create")?;
-    let credentials = wire::credentials(&session)?;
-    let images = super::analyze::resolve(&session, &credentials, image)?;
+    let keychain = credentials::gather(&session, &[])?;
+    let images = super::analyze::resolve(&session, &keychain, &image)?;
     session.warn_without_cache();
     session.warn_of_launch_cache();
     session.warn_of_parallel();
@@ -35,7 +35,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         let banner = |phase| session.emit(SessionEvent::Banner(phase));
         banner(Phase::Analyze);
         let analyzed =
-            creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &credentials, &images))?;
+            creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
         banner(Phase::Detect);
         let detected = creator.phase(Phase::Detect, |run| super::detect::detected(&session, run, &analyzed))?;
         if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
@@ -49,7 +49,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         banner(Phase::Export);
         let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
         creator.phase(Phase::Export, |run| {
-            super::export::exported(&session, run, &credentials, names, detected.group, analyzed, cache)
+            super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache)
         })
     })
 }

@@ -3,9 +3,10 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{documents, version, wire};
+use super::super::{credentials, documents, version, wire};
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
+use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
 use crate::model::order::Group;
 use crate::model::reference::Reference;
@@ -24,7 +25,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let (analyzed, names) = resolve(&session, names)?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    let credentials = wire::credentials(&session)?;
+    let keychain = credentials::gather(&session, &[])?;
     session.own(&[values.some_path(Key::CacheDir), values.some_path(Key::LaunchCache)])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
@@ -32,7 +33,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
     wire::with_phase(&session, Phase::Export, |run| {
-        exported(&session, run, &credentials, names, group, analyzed, cache.as_deref())
+        exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
     })
 }
 
@@ -62,7 +63,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
             Reference::parse(name).map_err(|error| Failure::Inputs(error.to_string()))?;
         }
     }
-    super::analyze::same_registry(session, names.iter())?;
+    super::analyze::same_registry(session, names.iter().map(String::as_str))?;
     let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
     Ok((analyzed, names))
 }
@@ -71,7 +72,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
 pub(super) fn exported(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
-    credentials: &wire::Credentials,
+    keychain: &Keychain,
     names: Vec<String>,
     group: Group,
     analyzed: Analyzed,
@@ -83,7 +84,7 @@ pub(super) fn exported(
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
     let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
         .map_err(|cause| Failure::setup("get run image for export", &cause))?;
-    let images = wire::images(session, credentials)?;
+    let images = run.open_images(session, keychain);
     let (uid, gid) = session.ids();
     let inputs = Inputs {
         api: session.api,

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{documents, wire};
+use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
+use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
 use crate::model::app_metadata::AppMetadata;
 use crate::model::order::Group;
@@ -27,7 +28,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         "a build image",
     )?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    let credentials = wire::credentials(&session)?;
+    let keychain = credentials::gather(&session, &[])?;
     session.own(&[values.some_path(Key::Layers), values.some_path(Key::CacheDir), values.some_path(Key::KanikoDir)])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
@@ -35,7 +36,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
-        Ok(analyzed) => Some(resolve_run_image(&session, &credentials, analyzed)?),
+        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed)?),
         Err(cause) => {
             session.emit(SessionEvent::AnalyzedUnusable(cause));
             None
@@ -52,7 +53,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 /// Checks the run image that analysis chose, from Platform API 0.14 on.
 fn resolve_run_image(
     session: &Session<Unprivileged>,
-    credentials: &wire::Credentials,
+    keychain: &Keychain,
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
@@ -61,7 +62,7 @@ fn resolve_run_image(
         let path = session.values.path(Key::Run);
         let run = documents::run(&path, &*session.events).map_err(|cause| Failure::setup("restore", &cause))?;
         let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
-        let images = wire::images(session, credentials)?;
+        let images = wire::images(session, keychain, &session.events, None);
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),

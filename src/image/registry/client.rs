@@ -90,6 +90,15 @@ pub(super) struct Reply {
     pub(super) answer: Answer,
     /// The body, where the call has a limit.
     pub(super) body: Vec<u8>,
+    /// How many bytes the request had as its own body.
+    pub(super) sent: u64,
+}
+
+impl Reply {
+    /// An answer whose body is not read yet.
+    pub(super) fn new(url: Url, answer: Answer) -> Self {
+        Self { url, answer, body: Vec::new(), sent: 0 }
+    }
 }
 
 impl Repository {
@@ -144,7 +153,8 @@ impl Client {
         loop {
             let error = match once() {
                 Ok(reply) => {
-                    let facts = Facts { status: Some(reply.answer.status), ..Facts::default() };
+                    let bytes = Some(reply.sent + reply.body.len() as u64).filter(|bytes| *bytes > 0);
+                    let facts = Facts { status: Some(reply.answer.status), bytes, ..Facts::default() };
                     ongoing.end(Outcome::Success, facts);
                     return Ok(reply);
                 }
@@ -199,7 +209,7 @@ impl Client {
             let answer = self.transport.send(&request).map_err(|failure| transport(call.method, &url, failure))?;
             let redirected = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
             if !redirected || !matches!(call.method, "GET" | "HEAD") {
-                return Ok(Reply { url, answer, body: Vec::new() });
+                return Ok(Reply { sent: call.body.len().unwrap_or(0), ..Reply::new(url, answer) });
             }
             url = location(call.method, &url, &answer)?;
         }
@@ -238,7 +248,7 @@ impl Client {
         let insecure = repository.insecure;
         let request = Request { method: "GET", url: &url, headers: Vec::new(), body: Body::None, insecure };
         let answer = self.transport.send(&request).map_err(|failure| transport("GET", &url, failure))?;
-        finish(Reply { url, answer, body: Vec::new() }, "GET", &[200, 401], Some(REFUSAL_LIMIT))
+        finish(Reply::new(url, answer), "GET", &[200, 401], Some(REFUSAL_LIMIT))
     }
 
     /// The credential for a repository.

@@ -56,6 +56,17 @@ pub(super) enum Body<'a> {
     File(&'a File, u64),
 }
 
+impl Body<'_> {
+    /// How many bytes are sent.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::None => Ok(0),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+            Self::File(file, offset) => Ok(file.metadata()?.len().saturating_sub(*offset)),
+        }
+    }
+}
+
 /// A request.
 pub(super) struct Request<'a> {
     pub(super) method: &'static str,
@@ -114,8 +125,7 @@ impl Transport {
             Body::None => agent.run(builder.body(()).map_err(permanent)?),
             Body::Bytes(bytes) => agent.run(builder.body(bytes).map_err(permanent)?),
             Body::File(file, offset) => {
-                let size = file.metadata().map_err(|error| Failure::of_io(&error))?.len();
-                let length = size.saturating_sub(offset);
+                let length = request.body.len().map_err(|error| Failure::of_io(&error))?;
                 let mut rest = Rest { file, offset, left: length };
                 let builder = builder.header("content-length", length.to_string());
                 agent.run(builder.body(SendBody::from_reader(&mut rest)).map_err(permanent)?)

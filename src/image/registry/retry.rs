@@ -90,11 +90,13 @@ impl<'a> Retries<'a> {
         }
         let longest = self.policy.first.saturating_mul(1 << self.failed.min(16)).min(self.policy.longest);
         let wait = asked.unwrap_or_else(|| longest.mul_f64(self.pause.chance()));
-        if self.waited + wait > self.policy.budget {
+        // A registry may ask for any time.
+        let waited = self.waited.saturating_add(wait);
+        if waited > self.policy.budget {
             return None;
         }
         self.failed += 1;
-        self.waited += wait;
+        self.waited = waited;
         self.pause.sleep(wait);
         Some(self.failed)
     }
@@ -148,6 +150,7 @@ pub(super) mod tests {
         let mut retries = Retries::new(RetryPolicy::default(), &pause);
         assert_eq!(retries.wait(Some(Duration::from_secs(40))), Some(1));
         assert_eq!(retries.wait(Some(Duration::from_secs(40))), None);
+        assert_eq!(retries.wait(Some(Duration::MAX)), None);
         assert_eq!(*pause.slept.lock().unwrap(), [Duration::from_secs(40)]);
     }
 

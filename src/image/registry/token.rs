@@ -148,7 +148,7 @@ impl Client {
         self.retried(Work::Request { method, about: "token" }, true, || {
             let request = Request { method, url, headers: headers.clone(), body, insecure };
             let answer = self.transport.send(&request).map_err(|failure| transport(method, url, failure))?;
-            finish(Reply { url: url.clone(), answer, body: Vec::new() }, method, &[200], Some(LIMIT))
+            finish(Reply::new(url.clone(), answer), method, &[200], Some(LIMIT))
         })
     }
 }

@@ -99,14 +99,7 @@ impl Client {
 
     fn send(&self, repository: &Repository, url: &Url, offset: u64, source: Source<'_>) -> Result<Url, Error> {
         let body = source.from(offset);
-        let length = match body {
-            Body::None => 0,
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::File(file, offset) => {
-                let size = file.metadata().map_or(0, |found| found.len());
-                size.saturating_sub(offset)
-            }
-        };
+        let length = body.len().unwrap_or(0);
         let range = format!("{offset}-{}", (offset + length).saturating_sub(1));
         let mut call = upload_call("PATCH", Target::Url(url), repository, &[200, 201, 202, 204]);
         call.headers = vec![("content-type", "application/octet-stream")];

@@ -7,11 +7,11 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 /// An image to be laid down as an OCI layout.
-pub struct Image {
+pub(crate) struct Image {
     /// Its configuration; `rootfs` and `history` are filled in.
-    pub config: Value,
+    pub(crate) config: Value,
     /// The uncompressed tars of its layers.
-    pub layers: Vec<Vec<u8>>,
+    pub(crate) layers: Vec<Vec<u8>>,
 }
 
 impl Default for Image {
@@ -28,19 +28,20 @@ impl Default for Image {
 }
 
 /// A tar with nothing in it.
-pub fn empty_tar() -> Vec<u8> {
+pub(crate) fn empty_tar() -> Vec<u8> {
     vec![0; 1024]
 }
 
 /// The digest of some bytes.
-pub fn sha256(bytes: &[u8]) -> String {
-    let hex: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let hex: String =
+        digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     format!("sha256:{hex}")
 }
 
 impl Image {
     /// Writes the layout; layers are not compressed, which a layout may have.
-    pub fn write(&self, layout: &Path) {
+    pub(crate) fn write(&self, layout: &Path) {
         let blobs = layout.join("blobs/sha256");
         fs::create_dir_all(&blobs).unwrap();
         let blob = |media_type: &str, bytes: &[u8]| {

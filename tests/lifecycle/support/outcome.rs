@@ -5,54 +5,55 @@ use std::path::{Path, PathBuf};
 
 /// The end of a program.
 #[must_use]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The command line.
-    pub command: String,
+    pub(crate) command: String,
     /// Its exit code; 128 and more is a signal.
-    pub exit: i32,
+    pub(crate) exit: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
     /// The layers folder, for the report of a failed check.
-    pub layers: PathBuf,
+    pub(crate) layers: PathBuf,
 }
 
 impl Outcome {
     /// Checks the exit code.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert!(self.exit == code, "expected exit code {code}\n{}", self.report());
         self
     }
 
     /// Checks that standard output has a text.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "expected on standard output: {text:?}\n{}", self.report());
         self
     }
 
     /// Checks that standard output lacks a text.
     #[track_caller]
-    pub fn does_not_say(self, text: &str) -> Self {
+    pub(crate) fn does_not_say(self, text: &str) -> Self {
         assert!(!self.stdout.contains(text), "not expected on standard output: {text:?}\n{}", self.report());
         self
     }
 
     /// Checks that standard error has a text.
     #[track_caller]
-    pub fn complains(self, text: &str) -> Self {
+    pub(crate) fn complains(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "expected on standard error: {text:?}\n{}", self.report());
         self
     }
 
     /// Ends the checks.
-    pub fn done(self) {
+    pub(crate) fn done(self) {
         drop(self);
     }
 
-    fn report(&self) -> String {
+    /// All that a reader needs to see what went wrong.
+    pub(crate) fn report(&self) -> String {
         let mut text = format!("$ {}\nexit code {}\n", self.command, self.exit);
         let _ = writeln!(text, "--- standard output\n{}--- standard error\n{}--- layers", self.stdout, self.stderr);
         tree(&self.layers, 0, &mut text);

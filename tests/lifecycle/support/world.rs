@@ -13,22 +13,23 @@ use super::Outcome;
 use super::image::Image;
 
 /// The image that tests write.
-pub const APP_IMAGE: &str = "example.com/test/app";
+pub(crate) const APP_IMAGE: &str = "example.com/test/app";
 /// The image that they write it on.
-pub const RUN_IMAGE: &str = "example.com/test/run";
+pub(crate) const RUN_IMAGE: &str = "example.com/test/run";
 
-/// The user of builds when the tests run as root, who may not build.
-const USER: (u32, u32) = (1234, 1000);
+/// The user of builds when the tests run as root, who may not build: "nobody", who is in every /etc/passwd, where the
+/// creator looks.
+const USER: (u32, u32) = (65_534, 65_534);
 
 /// Folders of one build, gone when it is dropped.
-pub struct World {
+pub(crate) struct World {
     dir: TempDir,
     api: &'static str,
 }
 
 impl World {
     /// Makes the folders, an empty run image, and a link to the program under each of its names.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("lifecycle-test-").tempdir().unwrap();
         let world = Self { dir, api: "0.15" };
         for folder in
@@ -51,23 +52,23 @@ impl World {
     }
 
     /// Asks for another Platform API than 0.15.
-    pub fn at(mut self, api: &'static str) -> Self {
+    pub(crate) fn at(mut self, api: &'static str) -> Self {
         self.api = api;
         self
     }
 
     /// A path in the world.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The layout of an image's tag `latest`.
-    pub fn layout(&self, image: &str) -> PathBuf {
+    pub(crate) fn layout(&self, image: &str) -> PathBuf {
         self.path("images").join(image).join("latest")
     }
 
     /// Writes a file and the folders above it.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -75,13 +76,13 @@ impl World {
 
     /// Reads a file.
     #[track_caller]
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Adds a buildpack: what its descriptor has below `[buildpack]` with id and version, and its two programs, as
     /// shell scripts without the first line. An empty script is no program.
-    pub fn buildpack(&self, id: &str, api: &str, more: &str, detect: &str, build: &str) {
+    pub(crate) fn buildpack(&self, id: &str, api: &str, more: &str, detect: &str, build: &str) {
         let root = format!("buildpacks/{}/1.0", id.replace('/', "_"));
         let descriptor = format!("api = \"{api}\"\n[buildpack]\nid = \"{id}\"\nversion = \"1.0\"\n{more}");
         self.write(&format!("{root}/buildpack.toml"), &descriptor);
@@ -95,7 +96,7 @@ impl World {
     }
 
     /// Writes order.toml: groups of ids, `?` behind those that are optional.
-    pub fn order(&self, groups: &[&[&str]]) {
+    pub(crate) fn order(&self, groups: &[&[&str]]) {
         let group = |ids: &[&str]| {
             let members = ids.iter().map(|id| {
                 let (id, optional) = (id.trim_end_matches('?'), id.ends_with('?'));
@@ -107,12 +108,12 @@ impl World {
     }
 
     /// Runs a phase with the world's folders and an app image as OCI layout, as the right user.
-    pub fn run(&self, program: &str, args: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Outcome {
         self.run_with(program, args, &[])
     }
 
     /// The same with more variables; one without a value is removed.
-    pub fn run_with(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Outcome {
+    pub(crate) fn run_with(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Outcome {
         let mut command = Command::new(self.path("bin").join(program));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         let path = |name: &str| self.path(name).into_os_string();
@@ -156,7 +157,7 @@ impl World {
     }
 
     /// Runs all five phases; each must succeed.
-    pub fn build(&self) {
+    pub(crate) fn build(&self) {
         self.run("analyzer", &[APP_IMAGE]).exits(0).done();
         self.run("detector", &[]).exits(0).done();
         self.run("restorer", &["-cache-dir", "cache"]).exits(0).done();
@@ -165,13 +166,19 @@ impl World {
     }
 
     /// Empties the layers folder, as a platform does between builds.
-    pub fn fresh_layers(&self) {
+    pub(crate) fn fresh_layers(&self) {
         fs::remove_dir_all(self.path("layers")).unwrap();
         fs::create_dir(self.path("layers")).unwrap();
     }
 
+    /// The digest of the manifest of a layout.
+    pub(crate) fn digest(&self, layout: &Path) -> String {
+        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+    }
+
     /// The manifest's digest, the manifest and the configuration of the app image.
-    pub fn app_image(&self) -> (String, Value, Value) {
+    pub(crate) fn app_image(&self) -> (String, Value, Value) {
         let layout = self.layout(APP_IMAGE);
         let json = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
         let blob =

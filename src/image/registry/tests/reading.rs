@@ -1,0 +1,187 @@
+//! What comes from a registry, in all its ways to fail.
+
+use super::super::fake::Fault;
+use super::*;
+use crate::effect::events::{Note, Outcome, Work};
+use crate::image::conforms::read;
+use crate::image::sha256;
+
+#[test]
+fn missing_is_missing_and_denied_is_denied() {
+    let world = World::new();
+    assert_eq!(world.images.open(&world.name("none")).unwrap(), Opened::Missing);
+    assert_eq!(world.images.open(&world.name("run:none")).unwrap(), Opened::Missing);
+    world.images.check_read(&world.name("none")).unwrap();
+    for (status, denied) in [(401, true), (403, true), (400, false)] {
+        world.registry.fault("GET", "/v2/run/manifests/", Fault::Answer(status, "", "Unauthorized.\n".to_owned()));
+        let error = world.error("run");
+        assert_eq!((error.denied, error.retryable), (denied, false), "{status}");
+        assert!(error.message.starts_with(&format!("GET http://{}/v2/run/manifests/latest: ", world.registry.address)));
+    }
+    world.registry.fault("HEAD", "/v2/run/manifests/", Fault::Answer(401, "", String::new()));
+    let error = world.images.check_read(&world.name("run")).unwrap_err();
+    assert_eq!(
+        error.message,
+        format!(
+            "HEAD http://{}/v2/run/manifests/latest: unexpected status code 401 Unauthorized (HEAD responses have no body, use GET for details)",
+            world.registry.address
+        )
+    );
+    let body = r#"{"errors":[{"code":"DENIED","message":"denied"}]}"#.to_owned();
+    world.registry.fault("POST", "/v2/run/blobs/uploads/", Fault::Answer(403, "", body));
+    let error = world.images.check_write(&world.name("run")).unwrap_err();
+    assert_eq!(error.message, format!("POST http://{}/v2/run/blobs/uploads/: DENIED: denied", world.registry.address));
+    assert!(error.denied);
+}
+
+#[test]
+fn tries_again_what_may_pass() {
+    let world = World::new();
+    let fault = |fault: Fault| world.registry.fault("GET", "/v2/run/manifests/", fault);
+    fault(Fault::Answer(503, "", String::new()));
+    fault(Fault::Answer(429, "Retry-After: 7", String::new()));
+    fault(Fault::Hangup);
+    fault(Fault::CutAnswer(20));
+    found(&world.images, &world.name("run"));
+    let slept: Vec<u128> = world.pause.slept.lock().unwrap().iter().map(std::time::Duration::as_millis).collect();
+    assert_eq!(slept, [150, 7000, 600, 1200]);
+    let heard = world.heard.0.lock().unwrap();
+    let notes: Vec<_> =
+        heard.iter().filter_map(|event| if let Event::Note { note, .. } = event { Some(note) } else { None }).collect();
+    let retry = |attempt, status| Note::Retry { attempt, status };
+    assert_eq!(notes, [&retry(1, Some(503)), &retry(2, Some(429)), &retry(3, None), &retry(4, None)]);
+    let begun = heard.iter().filter(|event| matches!(event, Event::Begin { work: Work::Request { .. }, .. })).count();
+    let ended = heard.iter().filter(|event| matches!(event, Event::End { outcome: Outcome::Success, .. })).count();
+    // Ping, manifest, configuration.
+    assert_eq!((begun, ended), (3, 3));
+}
+
+#[test]
+fn gives_up_in_the_end() {
+    let world = World::new();
+    world.run();
+    for _ in 0..6 {
+        world.registry.fault("GET", "/v2/run/manifests/", Fault::Answer(500, "", "oops".to_owned()));
+    }
+    let error = world.error("run");
+    assert!(error.retryable);
+    assert!(error.message.ends_with("unexpected status code 500 Internal Server Error: oops"), "{error}");
+    assert_eq!(world.registry.seen().len(), 6);
+}
+
+#[test]
+fn what_is_not_what_its_digest_says_is_refused() {
+    let world = World::new();
+    let run = world.run();
+    let other = Fault::Answer(200, "Content-Type: application/json", r#"{"other":1}"#.to_owned());
+    world.registry.fault("GET", "/v2/run/manifests/sha256:", other.clone());
+    let error = world.images.open(&run.identifier).unwrap_err();
+    assert!(error.message.contains("but the content is"), "{error}");
+    world.registry.fault("GET", "/v2/run/blobs/", other);
+    assert!(world.error("run").message.contains("but the content is"));
+    world.registry.fault("GET", "/v2/run/manifests/latest", Fault::Answer(200, "", "<html>".to_owned()));
+    assert!(world.error("run").message.contains("the answer is no image manifest"), "{}", world.error("run"));
+    let large = "x".repeat((4 << 20) + 1);
+    world.registry.fault("GET", "/v2/run/manifests/latest", Fault::Answer(200, "", large));
+    assert!(world.error("run").message.contains("the answer is larger than 4194304 bytes"));
+    let digest = run.layers[0].descriptor.clone().unwrap().digest;
+    let bytes = vec![0; usize::try_from(run.layers[0].descriptor.as_ref().unwrap().size).unwrap()];
+    world.registry.state().blobs.insert(("run".to_owned(), digest.to_string()), bytes);
+    let layer = world.images.layer(&run, &run.layers[0].diff_id).unwrap().read_to_end(&mut Vec::new());
+    assert!(layer.is_err());
+}
+
+#[test]
+fn an_image_without_configuration_is_corrupt() {
+    let world = World::new();
+    world.registry.fault("GET", "/v2/run/blobs/", Fault::Answer(404, "", String::new()));
+    let Opened::Corrupt(reason) = world.images.open(&world.name("run")).unwrap() else { panic!("not corrupt") };
+    assert!(reason.starts_with("config sha256:") && reason.ends_with(" is missing"), "{reason}");
+}
+
+#[test]
+fn chooses_the_platform_of_an_index() {
+    let world = World::new();
+    let run = world.run();
+    let digest = run.identifier.rsplit_once('@').unwrap().1.to_owned();
+    let entry = |digest: &str, arch: &str| {
+        format!(r#"{{"size":1,"digest":"{digest}","platform":{{"os":"linux","architecture":"{arch}"}}}}"#)
+    };
+    let other = sha256::digest(b"other");
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{},{}]}}"#,
+        entry(other.as_str(), "arm64"),
+        entry(&digest, "amd64")
+    );
+    let media_type = "application/vnd.oci.image.index.v1+json".to_owned();
+    world.registry.state().manifests.insert(("run".to_owned(), "multi".to_owned()), (media_type, index.into_bytes()));
+    let image = found(&world.images, &world.name("run:multi"));
+    assert_eq!(image.identifier, run.identifier);
+    let (arm, _temporary) = world.another(|config| config.architecture = "arm64".to_owned());
+    assert!(matches!(arm.open(&world.name("run:multi")).unwrap(), Opened::Corrupt(_)));
+    let (s390x, _temporary) = world.another(|config| config.architecture = "s390x".to_owned());
+    let opened = s390x.open(&world.name("run:multi")).unwrap();
+    assert_eq!(opened, Opened::Corrupt("failed to find manifest matching platform linux/s390x".to_owned()));
+}
+
+#[test]
+fn goes_on_reading_a_layer_where_it_was_cut() {
+    let world = World::new();
+    let run = world.run();
+    let digest = run.layers[0].descriptor.as_ref().unwrap().digest.to_string();
+    world.registry.fault("GET", &digest, Fault::CutAnswer(1000));
+    world.registry.fault("GET", &digest, Fault::CutAnswer(500));
+    assert_eq!(read(&world.images, &run, &run.layers[0].diff_id).len(), 5000);
+    let ranges: Vec<_> =
+        world.registry.requests().iter().filter_map(|seen| seen.headers.get("range").cloned()).collect();
+    assert_eq!(ranges, ["bytes=1000-", "bytes=1500-"]);
+}
+
+#[test]
+fn names_both_ways_when_neither_leads_to_a_registry() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let (images, _, pause, _temporary) = client(|_| ());
+    let error = images.open(&format!("{address}/app")).unwrap_err();
+    assert_eq!(
+        error.message,
+        format!("GET https://{address}/v2/: connection refused; GET http://{address}/v2/: connection refused")
+    );
+    assert!(error.retryable && !error.denied);
+    assert_eq!(pause.slept.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn an_insecure_registry_that_does_not_exist_is_tried_by_http_too() {
+    let (images, _, _, _temporary) = client(|config| config.insecure.push("registry.invalid".to_owned()));
+    let error = images.check_read("registry.invalid/bar").unwrap_err();
+    assert!(error.message.contains("GET https://registry.invalid/v2/: "), "{error}");
+    assert!(error.message.contains("GET http://registry.invalid/v2/: "), "{error}");
+    let error = images.check_read("other.invalid/bar").unwrap_err();
+    assert!(!error.message.contains("http://"), "{error}");
+}
+
+#[test]
+fn a_host_that_is_no_registry_is_an_error_and_no_missing_image() {
+    let world = World::new();
+    world.registry.fault("GET", "/v2/", Fault::Answer(404, "", "nothing here".to_owned()));
+    let error = world.error("run");
+    assert!(error.message.ends_with("/v2/: unexpected status code 404 Not Found: nothing here"), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_of_a_server_or_a_platform_makes_it_panic(text in "(Bearer |Basic |https?://)?[a-z:/@?#=,\"\\\\.%\\[\\]é -]{0,40}") {
+        let _ = challenge::Challenge::parse(&[&text]);
+        let _ = Insecure::parse(&text).map(|entry| entry.matches(&text, &text));
+        let _ = (insecure::is_local(&text), insecure::is_inner_address(&text));
+        if let Some(url) = url::Url::parse("https://a.io/v2/x").and_then(|url| url.join(&text)) {
+            let _ = (url.secret_text(), url.is_same_host(&url));
+        }
+        let _ = Keychain::from_registry_auth(&text);
+        let _ = DockerConfig::parse(&text);
+        let _ = error::reasons(text.as_bytes());
+        let _ = crate::image::layout::layout_path(std::path::Path::new("/layout"), &text);
+    }
+}

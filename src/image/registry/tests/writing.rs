@@ -1,0 +1,122 @@
+//! What is sent to a registry, and how often.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::fake::{FakeRegistry, Fault};
+use super::*;
+use crate::image::conforms::{conforms, draft, read};
+
+#[test]
+fn does_what_every_store_does() {
+    for family in [MediaFamily::Docker, MediaFamily::Oci] {
+        let world = World::new();
+        world.put_run("run", family);
+        let names = [world.name("my/app"), world.name("my/app:two"), world.name("elsewhere")];
+        conforms(&world.images, &world.name("run"), &names);
+    }
+}
+
+#[test]
+fn a_name_that_has_the_image_costs_one_request() {
+    let world = World::new();
+    let draft = draft(&world.run(), None, "x");
+    assert_eq!(written(&world.images, &draft, world.name("app:1")), Ok(()));
+    world.registry.seen();
+    assert_eq!(written(&world.images, &draft, world.name("app:1")), Ok(()));
+    assert_eq!(world.registry.seen(), ["HEAD /v2/app/manifests/1"]);
+}
+
+#[test]
+fn a_second_name_in_a_repository_costs_one_more_manifest() {
+    let world = World::new();
+    let draft = draft(&world.run(), None, "x");
+    let written = world.images.write(&draft, &[world.name("app:1"), world.name("app:2")]).unwrap();
+    assert!(written.names.iter().all(|(_, result)| result.is_ok()));
+    let seen = world.registry.seen();
+    // Two base layers, three new ones, the configuration.
+    assert_eq!(count(&seen, "HEAD /v2/app/blobs/"), 6, "{seen:#?}");
+    assert_eq!(count(&seen, "POST /v2/app/blobs/uploads/?from=run&mount=sha256%3A"), 2, "{seen:#?}");
+    assert_eq!(count(&seen, "PATCH"), 4);
+    assert_eq!(seen[seen.len() - 2..], ["HEAD /v2/app/manifests/2", "PUT /v2/app/manifests/2"]);
+    assert_eq!(count(&seen, "PUT /v2/app/manifests/"), 2);
+}
+
+#[test]
+fn copies_base_layers_that_cannot_be_mounted() {
+    let world = World::new();
+    world.registry.state().mounts = false;
+    let run = world.run();
+    assert_eq!(written(&world.images, &draft(&run, None, "x"), world.name("app")), Ok(()));
+    let app = found(&world.images, &world.name("app"));
+    assert!(!read(&world.images, &app, &app.layers[0].diff_id).is_empty());
+
+    let other = FakeRegistry::start();
+    assert_eq!(written(&world.images, &draft(&run, None, "x"), other.name("app")), Ok(()));
+    let app = found(&world.images, &other.name("app"));
+    assert!(!read(&world.images, &app, &app.layers[0].diff_id).is_empty());
+}
+
+#[test]
+fn a_layer_that_the_registry_lost_is_named() {
+    let world = World::new();
+    let run = world.run();
+    assert_eq!(written(&world.images, &draft(&run, None, "x"), world.name("app")), Ok(()));
+    let app = found(&world.images, &world.name("app"));
+    let lost = app.layers[3].descriptor.as_ref().unwrap().digest.to_string();
+    world.registry.state().blobs.remove(&("app".to_owned(), lost.clone()));
+    let error = written(&world.images, &draft(&run, Some(&app), "y"), world.name("app")).unwrap_err();
+    assert_eq!(error, format!("{} has lost the blob {lost} of one of its layers", app.identifier));
+    let error = world.images.layer(&app, &app.layers[3].diff_id).err().unwrap();
+    assert!(error.message.contains("has lost the blob"), "{error}");
+}
+
+#[test]
+fn one_name_that_fails_does_not_keep_others_from_being_written() {
+    let world = World::new();
+    let draft = draft(&world.run(), None, "x");
+    let denied = || Fault::Answer(403, "", r#"{"errors":[{"code":"DENIED","message":"no"}]}"#.to_owned());
+    world.registry.fault("PUT", "/v2/app/manifests/2", denied());
+    let names = [world.name("app:1"), world.name("app:2"), world.name("app:3"), "not a name".to_owned()];
+    let written = world.images.write(&draft, &names).unwrap();
+    assert_eq!(written.names[0].1, Ok(()));
+    let expected = format!("PUT http://{}/v2/app/manifests/2: DENIED: no", world.registry.address);
+    assert_eq!(written.names[1].1, Err(expected));
+    assert_eq!(written.names[2].1, Ok(()));
+    assert_eq!(written.names[3].1, Err("could not parse reference: not a name".to_owned()));
+}
+
+#[test]
+fn checking_for_writing_leaves_nothing() {
+    let world = World::new();
+    world.run();
+    world.images.check_write(&world.name("new")).unwrap();
+    let seen = world.registry.seen();
+    assert_eq!(seen[..2], ["HEAD /v2/new/manifests/latest", "POST /v2/new/blobs/uploads/"]);
+    assert!(seen[2].starts_with("DELETE /v2/new/blobs/uploads/"), "{seen:?}");
+}
+
+#[test]
+fn goes_on_uploading_where_it_was_cut() {
+    let world = World::new();
+    let run = world.run();
+    for fault in [
+        Fault::CutRequest(1000),
+        Fault::CutRequest(0),
+        Fault::LoseAnswer,
+        Fault::Answer(503, "", String::new()),
+        Fault::Hangup,
+    ] {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("app{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        world.registry.fault("PATCH", "uploads", fault.clone());
+        assert_eq!(written(&world.images, &draft(&run, None, "x"), world.name(&name)), Ok(()), "{fault:?}");
+        world.registry.fault("PUT", "uploads", fault.clone());
+        let name = format!("{name}-put");
+        if !matches!(fault, Fault::CutRequest(1000)) {
+            assert_eq!(written(&world.images, &draft(&run, None, "x"), world.name(&name)), Ok(()), "{fault:?}");
+        }
+    }
+    let requests = world.registry.requests();
+    let ranges: Vec<_> = requests.iter().filter_map(|seen| seen.headers.get("content-range")).collect();
+    assert!(ranges.iter().any(|range| range.starts_with("1000-")), "{ranges:?}");
+}
