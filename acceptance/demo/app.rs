@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::builder::Builder;
-use crate::{Trouble, say};
+use crate::machine::Trouble;
+use crate::say;
 
 /// What of an image is needed to start it.
 struct Image {

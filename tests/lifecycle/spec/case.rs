@@ -241,8 +241,7 @@ impl Stage {
                 Some("missing") => {}
                 Some(other) => panic!("there is no fault {other}"),
             }
-            let mut entry =
-                json!({ "sha": sha, "launch": layer.launch, "build": layer.build, "cache": layer.cache });
+            let mut entry = json!({ "sha": sha, "launch": layer.launch, "build": layer.build, "cache": layer.cache });
             if !layer.metadata.is_empty() {
                 entry["data"] = json!(layer.metadata);
             }
@@ -255,7 +254,8 @@ impl Stage {
             .collect();
         if !case.cached_sbom.is_empty() {
             let files = case.cached_sbom.iter();
-            let bytes = tar(&files.map(|(name, text)| (self.world.path("layers/sbom").join(name), text.clone())).collect());
+            let bytes =
+                tar(&files.map(|(name, text)| (self.world.path("layers/sbom").join(name), text.clone())).collect());
             metadata["sbom"] = json!({ "sha": sha256(&bytes) });
             self.store(&sha256(&bytes), &bytes);
         }

@@ -150,12 +150,12 @@ fn compare(stage: &Stage, expected: &PathBuf, name: &str, faults: &mut Vec<Strin
     let wanted = stage.fill(&fs::read_to_string(expected).unwrap());
     let same = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
         Some("toml") => {
-            let [found, wanted] = [found.as_ref(), &wanted].map(|text| text.parse::<toml::Table>().map_err(|e| e.to_string()));
+            let [found, wanted] =
+                [found.as_ref(), &wanted].map(|text| text.parse::<toml::Table>().map_err(|e| e.to_string()));
             found.is_ok() && found == wanted
         }
         Some("json") => {
-            let [found, wanted] =
-                [found.as_ref(), &wanted].map(|text| serde_json::from_str::<Value>(text).ok());
+            let [found, wanted] = [found.as_ref(), &wanted].map(|text| serde_json::from_str::<Value>(text).ok());
             found.is_some() && found == wanted
         }
         _ => found == wanted,

@@ -54,7 +54,8 @@ impl Condition {
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let env: Vec<(&String, Option<String>)> =
             self.env.iter().map(|(name, value)| (name, value.value(str::to_owned))).collect();
-        let env: Vec<(&str, Option<&str>)> = env.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let env: Vec<(&str, Option<&str>)> =
+            env.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         let mut outcome = world.run_with(program, &args, &env).exits(self.exit);
         for text in &self.says {
             outcome = if self.usage { outcome.complains(text) } else { outcome.says(text) };
@@ -67,7 +68,8 @@ impl Condition {
 fn every_condition_ends_with_its_code_and_text() {
     let table: ExitCodes = table("exit-codes.toml");
     for condition in &table.condition {
-        let apis = condition.apis.as_deref().map_or_else(|| vec!["0.12", "0.15"], |range| versions(range, PLATFORM_APIS));
+        let apis =
+            condition.apis.as_deref().map_or_else(|| vec!["0.12", "0.15"], |range| versions(range, PLATFORM_APIS));
         for api in apis {
             for program in &condition.programs {
                 condition.provoke(program, api);
@@ -88,7 +90,9 @@ fn every_condition_is_provoked_somewhere_or_says_why_not() {
         if !table.codes.contains_key(&condition.exit.to_string()) {
             faults.push(format!("{}: {} has no meaning", condition.what, condition.exit));
         }
-        faults.extend(proof::unknown(&condition.cases).iter().map(|name| format!("{}: there is no {name}", condition.what)));
+        faults.extend(
+            proof::unknown(&condition.cases).iter().map(|name| format!("{}: there is no {name}", condition.what)),
+        );
     }
     for code in table.codes.keys() {
         if !table.condition.iter().any(|condition| condition.exit.to_string() == *code) {

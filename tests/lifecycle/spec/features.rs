@@ -83,9 +83,12 @@ fn every_feature_is_proved_on_both_sides_of_its_gate() {
             if names.is_empty() && feature.reason.is_none() {
                 faults.push(format!("{}: nothing at {side}, and no reason", feature.name));
             }
-            faults.extend(proof::unknown(names).into_iter().map(|name| format!("{}: there is no {name}", feature.name)));
+            faults
+                .extend(proof::unknown(names).into_iter().map(|name| format!("{}: there is no {name}", feature.name)));
             let side = versions(&side, known);
-            for name in names.iter().filter(|name| proof::is_case(name) && proof::unknown(&[(*name).clone()]).is_empty()) {
+            for name in
+                names.iter().filter(|name| proof::is_case(name) && proof::unknown(&[(*name).clone()]).is_empty())
+            {
                 let (platform, buildpack) = cases::apis(&cases::read(name));
                 let played = if is_platform { platform } else { buildpack };
                 if !played.iter().all(|version| side.contains(version)) {

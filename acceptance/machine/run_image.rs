@@ -1,7 +1,7 @@
 //! The run image: an OCI layout with one layer, made of what this machine has.
 //!
-//! A real platform takes a distribution's image. Here it holds users, folders, and this machine's bash with its libraries,
-//! because one of the sample buildpacks brings a profile script.
+//! A real platform takes a distribution's image. Here it holds users, folders, and a few of this machine's programs with
+//! their libraries: bash, because one of the sample buildpacks brings a profile script.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,11 +13,11 @@ use flate2::write::GzEncoder;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
-use crate::Trouble;
-use crate::user::User;
+use super::Trouble;
+use super::user::User;
 
-/// Makes the layout `layout`, using `scratch` for the files of its layer.
-pub(crate) fn make(layout: &Path, scratch: &Path, user: &User) -> Result<(), Trouble> {
+/// Makes the layout `layout` with `programs` (paths), using `scratch` for the files of its layer.
+pub(crate) fn make(layout: &Path, scratch: &Path, user: &User, programs: &[&str]) -> Result<(), Trouble> {
     let root = scratch.join("rootfs");
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -30,7 +30,9 @@ pub(crate) fn make(layout: &Path, scratch: &Path, user: &User) -> Result<(), Tro
     let passwd = format!("root:x:0:0:root:/root:/bin/bash\ncnb:x:{uid}:{gid}:cnb:/home/cnb:/bin/bash\n");
     fs::write(root.join("etc/passwd"), passwd).map_err(failed(&root))?;
     fs::write(root.join("etc/group"), format!("root:x:0:\ncnb:x:{gid}:\n")).map_err(failed(&root))?;
-    copy_program(Path::new("/bin/bash"), &root)?;
+    for program in programs {
+        copy_program(Path::new(program), &root)?;
+    }
 
     let tar = Command::new("tar")
         .args(["--numeric-owner", "--owner=0", "--group=0", "--mtime=@315532801", "--sort=name", "-c", "-C"])

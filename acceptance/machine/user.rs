@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Trouble;
+use super::Trouble;
 
 /// The user that detects and builds.
 pub(crate) struct User {
