@@ -28,7 +28,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes the folders, an empty run image, and a link to the program under each of its names.
+    /// Makes the folders, an empty run image, and a link to the program under each of its names; the launcher that
+    /// runs is `launch`, for the one that is exported is a text.
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("lifecycle-test-").tempdir().unwrap();
         let world = Self { dir, api: "0.15" };
@@ -37,14 +38,12 @@ impl World {
         {
             fs::create_dir_all(world.path(folder)).unwrap();
         }
-        let program = Path::new(env!("CARGO_BIN_EXE_lifecycle"));
-        let copy = world.path("bin/lifecycle");
-        // The user of the build may not get to the folder where cargo put the program.
-        fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
+        link(Path::new(env!("CARGO_BIN_EXE_lifecycle")), &world.path("bin/lifecycle"));
         for name in ["analyzer", "detector", "restorer", "extender", "builder", "exporter", "creator", "rebaser"] {
             symlink("lifecycle", world.path("bin").join(name)).unwrap();
         }
         fs::write(world.path("bin/launcher"), "launcherbin\n").unwrap();
+        link(Path::new(env!("CARGO_BIN_EXE_launcher")), &world.path("bin/launch"));
         world.write("run.toml", &format!("[[images]]\nimage = \"{RUN_IMAGE}\"\n"));
         world.write("order.toml", "");
         Image::default().write(&world.layout(RUN_IMAGE));
@@ -188,6 +187,11 @@ impl World {
         let config = json(&blob(&manifest["config"]));
         (index["manifests"][0]["digest"].as_str().unwrap().to_owned(), manifest, config)
     }
+}
+
+/// Brings a program into the world: the user of the build may not get to the folder where cargo put it.
+fn link(program: &Path, name: &Path) {
+    fs::hard_link(program, name).or_else(|_| fs::copy(program, name).map(drop)).unwrap();
 }
 
 fn is_root() -> bool {
