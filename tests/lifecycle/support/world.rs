@@ -170,9 +170,10 @@ impl World {
         fs::create_dir(self.path("layers")).unwrap();
     }
 
-    /// The digest of the manifest of a layout.
-    pub(crate) fn digest(&self, layout: &Path) -> String {
-        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    /// The digest of the run image's manifest.
+    pub(crate) fn run_image_digest(&self) -> String {
+        let index = fs::read(self.layout(RUN_IMAGE).join("index.json")).unwrap();
+        let index: Value = serde_json::from_slice(&index).unwrap();
         index["manifests"][0]["digest"].as_str().unwrap().to_owned()
     }
 
