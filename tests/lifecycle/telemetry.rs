@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -171,4 +172,46 @@ fn the_waterfall_shows_phases_buildpacks_and_layers() {
         .says("test/one:app")
         .done();
     world.run("lifecycle", &["trace", "/nowhere"]).exits(1).complains("/nowhere").done();
+}
+
+#[test]
+fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
+    let world = World::new();
+    let wait = "echo $$ > \"$CNB_LAYERS_DIR/pid\"; exec sleep 60";
+    world.buildpack("test/slow", "0.12", "", "exit 0", wait);
+    world.order(&[&["test/slow"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let builder = world.start("builder", &[], &[ON]);
+    let pid =
+        wait_for(|| fs::read_to_string(world.path("layers/test_slow/pid")).ok().filter(|pid| pid.ends_with('\n')));
+    let began = Instant::now();
+    kill(&builder.id().to_string());
+    // SIGTERM is 15.
+    builder.outcome().exits(128 + 15).done();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let proc = format!("/proc/{}/cmdline", pid.trim());
+    wait_for(|| fs::read(&proc).map_or(true, |line| line.is_empty()).then_some(()));
+    let results: Vec<String> = spans(&world)
+        .iter()
+        .filter(|span| span["name"] == "build" || span["name"] == "buildpack-build")
+        .map(|span| span["attributes"].to_string())
+        .collect();
+    assert_eq!(results.len(), 2);
+    assert!(results.iter().all(|attributes| attributes.contains("cancellation")), "{results:?}");
+}
+
+fn kill(pid: &str) {
+    assert!(std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
+}
+
+/// Asks again and again, for ten seconds.
+fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not come about in ten seconds");
 }
