@@ -234,7 +234,7 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
         return Ok(name.to_owned());
     }
     let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
 }
 
 /// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.

@@ -18,7 +18,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let session = session.refuse_root("detect")?;
     session.emit(SessionEvent::Executing);
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
-        .map_err(|cause| Failure::setup("initialize detector", &cause))?;
+        .map_err(|fault| Failure::document("initialize detector", fault))?;
     wire::with_phase(&session, Phase::Detect, |run| detected(&session, run, &analyzed)).map(|_| ())
 }
 

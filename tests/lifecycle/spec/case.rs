@@ -175,7 +175,7 @@ impl Stage {
         let world = World::new().at(api);
         let root = world.path("layers").parent().unwrap().to_str().unwrap().to_owned();
         let architecture = cnb_lifecycle::os::os_release::architecture().to_owned();
-        let run_image = world.digest(&world.layout(RUN_IMAGE));
+        let run_image = world.digest(RUN_IMAGE);
         let names = [
             ("root", root.as_str()),
             ("api", api),
