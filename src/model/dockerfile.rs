@@ -13,6 +13,15 @@ pub struct Dockerfile {
     pub instructions: Vec<Instruction>,
 }
 
+/// Which image a Dockerfile is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DockerfileKind {
+    /// The image that buildpacks run in.
+    Build,
+    /// The image that the app runs in.
+    Run,
+}
+
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
@@ -158,6 +167,24 @@ impl Dockerfile {
             let end = behind.iter().position(Instruction::is_from).unwrap_or(behind.len());
             Some((image.as_str(), &behind[..end]))
         })
+    }
+}
+
+impl DockerfileKind {
+    /// `build` or `run`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Run => "run",
+        }
+    }
+
+    /// The file that an extension writes.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Build => "build.Dockerfile",
+            Self::Run => "run.Dockerfile",
+        }
     }
 }
 
