@@ -23,7 +23,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         Failure::NoPhase
         | Failure::UnknownPhase(_)
         | Failure::Arguments(_)
-        | Failure::Inputs(_)
+        | Failure::Inputs { .. }
         | Failure::NotSupported { .. } => 3,
         Failure::PlatformApi(_) => 11,
         Failure::BuildpackApi(_)

@@ -3,6 +3,7 @@
 //! One line `failed to <action>: <cause>`, in the reference's words where a client matches them (catalogue 1, section 7;
 //! catalogue 2, section 7). `exit` maps each failure to its code.
 
+use super::documents::Fault;
 use crate::phase::{analyze, build, detect, export, generate, restore};
 
 /// Every way in which the program fails.
@@ -26,8 +27,13 @@ pub(super) enum Failure {
     #[error("failed to parse arguments: {0}")]
     Arguments(String),
     /// An input does not make sense.
-    #[error("failed to resolve inputs: {0}")]
-    Inputs(String),
+    #[error("failed to resolve inputs: {cause}")]
+    Inputs {
+        /// What is wrong with it.
+        cause: String,
+        /// What the reader can do.
+        hint: Option<String>,
+    },
     /// The log level is none.
     #[error("failed to parse log level: {0}")]
     LogLevel(#[from] crate::report::console::LevelError),
@@ -80,6 +86,8 @@ pub(super) enum Failure {
         action: String,
         /// Why it was not.
         cause: String,
+        /// What the reader can do.
+        hint: Option<String>,
     },
 }
 
@@ -131,10 +139,27 @@ fn export_action(error: &export::Error) -> &'static str {
     }
 }
 
+impl From<Fault> for Failure {
+    /// A document that an input names.
+    fn from(fault: Fault) -> Self {
+        Self::Inputs { cause: fault.cause, hint: Some(fault.hint) }
+    }
+}
+
 impl Failure {
     /// A [`Failure::Setup`] without a hint.
     pub(super) fn setup(action: impl Into<String>, cause: &dyn std::fmt::Display) -> Self {
         Self::Setup { action: action.into(), cause: cause.to_string(), hint: None }
+    }
+
+    /// A [`Failure::Setup`] because of a document.
+    pub(super) fn document(action: &str, fault: Fault) -> Self {
+        Self::Setup { action: action.to_owned(), cause: fault.cause, hint: Some(fault.hint) }
+    }
+
+    /// A [`Failure::Inputs`] without a hint.
+    pub(super) fn inputs(cause: &dyn std::fmt::Display) -> Self {
+        Self::Inputs { cause: cause.to_string(), hint: None }
     }
 
     /// Refuses what is wanted and not part of this version.
@@ -151,7 +176,9 @@ impl Failure {
             Self::LogLevel(_) => "Use debug, info, warn, error or fatal.",
             Self::Experimental => "Set CNB_EXPERIMENTAL_MODE=warn to use the feature.",
             Self::NotSupported { .. } => "See the status table in the README of this lifecycle.",
-            Self::Setup { hint, .. } => return hint.clone(),
+            Self::Setup { hint, .. } | Self::Inputs { hint, .. } | Self::ExportDocument { hint, .. } => {
+                return hint.clone();
+            }
             Self::Detect(error) => return detect_hint(error),
             Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
             Self::Generate(error) => return generate_hint(error),
@@ -160,12 +187,10 @@ impl Failure {
             }
             Self::UnknownPhase(_)
             | Self::Arguments(_)
-            | Self::Inputs(_)
             | Self::Analyze(_)
             | Self::Restore(_)
             | Self::Build(_)
-            | Self::Export(_)
-            | Self::ExportDocument { .. } => return None,
+            | Self::Export(_) => return None,
         };
         Some(text.to_owned())
     }

@@ -206,7 +206,12 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
             (Outcome::Failure, "buildpack")
         }
         Failure::Generate(generate::Error::Extension(_)) => (Outcome::Failure, "extension"),
-        Failure::BuildpackApi(_) => (Outcome::Error, "buildpack_api"),
+        Failure::BuildpackApi(_)
+        | Failure::Detect(detect::Error::Api(_))
+        | Failure::Generate(generate::Error::Api(_))
+        | Failure::Build(build::Error::Api(_)) => {
+            (Outcome::Error, "buildpack_api")
+        }
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
         _ => (Outcome::Error, "phase"),
     };
@@ -242,7 +247,7 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
         return Ok(name.to_owned());
     }
     let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::Inputs(error.to_string()))
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
 }
 
 /// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.

@@ -19,7 +19,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let session = session.refuse_root("detect")?;
     session.emit(SessionEvent::Executing);
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
-        .map_err(|cause| Failure::setup("initialize detector", &cause))?;
+        .map_err(|fault| Failure::document("initialize detector", fault))?;
     wire::with_phase(&session, Phase::Detect, |run| {
         let detected = detected(&session, run, &analyzed)?;
         if detected.group.extensions.is_empty() { Ok(()) } else { generated(&session, run, detected, analyzed) }
@@ -73,7 +73,7 @@ fn generated(
 ) -> Result<(), Failure> {
     let values = &session.values;
     let run_images = documents::run(&values.path(Key::Run), &*session.events)
-        .map_err(|cause| Failure::setup("initialize generator", &cause))?;
+        .map_err(|fault| Failure::document("initialize generator", fault))?;
     let inputs = generate::Inputs {
         api: session.api,
         extensions: detected.group.extensions,

@@ -50,8 +50,6 @@ pub enum SessionEvent {
     NoSystemBuildpacks(PathBuf),
     /// project-metadata.toml is missing.
     NoProjectMetadata(PathBuf),
-    /// What the restorer finds of the run image, as JSON.
-    RunImageInfo(String),
     /// The creator starts a phase.
     Banner(Phase),
     /// A phase's work starts.

@@ -41,7 +41,6 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
             Line::debug(format!("No system buildpacks found at path \"{}\"", path.display()))
         }
         E::NoProjectMetadata(path) => Line::debug(format!("No project metadata found at path \"{}\"", path.display())),
-        E::RunImageInfo(json) => Line::debug(format!("Run image info in analyzed metadata is: \n{json}")),
         E::Banner(phase) => Line::info(format!("\x1b[36m===> {}\x1b[0m", banner(*phase))),
         E::TimerStarted { work, at } => Line::debug(format!("Timer: {} started at {}", timer(*work), rfc3339(*at))),
         E::TimerEnded { work, at, took } => {
