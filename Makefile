@@ -27,16 +27,18 @@ export SCM_REPO ?= $(shell git config --get remote.origin.url 2>/dev/null)
 
 # musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc.
 build:
-	musl=$(RUST_ARCH)-unknown-linux-musl gnu=$(RUST_ARCH)-unknown-linux-gnu
-	has_musl() { [ -d "$$(rustc --print sysroot)/lib/rustlib/$$musl" ]; }
-	has_musl || rustup target add "$$musl" || true
-	command -v musl-gcc || { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get install -y musl-tools; } || true
-	if has_musl && command -v musl-gcc; then
+	musl=$(RUST_ARCH)-unknown-linux-musl target=$(RUST_ARCH)-unknown-linux-gnu
+	has_target() { [ -d "$$(rustc --print sysroot)/lib/rustlib/$$musl" ]; }
+	has_compiler() { command -v musl-gcc >/dev/null; }
+	has_target || rustup target add "$$musl" >/dev/null 2>&1 || true
+	if ! has_compiler && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    apt-get install -qqy musl-tools >/dev/null 2>&1 || true
+	fi
+	if has_target && has_compiler; then
 	    target=$$musl
 	else
-	    target=$$gnu
 	    export RUSTFLAGS="-C target-feature=+crt-static $${RUSTFLAGS:-}"
-	fi >/dev/null 2>&1
+	fi
 	cargo build --locked --release --bin lifecycle --target "$$target"
 	cargo build --locked --profile launcher --no-default-features --bin launcher --target "$$target"
 	rm -rf $(OUT)

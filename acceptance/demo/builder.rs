@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::user::User;
-use crate::{Trouble, copy_folder, run_image, say};
+use crate::machine::user::User;
+use crate::machine::{Trouble, copy_folder, install_buildpacks, run_image};
+use crate::say;
 
 /// The image that is built, and the one it is built on.
 const APP_IMAGE: &str = "example.com/demo/hello";
@@ -40,14 +41,10 @@ impl Builder {
             fs::create_dir_all(&path).map_err(|error| Trouble::with("make", &path, &error))?;
             Ok::<_, Trouble>(path)
         };
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("acceptance");
-        // Folders are named as in a builder image: <buildpacks>/<id with _ for />/<version>.
-        for (name, version) in
-            [("rust", "1.0.0"), ("greeting", "0.2.0"), ("traced", "0.1.0"), ("fails", "0.1.0"), ("rust-web", "1.0.0")]
-        {
-            let target = dir.join(format!("cnb/buildpacks/samples_{name}/{version}"));
-            copy_folder(&sources.join("buildpacks").join(name), &target)?;
-        }
+        // Where make and cargo run the demo.
+        let checkout = Path::new(".");
+        let sources = checkout.join("acceptance");
+        install_buildpacks(checkout, &dir.join("cnb/buildpacks"))?;
         let write =
             |path: PathBuf, text: &str| fs::write(&path, text).map_err(|error| Trouble::with("write", &path, &error));
         copy_file(&sources.join("buildpacks/order.toml"), &dir.join("cnb/order.toml"))?;
@@ -60,7 +57,7 @@ impl Builder {
         // The phases are run by another user than root: they, too, must be where he may go.
         copy_folder(lifecycle, &make("lifecycle")?)?;
         let toolchain = user.toolchain(&dir.join("toolchain"))?;
-        run_image::make(&dir.join("images").join(RUN_IMAGE).join("latest"), dir, &user)?;
+        run_image::make(&dir.join("images").join(RUN_IMAGE).join("latest"), dir, &user, &["/bin/bash"])?;
         let builder = Self { dir: dir.to_owned(), lifecycle: dir.join("lifecycle"), toolchain, user };
         for folder in ["workspace", "layers", "cache", "images"] {
             builder.give(&dir.join(folder))?;

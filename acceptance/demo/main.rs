@@ -6,31 +6,16 @@
 
 mod app;
 mod builder;
-mod run_image;
-mod user;
+#[path = "../machine/mod.rs"]
+mod machine;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use builder::Builder;
-
-/// What the demo cannot do without, in one line for the reader.
-#[derive(Debug)]
-pub(crate) struct Trouble(String);
-
-impl Trouble {
-    /// Says what is missing.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Says what could not be done with a path.
-    pub(crate) fn with(what: &str, path: &Path, error: &io::Error) -> Self {
-        Self(format!("cannot {what} {}: {error}", path.display()))
-    }
-}
+use machine::{Trouble, user};
 
 /// Prints a line. A reader that went away is no reason to stop.
 pub(crate) fn say(line: impl AsRef<str>) {
@@ -76,24 +61,5 @@ fn demo() -> Result<(), Trouble> {
     heading("The app, started from the image through the launcher");
     app::run(&builder)?;
     say(format!("\nThe image is the OCI layout {}", builder.image_layout().display()));
-    Ok(())
-}
-
-/// Copies a folder with its modes.
-pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), Trouble> {
-    let failed = |path: &Path, error: io::Error| Trouble::with("copy", path, &error);
-    fs::create_dir_all(to).map_err(|error| failed(to, error))?;
-    let entries = fs::read_dir(from).map_err(|error| failed(from, error))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| failed(from, error))?;
-        let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            if entry.file_name() != "target" {
-                copy_folder(&source, &target)?;
-            }
-        } else {
-            fs::copy(&source, &target).map_err(|error| failed(&source, error))?;
-        }
-    }
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::model::digest::DiffId;
 const BUFFER: usize = 256 * 1024;
 /// No path is longer.
 const LONGEST_NAME: usize = 4095;
+/// Nothing real is deeper, and what is deeper is hard to remove again: that takes an open file for each level.
+const DEEPEST_NAME: usize = 500;
 /// How many entries that were left out are named.
 const NAMED: usize = 100;
 
@@ -228,7 +230,8 @@ fn set_mode(at: &Path, mode: u32) -> Result<(), Error> {
 }
 
 fn check_name(name: &[u8]) -> Result<(), Malformed> {
-    let valid = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(&0);
+    let depth = name.split(|&byte| byte == b'/').count();
+    let valid = (1..=LONGEST_NAME).contains(&name.len()) && depth <= DEEPEST_NAME && !name.contains(&0);
     if valid { Ok(()) } else { Err(Malformed::Name) }
 }
 

@@ -260,8 +260,8 @@ mod tests {
         let mut bytes = Vec::new();
         Header { name: name.as_bytes(), kind, mode, uid, gid }.append_to(&mut bytes);
         let found = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let found: String = found.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        assert_eq!((bytes.len(), found.as_str()), (length, sha256), "{name}");
+        let found = crate::model::digest::DiffId::from_sha256(found.as_ref().try_into().unwrap());
+        assert_eq!((bytes.len(), found.hex()), (length, sha256), "{name}");
     }
 
     fn file(name: &str, sha256: &str, length: usize) {

@@ -23,7 +23,7 @@ pub enum Malformed {
     /// A pax header is no list of records.
     #[error("an extended header is damaged")]
     Pax,
-    /// A name is empty, has a NUL, or is longer than any path can be.
+    /// A name is empty, has a NUL, or is longer or deeper than any real path.
     #[error("a name is no file name")]
     Name,
     /// A file is stored without its holes.

@@ -16,6 +16,21 @@ use crate::schema;
 /// Where users are listed.
 pub(super) const PASSWD: &str = "/etc/passwd";
 
+/// A document that cannot be read: what is wrong, in the reference's words, and which file to mend.
+pub(super) struct Fault {
+    /// What is wrong.
+    pub(super) cause: String,
+    /// What the reader can do.
+    pub(super) hint: String,
+}
+
+impl Fault {
+    fn new(what: &str, path: &Path, cause: &str) -> Self {
+        let hint = format!("Mend {}, or name another {what} file.", path.display());
+        Self { cause: format!("failed to read {what} file: {cause}"), hint }
+    }
+}
+
 /// Reads a file; `None` when there is none.
 fn text(path: &Path) -> Result<Option<String>, String> {
     let error = match std::fs::read(path) {
@@ -64,9 +79,8 @@ pub(super) fn plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 /// Reads analyzed.toml; a missing one is told and is empty.
-pub(super) fn analyzed(path: &Path, events: &dyn Events) -> Result<Analyzed, String> {
-    let found =
-        optional(path, schema::analyzed::parse).map_err(|cause| format!("failed to read analyzed file: {cause}"))?;
+pub(super) fn analyzed(path: &Path, events: &dyn Events) -> Result<Analyzed, Fault> {
+    let found = optional(path, schema::analyzed::parse).map_err(|cause| Fault::new("analyzed", path, &cause))?;
     Ok(found.unwrap_or_else(|| {
         events.emit(SessionEvent::NoAnalyzed(path.to_owned()).into());
         Analyzed::default()
@@ -96,9 +110,8 @@ pub(super) fn system(path: &Path, events: &dyn Events) -> Result<SystemBuildpack
 }
 
 /// Reads run.toml; `None`, and told, when there is none.
-pub(super) fn run(path: &Path, events: &dyn Events) -> Result<Option<RunImages>, String> {
-    let found =
-        optional(path, schema::run_image::parse_run).map_err(|cause| format!("failed to read run file: {cause}"))?;
+pub(super) fn run(path: &Path, events: &dyn Events) -> Result<Option<RunImages>, Fault> {
+    let found = optional(path, schema::run_image::parse_run).map_err(|cause| Fault::new("run", path, &cause))?;
     if found.is_none() {
         events.emit(SessionEvent::NoRunMetadata(path.to_owned()).into());
     }
@@ -106,9 +119,8 @@ pub(super) fn run(path: &Path, events: &dyn Events) -> Result<Option<RunImages>,
 }
 
 /// Reads stack.toml; `None`, and told, when there is none.
-pub(super) fn stack(path: &Path, events: &dyn Events) -> Result<Option<RunImageRef>, String> {
-    let found = optional(path, schema::run_image::parse_stack)
-        .map_err(|cause| format!("failed to read stack file: {cause}"))?;
+pub(super) fn stack(path: &Path, events: &dyn Events) -> Result<Option<RunImageRef>, Fault> {
+    let found = optional(path, schema::run_image::parse_stack).map_err(|cause| Fault::new("stack", path, &cause))?;
     if found.is_none() {
         events.emit(SessionEvent::NoStackMetadata(path.to_owned()).into());
     }
@@ -131,6 +143,7 @@ pub(super) fn build_metadata(path: &Path) -> Result<crate::model::build_metadata
     required(path, schema::build_metadata::parse).map_err(|cause| Failure::ExportDocument {
         action: "export: read build metadata".into(),
         cause: format!("failed to read build metadata file: {cause}"),
+        hint: Some(format!("Run the builder first; it writes {}.", path.display())),
     })
 }
 

@@ -3,7 +3,8 @@
 //! One line `failed to <action>: <cause>`, in the reference's words where a client matches them (catalogue 1, section 7;
 //! catalogue 2, section 7). `exit` maps each failure to its code.
 
-use crate::phase::{analyze, build, detect, export, restore};
+use super::documents::Fault;
+use crate::phase::{analyze, build, detect, export, generate, restore};
 
 /// Every way in which the program fails.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,13 @@ pub(super) enum Failure {
     #[error("failed to parse arguments: {0}")]
     Arguments(String),
     /// An input does not make sense.
-    #[error("failed to resolve inputs: {0}")]
-    Inputs(String),
+    #[error("failed to resolve inputs: {cause}")]
+    Inputs {
+        /// What is wrong with it.
+        cause: String,
+        /// What the reader can do.
+        hint: Option<String>,
+    },
     /// The log level is none.
     #[error("failed to parse log level: {0}")]
     LogLevel(#[from] crate::report::console::LevelError),
@@ -58,6 +64,12 @@ pub(super) enum Failure {
     /// The detect phase failed.
     #[error("{}", after(.0.action(), .0))]
     Detect(detect::Error),
+    /// The creator detected extensions, which it cannot run.
+    #[error("failed to detect: detected order contains extensions which is not supported by the creator")]
+    CreatorExtensions,
+    /// Generating failed. Its action is the reference's.
+    #[error("{}", after(generate_action(.0), .0))]
+    Generate(generate::Error),
     /// The restore phase failed.
     #[error("failed to restore: {}", .0)]
     Restore(restore::Error),
@@ -74,6 +86,8 @@ pub(super) enum Failure {
         action: String,
         /// Why it was not.
         cause: String,
+        /// What the reader can do.
+        hint: Option<String>,
     },
 }
 
@@ -93,6 +107,27 @@ fn detect_hint(error: &detect::Error) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn generate_action(error: &generate::Error) -> Option<&'static str> {
+    (!matches!(error, generate::Error::Api(_))).then_some("build")
+}
+
+fn generate_hint(error: &generate::Error) -> Option<String> {
+    let text = match error {
+        generate::Error::Extension(_) => {
+            "The extension's own output above says why; -log-level debug shows more of the lifecycle's."
+        }
+        generate::Error::Other(generate::OtherError::Store(_)) => {
+            "Name the folder of the builder's extensions with -extensions."
+        }
+        generate::Error::Other(generate::OtherError::Outputs(error)) if error.is_of_outputs() => {
+            "What the extension generates must be mended; the builder's author knows who made the extension."
+        }
+        generate::Error::Other(_) => "Let the user of this phase write the folder of -generated and of TMPDIR.",
+        generate::Error::Api(_) => "Use a version of the extension whose API is 0.7 to 0.13.",
+    };
+    Some(text.to_owned())
+}
+
 fn build_action(error: &build::Error) -> Option<&'static str> {
     (!matches!(error, build::Error::Api(_))).then_some("build")
 }
@@ -104,10 +139,27 @@ fn export_action(error: &export::Error) -> &'static str {
     }
 }
 
+impl From<Fault> for Failure {
+    /// A document that an input names.
+    fn from(fault: Fault) -> Self {
+        Self::Inputs { cause: fault.cause, hint: Some(fault.hint) }
+    }
+}
+
 impl Failure {
     /// A [`Failure::Setup`] without a hint.
     pub(super) fn setup(action: impl Into<String>, cause: &dyn std::fmt::Display) -> Self {
         Self::Setup { action: action.into(), cause: cause.to_string(), hint: None }
+    }
+
+    /// A [`Failure::Setup`] because of a document.
+    pub(super) fn document(action: &str, fault: Fault) -> Self {
+        Self::Setup { action: action.to_owned(), cause: fault.cause, hint: Some(fault.hint) }
+    }
+
+    /// A [`Failure::Inputs`] without a hint.
+    pub(super) fn inputs(cause: &dyn std::fmt::Display) -> Self {
+        Self::Inputs { cause: cause.to_string(), hint: None }
     }
 
     /// Refuses what is wanted and not part of this version.
@@ -124,19 +176,21 @@ impl Failure {
             Self::LogLevel(_) => "Use debug, info, warn, error or fatal.",
             Self::Experimental => "Set CNB_EXPERIMENTAL_MODE=warn to use the feature.",
             Self::NotSupported { .. } => "See the status table in the README of this lifecycle.",
-            Self::Setup { hint, .. } => return hint.clone(),
+            Self::Setup { hint, .. } | Self::Inputs { hint, .. } | Self::ExportDocument { hint, .. } => {
+                return hint.clone();
+            }
             Self::Detect(error) => return detect_hint(error),
+            Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
+            Self::Generate(error) => return generate_hint(error),
             Self::Build(build::Error::Buildpack(_)) => {
                 "The buildpack's own output above says why; -log-level debug shows more of the lifecycle's."
             }
             Self::UnknownPhase(_)
             | Self::Arguments(_)
-            | Self::Inputs(_)
             | Self::Analyze(_)
             | Self::Restore(_)
             | Self::Build(_)
-            | Self::Export(_)
-            | Self::ExportDocument { .. } => return None,
+            | Self::Export(_) => return None,
         };
         Some(text.to_owned())
     }

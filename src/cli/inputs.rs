@@ -19,6 +19,7 @@ pub enum Key {
     CacheImage,
     Daemon,
     ExecEnv,
+    ExtendKind,
     Extended,
     Extensions,
     Force,
@@ -27,6 +28,7 @@ pub enum Key {
     Group,
     Image,
     InsecureRegistries,
+    KanikoCacheTtl,
     KanikoDir,
     LaunchCache,
     Launcher,
@@ -124,7 +126,7 @@ inputs! {
     App: "app" ["CNB_APP_DIR"] "/workspace" Dir "path to app directory"
         &[(Detect, None), (Extend, None), (Build, None), (Export, None), (Create, None)];
     BuildConfig: "build-config" ["CNB_BUILD_CONFIG_DIR"] "/cnb/build-config" Dir "path to build config directory"
-        &[(Detect, Some(Since(0, 11))), (Build, Some(Since(0, 11))), (Extend, Some(Since(0, 11))), (Create, Some(Since(0, 11)))];
+        &[(Detect, Some(Since(0, 11))), (Build, Some(Since(0, 11))), (Create, Some(Since(0, 11)))];
     BuildImage: "build-image" ["CNB_BUILD_IMAGE"] "" Text "reference to build image"
         &[(Restore, Some(Since(0, 10)))];
     Buildpacks: "buildpacks" ["CNB_BUILDPACKS_DIR"] "/cnb/buildpacks" Dir "path to buildpacks directory"
@@ -137,7 +139,7 @@ inputs! {
         &[(Analyze, None), (Restore, Some(Since(0, 12))), (Export, None), (Create, None), (Rebase, None)];
     ExecEnv: "" ["CNB_EXEC_ENV"] "production" Text "execution environment" &[];
     Extended: "extended" ["CNB_EXTENDED_DIR"] "<layers>/extended" File "path to output directory of the extend phase"
-        &[(Extend, None), (Export, Some(Since(0, 12)))];
+        &[(Extend, Some(Since(0, 12))), (Export, Some(Since(0, 12)))];
     Extensions: "extensions" ["CNB_EXTENSIONS_DIR"] "/cnb/extensions" Dir "path to extensions directory"
         &[(Detect, Some(Since(0, 10)))];
     Force: "force" ["CNB_FORCE_REBASE"] "false" Bool "rebase even when the new run image does not fit"
@@ -152,7 +154,11 @@ inputs! {
         &[(Export, None), (Rebase, None)];
     InsecureRegistries: "insecure-registry" ["CNB_INSECURE_REGISTRIES"] "" List "registry that may be reached by http or with an unknown certificate"
         &[(Analyze, Some(Since(0, 13))), (Restore, Some(Since(0, 13))), (Export, Some(Since(0, 13))), (Create, Some(Since(0, 13))), (Rebase, Some(Since(0, 13)))];
+    KanikoCacheTtl: "kaniko-cache-ttl" ["CNB_KANIKO_CACHE_TTL"] "336h" Text "how long layers of the extender's cache are good for"
+        &[(Extend, None)];
     KanikoDir: "" [] "/kaniko" Dir "path to the cache of base images" &[];
+    ExtendKind: "kind" ["CNB_EXTEND_KIND"] "build" Text "which image the extender extends: build or run"
+        &[(Extend, Some(Since(0, 12)))];
     LaunchCache: "launch-cache" ["CNB_LAUNCH_CACHE_DIR"] "" Dir "path to launch cache directory"
         &[(Analyze, Some(Since(0, 9))), (Export, None), (Create, None)];
     Launcher: "launcher" [] "/cnb/lifecycle/launcher" File "path to launcher binary"

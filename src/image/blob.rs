@@ -124,7 +124,9 @@ impl Write for Splitter {
 }
 
 fn store(blocks: &Receiver<Vec<u8>>, emptied: &SyncSender<Vec<u8>>, sink: &mut dyn Write) -> io::Result<Blob> {
-    let mut compressor = Compressor::new(CompressionLvl::fastest());
+    // Level 1: the library's own "fastest" is level 0, which stores without compressing.
+    let level = CompressionLvl::new(1).map_err(|_| io::Error::other("gzip has no level 1"))?;
+    let mut compressor = Compressor::new(level);
     let mut member = vec![0; compressor.gzip_compress_bound(BLOCK)];
     let mut hash = Sha256::new();
     for mut block in blocks {
@@ -201,6 +203,12 @@ mod tests {
             let (_, stored) = round_trip(&tar);
             assert_eq!(stored[..2], [0x1f, 0x8b], "{size}");
         }
+    }
+
+    #[test]
+    fn compresses() {
+        let (blob, _) = round_trip(&b"abcdefgh".repeat(10_000));
+        assert!(blob.size < 8_000, "{} bytes of 80000", blob.size);
     }
 
     #[test]

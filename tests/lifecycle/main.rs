@@ -12,5 +12,9 @@ mod builds;
 mod detect;
 /// Names, flags and faults that come before any phase.
 mod program;
+/// The specification as data.
+mod spec;
 /// What every test stands on.
 mod support;
+/// Traces, from outside.
+mod telemetry;

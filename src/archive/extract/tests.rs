@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use tempfile::TempDir;
 
 use super::*;
-use crate::archive::fixture::{Archive, Fixture};
+use crate::archive::fixture::{Archive, Fixture, without_privileges};
 use crate::archive::measure::Sum;
 use crate::archive::{Owner, measure};
 use crate::effect::images::TarSource;
@@ -351,7 +351,7 @@ fn what_no_layer_has_is_refused() {
 
 #[test]
 fn names_that_are_none_are_refused() {
-    let names = ["", &format!("{LAYER}/{}", "x/".repeat(2050))];
+    let names = ["", &format!("{LAYER}/{}", "x/".repeat(2050)), &format!("{LAYER}/{}", "x/".repeat(500))];
     for name in names {
         let error = World::new().refuse(&layer().pax(&[("path", name)]).file("", ""));
         assert!(matches!(error, Error::Malformed(Malformed::Name)), "{error}");
@@ -493,4 +493,69 @@ fn a_folder_in_the_place_of_a_file_is_an_error_of_the_place() {
     let error = world.refuse(&layer().file("/layers/bp/layer/a", "x"));
     assert_eq!(error.to_string(), format!("open {}: is a directory", world.at("/layers/bp/layer/a").display()));
     assert!(!error.blames_archive());
+}
+
+#[test]
+fn folders_that_may_not_be_written_are_filled_and_removed_without_privileges() {
+    let world = World::new();
+    fs::set_permissions(world.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(world.at("/layers/bp"), Some(65534), Some(65534)).unwrap();
+    }
+    let archive = layer()
+        .directory("/layers/bp/layer/sealed", 0o555)
+        .directory("/layers/bp/layer/sealed/inner", 0o500)
+        .file("/layers/bp/layer/sealed/inner/file", "1")
+        .file("/layers/bp/layer/sealed/file", "2");
+    let error =
+        without_privileges(|| extract(&archive.bytes()[..2048], world.root.path(), Path::new(LAYER)).unwrap_err());
+    assert!(matches!(error, Error::Malformed(Malformed::CutOff)), "{error}");
+    assert_eq!(world.names("/layers"), ["bp"]);
+    without_privileges(|| world.extract(&archive)).unwrap();
+    assert_eq!(world.mode("/layers/bp/layer/sealed"), 0o555);
+    assert_eq!(world.mode("/layers/bp/layer/sealed/inner"), 0o500);
+    assert_eq!(world.read("/layers/bp/layer/sealed/inner/file"), "1");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let world = World::new();
+    fs::set_permissions(world.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(world.at("/layers/bp"), fs::Permissions::from_mode(0o555)).unwrap();
+    let error = without_privileges(|| world.extract(&layer().file("/layers/bp/layer/a", ""))).unwrap_err();
+    assert_eq!(error.to_string(), format!("mkdir {}: permission denied", world.at(LAYER).display()));
+    assert!(!error.blames_archive());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    /// Bytes changed anywhere, with checksums made right again, so that what is in the headers is believed.
+    #[test]
+    fn no_archive_writes_elsewhere_or_panics(
+        changes in proptest::collection::vec((0_usize..9 * 512, proptest::prelude::any::<u8>()), 0..12),
+        length in 0_usize..10 * 512,
+        seal: bool,
+    ) {
+        let archive = layer()
+            .symlink("/layers/bp/layer/link", "/outside")
+            .hard_link("/layers/bp/layer/hard", "/layers/bp/layer/link")
+            .pax(&[("path", "/layers/bp/layer/link/../x"), ("size", "9")])
+            .file("/layers/bp/layer/link/secret", "evil");
+        let mut bytes = archive.bytes();
+        for (at, value) in changes {
+            bytes[at] = value;
+        }
+        if seal {
+            for block in bytes.chunks_mut(512).take(9) {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+                block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+            }
+        }
+        bytes.truncate(length.max(9 * 512));
+        let world = World::new();
+        let _ = extract(&bytes[..], world.root.path(), Path::new(LAYER));
+        world.assert_outside_untouched();
+    }
 }

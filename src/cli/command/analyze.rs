@@ -1,5 +1,6 @@
 //! `analyzer`: catalogue 1, sections 1.9, 2.1 and 2.2.
 
+use super::super::documents::Fault;
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
@@ -76,7 +77,7 @@ pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image:
 }
 
 fn parse(name: &str) -> Result<Reference, Failure> {
-    Reference::parse(name).map_err(|error| Failure::Inputs(error.to_string()))
+    Reference::parse(name).map_err(|error| Failure::inputs(&error))
 }
 
 /// Holds that everything that is written goes to one registry.
@@ -84,7 +85,7 @@ pub(super) fn same_registry<'a, S>(session: &Session<S>, names: impl Iterator<It
     let mut registries = names.map(parse).collect::<Result<Vec<_>, _>>()?;
     registries.dedup_by(|a, b| a.registry() == b.registry());
     if registries.len() > 1 && !session.uses_daemon() {
-        return Err(Failure::Inputs("writing to multiple registries is unsupported".to_owned()));
+        return Err(Failure::inputs(&"writing to multiple registries is unsupported"));
     }
     Ok(())
 }
@@ -92,16 +93,16 @@ pub(super) fn same_registry<'a, S>(session: &Session<S>, names: impl Iterator<It
 /// Chooses a run image of run.toml, or of stack.toml below Platform API 0.12.
 fn choose_run_image(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<String, Failure> {
     let candidates = if session.api.has(PlatformFeature::RunToml) {
-        let run = documents::run(&session.values.path(Key::Run), &*session.events).map_err(Failure::Inputs)?;
+        let run = documents::run(&session.values.path(Key::Run), &*session.events)?;
         let first = run.and_then(|run| run.images.into_iter().next());
-        first.ok_or_else(|| Failure::Inputs(run_image::Error::NoMetadata.to_string()))?
+        first.ok_or_else(|| Failure::inputs(&run_image::Error::NoMetadata))?
     } else {
-        let stack = documents::stack(&session.values.path(Key::Stack), &*session.events).map_err(Failure::Inputs)?;
+        let stack = documents::stack(&session.values.path(Key::Stack), &*session.events)?;
         stack.unwrap_or_default()
     };
     let registry = parse(image)?.registry().to_owned();
     let images = wire::images(session, keychain, &session.events, None);
-    choose(&*images, &registry, &candidates).map_err(|error| Failure::Inputs(error.to_string()))
+    choose(&*images, &registry, &candidates).map_err(|error| Failure::inputs(&error))
 }
 
 /// Analyzes, and writes analyzed.toml.
@@ -136,7 +137,7 @@ pub(super) fn run_image_names(
     session: &Session<Unprivileged>,
     analyzed: &Analyzed,
     has_extensions: bool,
-) -> Result<RunImageRef, String> {
+) -> Result<RunImageRef, Fault> {
     if !session.api.has(PlatformFeature::RunToml) {
         return Ok(documents::stack(&session.values.path(Key::Stack), &*session.events)?.unwrap_or_default());
     }

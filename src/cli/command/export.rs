@@ -41,26 +41,29 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed, Vec<String>), Failure> {
     let values = &session.values;
     if names[0].is_empty() {
-        return Err(Failure::Inputs("image argument is required".to_owned()));
+        return Err(Failure::inputs(&"image argument is required"));
     }
     let variable = session.env.get("CNB_RUN_IMAGE").map(|value| value.to_string_lossy().into_owned());
     if values.some_text(Key::RunImage) != variable.filter(|value| !value.is_empty()) {
-        return Err(Failure::Inputs("-run-image is unsupported".to_owned()));
+        return Err(Failure::inputs(&"-run-image is unsupported"));
     }
     if values.some_text(Key::Image).is_some() {
-        return Err(Failure::Inputs("-image is unsupported".to_owned()));
+        return Err(Failure::inputs(&"-image is unsupported"));
     }
-    let analyzed = documents::analyzed(&values.path(Key::Analyzed), &*session.events).map_err(Failure::Inputs)?;
+    let analyzed = documents::analyzed(&values.path(Key::Analyzed), &*session.events)?;
     let run_image = analyzed.run_image.as_ref().map(|image| image.reference.as_str()).unwrap_or_default();
     if run_image.is_empty() {
-        return Err(Failure::Inputs("run image not found in analyzed metadata".to_owned()));
+        return Err(Failure::Inputs {
+            cause: "run image not found in analyzed metadata".to_owned(),
+            hint: Some(format!("Run the analyzer first; it writes {}.", values.path(Key::Analyzed).display())),
+        });
     }
     session.warn_without_cache();
     session.warn_of_launch_cache();
     if !session.uses_layout() {
         let stored = [run_image, &analyzed.previous_image].into_iter().filter(|name| !name.is_empty());
         for name in names.iter().map(String::as_str).chain(stored) {
-            Reference::parse(name).map_err(|error| Failure::Inputs(error.to_string()))?;
+            Reference::parse(name).map_err(|error| Failure::inputs(&error))?;
         }
     }
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
@@ -83,7 +86,7 @@ pub(super) fn exported(
     let project_label = documents::project_label(&values.path(Key::ProjectMetadata), &*session.events)?;
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
     let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
-        .map_err(|cause| Failure::setup("get run image for export", &cause))?;
+        .map_err(|fault| Failure::document("get run image for export", fault))?;
     let images = run.open_images(session, keychain);
     let (uid, gid) = session.ids();
     let inputs = Inputs {
@@ -128,5 +131,6 @@ fn write_report(path: &std::path::Path, report: &Report) -> Result<(), Failure> 
     documents::write(path, "report", &schema::report::render(report)).map_err(|failure| Failure::ExportDocument {
         action: "write export report".to_owned(),
         cause: failure.to_string(),
+        hint: failure.hint(),
     })
 }

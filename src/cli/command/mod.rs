@@ -34,7 +34,7 @@ fn no_arguments<S>(session: &Session<S>, text: &str) -> Result<(), Failure> {
 /// The one image argument.
 fn one_image<S>(session: &Session<S>) -> Result<String, Failure> {
     match session.values.positional.as_slice() {
-        [image] if image.is_empty() => Err(Failure::Inputs("image argument is required".to_owned())),
+        [image] if image.is_empty() => Err(Failure::inputs(&"image argument is required")),
         [image] => Ok(image.clone()),
         many => Err(Failure::Arguments(format!("received {} arguments, but expected 1", many.len()))),
     }

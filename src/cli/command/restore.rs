@@ -38,8 +38,8 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
         Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed)?),
-        Err(cause) => {
-            session.emit(SessionEvent::AnalyzedUnusable(cause));
+        Err(fault) => {
+            session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
             None
         }
     };
@@ -61,7 +61,7 @@ fn resolve_run_image(
     Failure::refuse("restore", run_image.extend, "a run image that extensions extend")?;
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
         let path = session.values.path(Key::Run);
-        let run = documents::run(&path, &*session.events).map_err(|cause| Failure::setup("restore", &cause))?;
+        let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
         let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
         let images = wire::images(session, keychain, &session.events, None);
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {

@@ -52,7 +52,8 @@ impl Outcome {
         drop(self);
     }
 
-    fn report(&self) -> String {
+    /// All that a reader needs to see what went wrong.
+    pub(crate) fn report(&self) -> String {
         let mut text = format!("$ {}\nexit code {}\n", self.command, self.exit);
         let _ = writeln!(text, "--- standard output\n{}--- standard error\n{}--- layers", self.stdout, self.stderr);
         tree(&self.layers, 0, &mut text);

@@ -1,0 +1,22 @@
+//! Acceptance tests: the release as `make build` leaves it, with a real registry, a real daemon, and containers.
+//!
+//! `make acceptance` installs what they need and runs them one after another, as root, on Debian. Nothing is skipped:
+//! what is missing fails and says what to install. Everything is on 127.0.0.1, on free ports, and ended with its test.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+/// The app from its image, as a container.
+mod container;
+/// `make demo`, as root and as an ordinary user.
+mod demo;
+/// Registries that refuse, break or talk nonsense.
+mod failures;
+/// What a builder takes of this machine.
+#[expect(dead_code, reason = "only the demo shows the user's name")]
+mod machine;
+/// Builds to a registry, phase by phase and by the creator, judged by other programs.
+mod registry;
+/// What every test stands on.
+mod support;
+/// Traces, and that they stay out of images.
+mod telemetry;

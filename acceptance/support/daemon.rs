@@ -1,0 +1,112 @@
+//! A Docker daemon of its own, from the Debian package `docker.io`: it pulls and runs images, and shares no code with this
+//! project. Containers use the machine's network, because a network of their own would need more rights than tests should.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::outcome::Outcome;
+use super::running::Running;
+use super::{scratch, tool};
+
+/// A daemon with its own socket and storage.
+pub(crate) struct Daemon {
+    running: Running,
+    dir: TempDir,
+}
+
+impl Daemon {
+    /// Starts the daemon and waits until it answers.
+    pub(crate) fn start() -> Self {
+        let dir = scratch();
+        let path = |name: &str| dir.path().join(name);
+        let mut command = Command::new("dockerd");
+        command
+            .arg(format!("--host=unix://{}", path("socket").display()))
+            .arg("--data-root")
+            .arg(path("data"))
+            .arg("--exec-root")
+            .arg(path("exec"))
+            .arg("--pidfile")
+            .arg(path("pid"))
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .env("HOME", dir.path());
+        let mut running = Running::start("dockerd", &mut command, &path("log"));
+        let socket = path("socket");
+        running.until("answering", || {
+            let mut info = docker(&socket);
+            info.arg("info").stdout(Stdio::null()).stderr(Stdio::null());
+            info.status().is_ok_and(|status| status.success())
+        });
+        Self { running, dir }
+    }
+
+    /// Pulls an image.
+    #[track_caller]
+    pub(crate) fn pull(&self, image: &str) {
+        tool(self.docker().args(["pull", "--quiet", image]));
+    }
+
+    /// Runs an image to its end; `options` stand before its name, `args` after.
+    pub(crate) fn run(&self, image: &str, options: &[&str], args: &[&str]) -> Outcome {
+        let mut command = self.docker();
+        command.args(["run", "--rm", "--network=host"]).args(options).arg(image).args(args);
+        let output = command.output().unwrap();
+        Outcome::new(format!("docker run {} {image} {}", options.join(" "), args.join(" ")), &output)
+    }
+
+    /// Starts an image beside the test.
+    pub(crate) fn serve(&self, image: &str, options: &[&str]) -> Container<'_> {
+        let name = "server";
+        let mut command = self.docker();
+        command.args(["run", "--rm", "--network=host", "--name", name]).args(options).arg(image);
+        let log = fs::File::create(self.dir.path().join("container.log")).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Container { daemon: self, name, child }
+    }
+
+    fn docker(&self) -> Command {
+        docker(&self.dir.path().join("socket"))
+    }
+}
+
+fn docker(socket: &std::path::Path) -> Command {
+    let mut command = Command::new("docker");
+    command.arg(format!("--host=unix://{}", socket.display())).env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
+    command
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.running.end();
+        // What it left mounted would keep its folder from being removed.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        for point in points.filter(|point| point.starts_with(self.dir.path())) {
+            let _ = Command::new("umount").arg("--lazy").arg(point).status();
+        }
+    }
+}
+
+/// A running container, removed when this is dropped.
+pub(crate) struct Container<'a> {
+    daemon: &'a Daemon,
+    name: &'a str,
+    child: Child,
+}
+
+impl Container<'_> {
+    /// What it wrote so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.daemon.dir.path().join("container.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let _ = self.daemon.docker().args(["kill", self.name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.child.wait();
+    }
+}

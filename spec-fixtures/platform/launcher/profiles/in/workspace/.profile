@@ -1,0 +1,1 @@
+SOURCED="$SOURCED app"

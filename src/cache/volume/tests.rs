@@ -1,0 +1,285 @@
+//! The layout on disk, what builds that were killed leave, and builds at the same time.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::effect::images::TarSource;
+use crate::model::app_metadata::StoredBuildpack;
+
+/// A layer that is just some bytes, or fails half-way.
+#[derive(Debug)]
+struct Bytes(&'static str, bool);
+
+impl TarSource for Bytes {
+    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(self.0.as_bytes())?;
+        if self.1 { Err(io::Error::other("no more")) } else { Ok(()) }
+    }
+}
+
+fn diff_id(bytes: &str) -> DiffId {
+    let mut sum = Sum::new();
+    sum.write_all(bytes.as_bytes()).unwrap();
+    sum.diff_id()
+}
+
+fn layer(bytes: &'static str) -> NewLayer {
+    let tar = Arc::new(Bytes(bytes, false));
+    NewLayer { id: "some/id:layer".to_owned(), diff_id: diff_id(bytes), size: bytes.len() as u64, tar }
+}
+
+fn metadata(key: &str) -> CacheMetadata {
+    let buildpack = StoredBuildpack { key: key.to_owned(), ..StoredBuildpack::default() };
+    CacheMetadata { sbom: None, buildpacks: vec![buildpack] }
+}
+
+/// A folder with a cache in which these layers are committed.
+fn committed(layers: &[&'static str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    for bytes in layers {
+        cache.add(&layer(bytes)).unwrap();
+    }
+    cache.commit(&metadata("old")).unwrap();
+    dir
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn read(cache: &VolumeCache, bytes: &str) -> Result<String, CacheError> {
+    let mut text = String::new();
+    cache.layer(&diff_id(bytes))?.read_to_string(&mut text).unwrap();
+    Ok(text)
+}
+
+fn impatient(dir: &Path) -> VolumeCache {
+    VolumeCache::open_with(dir, Duration::from_millis(30)).unwrap()
+}
+
+#[test]
+fn a_missing_folder_is_told_as_the_reference_does() {
+    let error = VolumeCache::open(Path::new("/no/cache")).unwrap_err();
+    assert_eq!(error.to_string(), "stat /no/cache: no such file or directory");
+}
+
+#[test]
+fn a_commit_has_the_layout_of_the_reference() {
+    let dir = committed(&["one"]);
+    assert_eq!(names(dir.path()), ["committed"]);
+    let tar = layer_name(&diff_id("one"));
+    assert_eq!(names(&dir.path().join("committed")), [CACHE_METADATA.to_owned(), tar.clone()]);
+    assert_eq!(fs::read_to_string(dir.path().join("committed").join(tar)).unwrap(), "one");
+    assert_eq!(
+        fs::read_to_string(dir.path().join("committed").join(CACHE_METADATA)).unwrap(),
+        "{\"sbom\":{\"sha\":\"\"},\"buildpacks\":[{\"key\":\"old\",\"version\":\"\",\"layers\":{}}]}\n"
+    );
+}
+
+#[test]
+fn reads_a_cache_that_the_reference_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("committed");
+    fs::create_dir(&folder).unwrap();
+    let sha = diff_id("one");
+    let json = format!(
+        r#"{{"sbom":{{"sha":"{sha}"}},"buildpacks":[{{"key":"a/b","version":"1","layers":{{"l":{{"sha":"{sha}","data":null,"build":false,"launch":false,"cache":true}}}}}}]}}"#
+    );
+    fs::write(folder.join(CACHE_METADATA), json + "\n").unwrap();
+    fs::write(folder.join(layer_name(&sha)), "one").unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    let metadata = cache.metadata();
+    assert_eq!(metadata.sbom, Some(sha.clone()));
+    let layer = &metadata.buildpack("a/b").unwrap().layers["l"];
+    assert_eq!((&layer.sha, layer.types.cache), (&Some(sha), true));
+    assert_eq!(read(&cache, "one").unwrap(), "one");
+}
+
+#[test]
+fn metadata_that_cannot_be_read_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+    fs::create_dir(dir.path().join("committed")).unwrap();
+    fs::write(dir.path().join("committed").join(CACHE_METADATA), "{").unwrap();
+    assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+}
+
+#[test]
+fn nothing_is_seen_before_the_commit_and_nothing_else_after_it() {
+    let dir = committed(&["one", "two"]);
+    let inode = |bytes| fs::metadata(dir.path().join("committed").join(layer_name(&diff_id(bytes)))).unwrap().ino();
+    let before = inode("one");
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.reuse(&diff_id("one")).unwrap();
+    cache.reuse(&diff_id("one")).unwrap();
+    cache.add(&layer("three")).unwrap();
+    assert!(matches!(read(&cache, "three"), Err(CacheError::Missing(_))));
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(cache.metadata(), metadata("new"));
+    assert_eq!((read(&cache, "one").unwrap(), read(&cache, "three").unwrap()), ("one".into(), "three".into()));
+    assert_eq!(
+        read(&cache, "two").unwrap_err().to_string(),
+        format!("failed to find cache layer with SHA '{}'", diff_id("two"))
+    );
+    assert_eq!(inode("one"), before);
+    assert_eq!(names(dir.path()), ["committed"]);
+}
+
+#[test]
+fn what_cannot_be_linked_is_copied() {
+    let dir = committed(&["one"]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.begin().unwrap();
+    cache.copy(&layer_name(&diff_id("one"))).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(read(&cache, "one").unwrap(), "one");
+}
+
+#[test]
+fn a_corrupt_layer_is_not_reused_but_replaced() {
+    let dir = committed(&["one"]);
+    fs::write(dir.path().join("committed").join(layer_name(&diff_id("one"))), "two").unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    let error = cache.reuse(&diff_id("one")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("expected layer contents to have SHA '{}'; found '{}'", diff_id("one"), diff_id("two"))
+    );
+    assert!(matches!(cache.reuse(&diff_id("other")), Err(CacheError::Missing(_))));
+    cache.add(&layer("one")).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(read(&cache, "one").unwrap(), "one");
+}
+
+#[test]
+fn a_layer_that_cannot_be_made_leaves_nothing_and_does_not_hinder_others() {
+    let dir = committed(&[]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    let broken = NewLayer { tar: Arc::new(Bytes("one", true)), ..layer("one") };
+    assert_eq!(cache.add(&broken).unwrap_err().to_string(), format!("caching layer ({}): no more", diff_id("one")));
+    let short = NewLayer { size: 4, ..layer("one") };
+    assert!(cache.add(&short).unwrap_err().to_string().ends_with("expected 4 bytes; found 3"));
+    cache.add(&layer("two")).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(names(&dir.path().join("committed")), [CACHE_METADATA.to_owned(), layer_name(&diff_id("two"))]);
+}
+
+#[test]
+fn after_a_commit_nothing_can_be_changed() {
+    let dir = committed(&["one"]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    let errors = [cache.add(&layer("two")), cache.reuse(&diff_id("one")), cache.commit(&metadata("newer"))];
+    for error in errors {
+        assert_eq!(error.unwrap_err().to_string(), "cache cannot be modified after commit");
+    }
+    assert_eq!(cache.metadata(), metadata("new"));
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_the_old_cache() {
+    let dir = committed(&["one"]);
+    let killed = VolumeCache::open(dir.path()).unwrap();
+    killed.add(&layer("two")).unwrap();
+    // The lock ends with the process, and nothing is dropped.
+    *killed.state.lock().unwrap() = State::Reading;
+    std::mem::forget(killed);
+    assert_eq!(names(dir.path()), ["committed", "staging"]);
+
+    let next = VolumeCache::open(dir.path()).unwrap();
+    assert_eq!(names(dir.path()), ["committed"]);
+    assert_eq!(next.metadata(), metadata("old"));
+    assert_eq!(read(&next, "one").unwrap(), "one");
+}
+
+#[test]
+fn a_build_that_is_killed_between_two_renames_leaves_the_old_cache() {
+    let dir = committed(&["one"]);
+    fs::rename(dir.path().join("committed"), dir.path().join("committed-backup")).unwrap();
+    fs::create_dir(dir.path().join("staging")).unwrap();
+    let next = VolumeCache::open(dir.path()).unwrap();
+    assert_eq!(read(&next, "one").unwrap(), "one");
+    assert_eq!(names(dir.path()), ["committed"]);
+}
+
+#[test]
+fn a_build_that_is_killed_after_the_exchange_leaves_the_new_cache() {
+    let dir = committed(&["one"]);
+    fs::create_dir(dir.path().join("committed-backup")).unwrap();
+    let next = VolumeCache::open(dir.path()).unwrap();
+    assert_eq!(next.metadata(), metadata("old"));
+    assert_eq!(names(dir.path()), ["committed"]);
+}
+
+#[test]
+fn commits_where_the_file_system_cannot_exchange() {
+    let dir = committed(&["one"]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.add(&layer("two")).unwrap();
+    cache.rename_both().unwrap();
+    assert_eq!(read(&cache, "two").unwrap(), "two");
+    assert_eq!(names(dir.path()), ["committed", "committed-backup"]);
+
+    // Without anything staged the second rename fails, and the first is undone.
+    cache.rename_both().unwrap_err();
+    assert_eq!(read(&cache, "two").unwrap(), "two");
+}
+
+#[test]
+fn what_is_not_committed_is_removed() {
+    let dir = committed(&["one"]);
+    VolumeCache::open(dir.path()).unwrap().add(&layer("two")).unwrap();
+    assert_eq!(names(dir.path()), ["committed"]);
+}
+
+#[test]
+fn other_files_in_the_folder_stay() {
+    let dir = committed(&["one"]);
+    fs::write(dir.path().join("notes"), "mine").unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(names(dir.path()), ["committed", "notes"]);
+}
+
+#[test]
+fn two_builds_do_not_write_at_once_and_reading_needs_no_lock() {
+    let dir = committed(&["one"]);
+    let first = VolumeCache::open(dir.path()).unwrap();
+    first.add(&layer("two")).unwrap();
+    let second = impatient(dir.path());
+    assert_eq!(read(&second, "one").unwrap(), "one");
+    for _ in 0..2 {
+        assert_eq!(
+            second.add(&layer("three")).unwrap_err().to_string(),
+            format!("another build is writing the cache '{}'", dir.path().display())
+        );
+    }
+    first.commit(&metadata("new")).unwrap();
+    assert_eq!(read(&first, "two").unwrap(), "two");
+
+    let third = impatient(dir.path());
+    third.reuse(&diff_id("two")).unwrap();
+    third.commit(&metadata("newer")).unwrap();
+    assert_eq!(read(&third, "two").unwrap(), "two");
+}
+
+#[test]
+fn layers_can_be_added_by_several_threads() {
+    let dir = committed(&[]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        for bytes in ["one", "two", "one", "three", "two"] {
+            let cache = &cache;
+            scope.spawn(move || cache.add(&layer(bytes)).unwrap());
+        }
+    });
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(names(&dir.path().join("committed")).len(), 4);
+}
