@@ -6,7 +6,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::effect::images::ImageError;
+use crate::image::assemble;
 use crate::model::digest::DiffId;
+use crate::model::reference::ReferenceError;
 use crate::os::error_text;
 
 /// Why a daemon did not do what it was asked.
@@ -27,7 +29,7 @@ pub enum Error {
         cause: String,
     },
     /// Nobody listens, or not to this user.
-    #[error("failed to connect to docker socket: dial {address}: {}", error_text(.cause))]
+    #[error("failed to connect to docker socket: dial {address}: connect: {}", error_text(.cause))]
     Connect {
         /// Where a daemon should be.
         address: String,
@@ -63,6 +65,26 @@ pub enum Error {
         /// The request's path, without its query.
         path: String,
         /// What is wrong with it.
+        cause: String,
+    },
+    /// It is no image name.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// There is no name to write an image under.
+    #[error("the image has no name")]
+    NoNames,
+    /// A digest is no name that an image could be given.
+    #[error("refusing to create a tag with a digest reference: {0}")]
+    DigestAsTag(String),
+    /// The layers do not make an image.
+    #[error(transparent)]
+    Assemble(#[from] assemble::Error),
+    /// The daemon did not take the image.
+    #[error("loading image \"{name}\": {cause}")]
+    Load {
+        /// Its name in full.
+        name: String,
+        /// What the daemon says.
         cause: String,
     },
     /// An image that was saved by the daemon has no such layer.

@@ -8,6 +8,7 @@ mod address;
 mod client;
 mod error;
 mod http;
+mod load;
 mod pool;
 mod save;
 mod tls;
@@ -23,7 +24,7 @@ pub use error::Error;
 use crate::effect::events::{Events, Facts, Ongoing, Outcome, Work, WorkId};
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
-use crate::model::image::{ImageRecord, MediaFamily, StoredImageLayer};
+use crate::model::image::{History, ImageRecord, MediaFamily, StoredImageLayer};
 use crate::schema::image::{Inspected, parse_history, parse_inspect};
 use client::{Answer, Call};
 
@@ -108,11 +109,7 @@ impl DaemonImages {
         }))
     }
 
-    fn inspect(
-        &self,
-        name: &str,
-        platform: Option<String>,
-    ) -> Result<Option<(Inspected, Vec<crate::model::image::History>)>, Error> {
+    fn inspect(&self, name: &str, platform: Option<String>) -> Result<Option<(Inspected, Vec<History>)>, Error> {
         let query = || platform.iter().map(|platform| ("platform", platform.clone())).collect::<Vec<_>>();
         let path = format!("/images/{name}/json");
         let Some(json) = self.document("image", path.clone(), query())? else { return Ok(None) };
@@ -123,6 +120,28 @@ impl DaemonImages {
         let Some(json) = self.document("history", path.clone(), query())? else { return Ok(None) };
         let history = parse_history(&json).map_err(|error| unreadable(path, error))?;
         Ok(Some((inspected, history)))
+    }
+
+    /// Says whether the daemon keeps images with containerd: it then needs all their bytes.
+    fn is_containerd(&self) -> Result<bool, Error> {
+        let path = "/info".to_owned();
+        let Some(json) = self.document("info", path.clone(), Vec::new())? else { return Ok(false) };
+        let info: serde_json::Value = serde_json::from_slice(&json).map_err(|error| Error::Answer {
+            method: "GET",
+            path,
+            cause: error.to_string(),
+        })?;
+        let is_containerd =
+            |pair: &serde_json::Value| pair[0] == "driver-type" && pair[1] == "io.containerd.snapshotter.v1";
+        Ok(info["DriverStatus"].as_array().is_some_and(|pairs| pairs.iter().any(is_containerd)))
+    }
+
+    /// Gives an image a name.
+    fn tag(&self, id: &str, repository: &str, tag: &str) -> Result<(), Error> {
+        let query = vec![("repo", repository.to_owned()), ("tag", tag.to_owned())];
+        let path = format!("/images/{id}/tag");
+        let answer = self.call("tag", Call { method: "POST", path: path.clone(), query, content: None })?;
+        answer.read(DOCUMENT_LIMIT).map(drop).map_err(|cause| Error::Transport { method: "POST", path, cause })
     }
 
     /// How a daemon that knows platforms is asked for one.
@@ -176,7 +195,7 @@ impl Images for DaemonImages {
         }
     }
 
-    fn write(&self, _: &ImageDraft, _: &[String]) -> Result<WrittenImage, ImageError> {
-        Err(ImageError::permanent("writing to a docker daemon is not supported yet"))
+    fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
+        Ok(load::write(self, draft, names)?)
     }
 }
