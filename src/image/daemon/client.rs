@@ -197,10 +197,13 @@ fn refusal(status: u16, body: Body) -> Error {
     // What was read until the connection broke is better than nothing.
     let _ = body.take(REFUSAL_LIMIT).read_to_end(&mut text);
     let json = serde_json::from_slice::<serde_json::Value>(&text).ok();
-    let message = json.as_ref().and_then(|json| json["message"].as_str()).map(str::to_owned).unwrap_or_else(|| {
-        let words: Vec<_> = String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect();
-        words.join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
-    });
+    let message = json.as_ref().and_then(|json| json["message"].as_str()).map_or_else(
+        || {
+            let words: Vec<_> = String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect();
+            words.join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
+        },
+        str::to_owned,
+    );
     let message = if message.is_empty() { format!("status {status}") } else { message };
     Error::Refused { status, message }
 }

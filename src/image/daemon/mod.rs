@@ -7,10 +7,14 @@
 mod address;
 mod client;
 mod error;
+#[cfg(test)]
+mod fake;
 mod http;
 mod load;
 mod pool;
 mod save;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -90,7 +94,7 @@ impl DaemonImages {
         let id = found.0.id.clone();
         let platform = self.platform(&self.architecture);
         let of_platform = match platform {
-            Some(platform) => self.inspect(name, Some(platform))?,
+            Some(platform) => self.inspect(name, Some(&platform))?,
             None => None,
         };
         let (inspected, history) = of_platform.unwrap_or(found);
@@ -109,8 +113,8 @@ impl DaemonImages {
         }))
     }
 
-    fn inspect(&self, name: &str, platform: Option<String>) -> Result<Option<(Inspected, Vec<History>)>, Error> {
-        let query = || platform.iter().map(|platform| ("platform", platform.clone())).collect::<Vec<_>>();
+    fn inspect(&self, name: &str, platform: Option<&str>) -> Result<Option<(Inspected, Vec<History>)>, Error> {
+        let query = || platform.iter().map(|platform| ("platform", (*platform).to_owned())).collect::<Vec<_>>();
         let path = format!("/images/{name}/json");
         let Some(json) = self.document("image", path.clone(), query())? else { return Ok(None) };
         let unreadable =

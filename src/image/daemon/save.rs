@@ -72,7 +72,8 @@ fn named(temp_dir: &Path, error: &io::Error) -> io::Error {
 fn is_other(name: &[u8], image: &ImageRecord, wanted: &[DiffId]) -> bool {
     let name = String::from_utf8_lossy(name);
     let last = name.rsplit('/').next().unwrap_or_default();
-    if last.ends_with(".json") || ["json", "VERSION", "repositories", "oci-layout"].contains(&last) {
+    let is_json = Path::new(last).extension().is_some_and(|extension| extension == "json");
+    if is_json || ["json", "VERSION", "repositories", "oci-layout"].contains(&last) {
         return true;
     }
     let hex = last.strip_suffix(".tar").unwrap_or(last);

@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(history[1].comment, "c");
         assert_eq!(parse_history(b"null").unwrap(), []);
         assert!(parse_history(b"{}").is_err());
-        assert!(parse_history(br#"[1]"#).is_err());
+        assert!(parse_history(b"[1]").is_err());
     }
 }
