@@ -1,3 +1,5 @@
+//! Tests of the parser, with literals.
+
 use std::time::Duration;
 
 use super::*;
