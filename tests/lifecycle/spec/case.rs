@@ -20,7 +20,7 @@ pub(super) struct Case {
     /// The clause it comes from.
     #[serde(rename = "clause")]
     pub _clause: String,
-    /// The Platform APIs it is played at; see `cases::SAMPLE` if absent.
+    /// The Platform APIs it holds for; all if absent.
     pub apis: Option<String>,
     /// The Buildpack APIs it holds for; 0.12 if absent.
     pub buildpack_apis: Option<String>,
