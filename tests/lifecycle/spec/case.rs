@@ -132,7 +132,10 @@ pub(super) struct After {
     /// Folders that have the files of `out/` and no other.
     #[serde(default)]
     pub exactly: Vec<String>,
-    /// What the configuration of the app image has not, as JSON pointers; see `cases::image`.
+    /// Values in the configuration of the app image, by JSON pointers; see `cases::image`.
+    #[serde(default)]
+    pub image_has: BTreeMap<String, Value>,
+    /// What the configuration of the app image has not, as JSON pointers.
     #[serde(default)]
     pub image_lacks: Vec<String>,
 }

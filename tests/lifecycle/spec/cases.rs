@@ -168,11 +168,11 @@ fn compare(stage: &Stage, expected: &PathBuf, name: &str, faults: &mut Vec<Strin
     }
 }
 
-/// Compares the app image: its configuration has all that `image.json` has, and lacks what the case says. Labels that
+/// Compares the app image: its configuration has all that `image.json` and the case say, and lacks what the case says. Labels that
 /// are JSON count as their values.
 fn image(stage: &Stage, case: &Case, place: &Path, faults: &mut Vec<String>) {
     let wanted = fs::read_to_string(place.join("image.json")).ok();
-    if wanted.is_none() && case.after.image_lacks.is_empty() {
+    if wanted.is_none() && case.after.image_lacks.is_empty() && case.after.image_has.is_empty() {
         return;
     }
     if !stage.world.layout(APP_IMAGE).is_dir() {
@@ -187,6 +187,9 @@ fn image(stage: &Stage, case: &Case, place: &Path, faults: &mut Vec<String>) {
     }
     let wanted: Value = wanted.map_or(Value::Null, |text| serde_json::from_str(&stage.fill(&text)).unwrap());
     has(&config, &wanted, "", faults);
+    for (pointer, value) in &case.after.image_has {
+        has(config.pointer(pointer).unwrap_or(&Value::Null), value, pointer, faults);
+    }
     let found = case.after.image_lacks.iter().filter(|pointer| config.pointer(pointer).is_some());
     faults.extend(found.map(|pointer| format!("the image has {pointer}")));
 }
