@@ -25,12 +25,8 @@ fn is_complete(outcome: Outcome) {
 #[test]
 fn make_demo_works_as_root() {
     let temp = scratch();
-    let mut make = Command::new("make");
+    let mut make = clean("make");
     make.arg("demo").current_dir(checkout()).env("TMPDIR", temp.path());
-    // What runs these tests is no business of a make of its own.
-    for name in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
-        make.env_remove(name);
-    }
     is_complete(Outcome::new("make demo".to_owned(), &make.output().unwrap()));
 }
 
@@ -38,7 +34,7 @@ fn make_demo_works_as_root() {
 fn the_demo_works_as_an_ordinary_user() {
     let (user, dir) = (builder(), scratch());
     let path = |name: &str| dir.path().join(name);
-    let mut build = Command::new("cargo");
+    let mut build = clean("cargo");
     tool(build.args(["build", "--locked", "--quiet", "--example", "demo"]).current_dir(checkout()));
     // The user may have no way into this checkout.
     for folder in ["apps", "buildpacks"] {
@@ -58,4 +54,20 @@ fn the_demo_works_as_an_ordinary_user() {
     demo.env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()));
     demo.env("HOME", path("home")).env("TMPDIR", path("home"));
     is_complete(Outcome::new("demo, as an ordinary user".to_owned(), &demo.output().unwrap()));
+}
+
+/// A program that is told nothing of the cargo and make that run these tests: they would build everything again.
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    #[expect(clippy::disallowed_methods, reason = "a test target has no other way to learn its environment")]
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| {
+        let name = name.to_string_lossy();
+        let is_setting = matches!(&*name, "CARGO_HOME" | "CARGO_TARGET_DIR");
+        ["CARGO", "MAKE", "MFLAGS", "LD_LIBRARY_PATH", "RUSTUP_TOOLCHAIN"].iter().any(|start| name.starts_with(start))
+            && !is_setting
+    }) {
+        command.env_remove(name);
+    }
+    command
 }

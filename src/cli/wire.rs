@@ -14,7 +14,7 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Work, WorkId};
+use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
@@ -27,7 +27,7 @@ use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
 use crate::os::signal;
-use crate::phase::{build, detect, export};
+use crate::phase::{build, detect, export, generate};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
@@ -77,8 +77,17 @@ impl Run<'_> {
 
     /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
     pub(super) fn timed<T>(&self, call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.timed_as(Timed::Phase(self.phase), call)
+    }
+
+    /// The same for work that a phase does besides its own.
+    pub(super) fn timed_as<T>(
+        &self,
+        work: Timed,
+        call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let started = self.clock.now();
-        self.events.emit(SessionEvent::TimerStarted { phase: self.phase, at: started }.into());
+        self.events.emit(SessionEvent::TimerStarted { work, at: started }.into());
         let result = call(&Effects {
             images: self.images,
             processes: self.processes,
@@ -88,7 +97,7 @@ impl Run<'_> {
         });
         let at = self.clock.now();
         let took = at.duration_since(started).unwrap_or_default();
-        self.events.emit(SessionEvent::TimerEnded { phase: self.phase, at, took }.into());
+        self.events.emit(SessionEvent::TimerEnded { work, at, took }.into());
         result
     }
 
@@ -136,11 +145,11 @@ pub(super) fn with_phase<T>(
         None if session.api.has(PlatformFeature::OtelVariables) => &passthrough,
         None => &NoTelemetry,
     };
-    let processes = OsProcesses::new(if session.values.flag(Key::NoColor) {
+    let processes = OsProcesses::new(if session.console.has_colour() {
+        StreamTo::Inherit
+    } else {
         let console = Arc::clone(&session.console);
         StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
-    } else {
-        StreamTo::Inherit
     });
     end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
@@ -196,7 +205,11 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         Failure::Detect(detect::Error::BuildpackFailed) | Failure::Build(build::Error::Buildpack(_)) => {
             (Outcome::Failure, "buildpack")
         }
-        Failure::BuildpackApi(_) | Failure::Detect(detect::Error::Api(_)) | Failure::Build(build::Error::Api(_)) => {
+        Failure::Generate(generate::Error::Extension(_)) => (Outcome::Failure, "extension"),
+        Failure::BuildpackApi(_)
+        | Failure::Detect(detect::Error::Api(_))
+        | Failure::Generate(generate::Error::Api(_))
+        | Failure::Build(build::Error::Api(_)) => {
             (Outcome::Error, "buildpack_api")
         }
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),

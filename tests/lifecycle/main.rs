@@ -16,3 +16,5 @@ mod program;
 mod spec;
 /// What every test stands on.
 mod support;
+/// Traces, from outside.
+mod telemetry;

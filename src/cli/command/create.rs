@@ -37,7 +37,10 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         let analyzed =
             creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
         banner(Phase::Detect);
-        let detected = creator.phase(Phase::Detect, |run| super::detect::detected(&session, run, &analyzed))?;
+        let detected = creator.phase(Phase::Detect, |run| {
+            let detected = super::detect::detected(&session, run, &analyzed)?;
+            if detected.group.extensions.is_empty() { Ok(detected) } else { Err(Failure::CreatorExtensions) }
+        })?;
         if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
             banner(Phase::Restore);
             let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());

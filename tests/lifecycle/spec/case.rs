@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{World, sha256};
+use crate::support::{RUN_IMAGE, World, sha256};
 
 /// What `case.toml` says. `spec-fixtures/README.md` describes it for readers.
 #[derive(Deserialize)]
@@ -178,7 +178,7 @@ impl Stage {
         let world = World::new().at(api);
         let root = world.path("layers").parent().unwrap().to_str().unwrap().to_owned();
         let architecture = cnb_lifecycle::os::os_release::architecture().to_owned();
-        let run_image = world.run_image_digest();
+        let run_image = world.digest(RUN_IMAGE);
         let names = [
             ("root", root.as_str()),
             ("api", api),

@@ -7,4 +7,4 @@ mod world;
 
 pub(crate) use image::sha256;
 pub(crate) use outcome::Outcome;
-pub(crate) use world::{APP_IMAGE, World};
+pub(crate) use world::{APP_IMAGE, RUN_IMAGE, World};

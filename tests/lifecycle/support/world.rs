@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -113,6 +113,11 @@ impl World {
 
     /// The same with more variables; one without a value is removed.
     pub(crate) fn run_with(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Outcome {
+        self.start(program, args, more).outcome()
+    }
+
+    /// Starts a phase and does not wait for its end.
+    pub(crate) fn start(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Started {
         let mut command = Command::new(self.path("bin").join(program));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         let path = |name: &str| self.path(name).into_os_string();
@@ -139,20 +144,16 @@ impl World {
             };
         }
         if is_root() {
-            own_all(self.dir.path());
+            // The programs stay cargo's: they are links to its own files.
+            own_all(self.dir.path(), &self.path("bin"));
             command.uid(USER.0).gid(USER.1);
         }
         let (uid, gid) = if is_root() { USER } else { own_ids() };
         command.env("CNB_USER_ID", uid.to_string()).env("CNB_GROUP_ID", gid.to_string());
         let shown = format!("{program} {}", args.join(" "));
-        let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
-        Outcome {
-            command: shown,
-            exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            layers: self.path("layers"),
-        }
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Started { command: shown, child, layers: self.path("layers") }
     }
 
     /// Runs all five phases; each must succeed.
@@ -170,9 +171,9 @@ impl World {
         fs::create_dir(self.path("layers")).unwrap();
     }
 
-    /// The digest of the run image's manifest.
-    pub(crate) fn run_image_digest(&self) -> String {
-        let index = fs::read(self.layout(RUN_IMAGE).join("index.json")).unwrap();
+    /// The digest of the manifest of an image's layout.
+    pub(crate) fn digest(&self, image: &str) -> String {
+        let index = fs::read(self.layout(image).join("index.json")).unwrap();
         let index: Value = serde_json::from_slice(&index).unwrap();
         index["manifests"][0]["digest"].as_str().unwrap().to_owned()
     }
@@ -186,7 +187,34 @@ impl World {
         let index = json(&layout.join("index.json"));
         let manifest = json(&blob(&index["manifests"][0]));
         let config = json(&blob(&manifest["config"]));
-        (index["manifests"][0]["digest"].as_str().unwrap().to_owned(), manifest, config)
+        (self.digest(APP_IMAGE), manifest, config)
+    }
+}
+
+/// A phase that runs.
+pub(crate) struct Started {
+    command: String,
+    child: Child,
+    layers: PathBuf,
+}
+
+impl Started {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn outcome(self) -> Outcome {
+        let Self { command, child, layers } = self;
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("{command}: {error}"));
+        Outcome {
+            command,
+            exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            layers,
+        }
     }
 }
 
@@ -204,12 +232,15 @@ fn own_ids() -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
-/// Gives the world to the user of the build.
-fn own_all(path: &Path) {
+/// Gives the world, but for one folder, to the user of the build.
+fn own_all(path: &Path, except: &Path) {
+    if path == except {
+        return;
+    }
     std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {
-            own_all(&entry.unwrap().path());
+            own_all(&entry.unwrap().path(), except);
         }
     }
 }

@@ -1,0 +1,217 @@
+//! Telemetry from outside: files, variables, one trace for a build, and nothing of it in the image.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{APP_IMAGE, World};
+
+/// A world with a buildpack that prints the telemetry variables it gets, and takes part with a launch layer.
+fn world() -> World {
+    let world = World::new();
+    let print = r#"env | grep -E '^(CNB_OTEL_|TRACE)' | sort || true"#;
+    let build = format!(
+        r#"{print}
+if [ -n "$CNB_OTEL_LOG_PATH" ]; then test -w "$CNB_OTEL_LOG_PATH" && echo "file can be written"; fi
+mkdir -p "$CNB_LAYERS_DIR/app"; echo x > "$CNB_LAYERS_DIR/app/file"
+printf '[types]\nlaunch = true\n' > "$CNB_LAYERS_DIR/app.toml"
+"#
+    );
+    world.buildpack("test/one", "0.12", "", &format!("{print}\nexit 0"), &build);
+    world.order(&[&["test/one"]]);
+    world
+}
+
+const ON: (&str, Option<&str>) = ("CNB_TELEMETRY", Some("true"));
+
+fn build(world: &World, more: &[(&str, Option<&str>)]) -> String {
+    let run = |program: &str, args: &[&str]| world.run_with(program, args, more).exits(0);
+    run("analyzer", &[APP_IMAGE]).done();
+    run("detector", &[]).done();
+    run("restorer", &["-cache-dir", "cache"]).done();
+    let output = run("builder", &[]).stdout.clone();
+    run("exporter", &["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE]).done();
+    output
+}
+
+/// Every span of every trace file.
+fn spans(world: &World) -> Vec<Value> {
+    let mut found = Vec::new();
+    for folder in ["lifecycle", "buildpacks"] {
+        for entry in fs::read_dir(world.path("layers/tracing").join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                for line in fs::read_to_string(&path).unwrap().lines() {
+                    let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+                    found.push(line["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn r1_off_means_no_folder_and_no_variable() {
+    let world = world();
+    let output = build(&world, &[]);
+    assert!(!world.path("layers/tracing").exists());
+    assert!(!output.contains("TRACE") && !output.contains("CNB_OTEL"), "{output}");
+}
+
+#[test]
+fn r10_an_image_is_the_same_with_and_without() {
+    let world = world();
+    build(&world, &[]);
+    let without = world.app_image().0;
+    fs::remove_dir_all(world.path("images/example.com/test/app")).unwrap();
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    fs::create_dir(world.path("cache")).unwrap();
+    world.fresh_layers();
+    build(&world, &[ON]);
+    assert_eq!(world.app_image().0, without);
+    assert!(world.path("layers/tracing/lifecycle/export.jsonl").exists());
+    let cached = fs::read_dir(world.path("cache/committed")).unwrap().count();
+    assert_eq!(cached, 1, "the metadata alone: the buildpack caches nothing");
+}
+
+#[test]
+fn t6_all_phases_of_a_build_share_a_trace_and_the_next_build_has_another() {
+    let world = world();
+    let traces = |world: &World| -> BTreeSet<String> {
+        spans(world).iter().map(|span| span["traceId"].as_str().unwrap().to_owned()).collect()
+    };
+    build(&world, &[ON]);
+    let first = traces(&world);
+    assert_eq!(first.len(), 1, "{first:?}");
+    // A platform may keep the layers folder: its trace must not go on.
+    build(&world, &[ON]);
+    assert_eq!(traces(&world).len(), 2);
+}
+
+#[test]
+fn a_buildpack_gets_a_file_of_its_own_and_its_spans_place_in_the_trace() {
+    let world = world();
+    let output = build(&world, &[ON]);
+    let file = world.path("layers/tracing/buildpacks/test_one@1.0-build.jsonl");
+    assert!(output.contains(&format!("CNB_OTEL_LOG_PATH={}\n", file.display())), "{output}");
+    assert!(output.contains("file can be written"), "{output}");
+    let parent = output.lines().find_map(|line| line.strip_prefix("TRACEPARENT=00-")).unwrap().to_owned();
+    let (trace, rest) = parent.split_once('-').unwrap();
+    let span = rest.split('-').next().unwrap();
+    let process = spans(&world).into_iter().find(|found| found["spanId"] == span).expect("its span is in a file");
+    assert_eq!((&process["traceId"], &process["name"]), (&trace.into(), &"buildpack-build".into()));
+}
+
+#[test]
+fn t5_what_the_platform_gives_reaches_buildpacks_byte_for_byte() {
+    let world = world();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let output = build(&world, &[ON, ("CNB_OTEL_TRACEPARENT", Some(parent))]);
+    assert!(output.contains(&format!("CNB_OTEL_TRACEPARENT={parent}\n")), "{output}");
+    assert!(spans(&world).iter().all(|span| span["traceId"] == "0af7651916cd43dd8448eb211c80319c"));
+    // A user's variable wins over all.
+    world.write("platform/env/TRACEPARENT", "mine");
+    let output = build(&world, &[ON, ("CNB_OTEL_TRACEPARENT", Some(parent))]);
+    assert!(output.contains("TRACEPARENT=mine"), "{output}");
+}
+
+#[test]
+fn r19_a_malformed_context_is_a_warning_and_a_new_trace() {
+    let world = world();
+    world
+        .run_with("analyzer", &[APP_IMAGE], &[ON, ("CNB_OTEL_TRACEPARENT", Some("garbage"))])
+        .exits(0)
+        .says("Warning: ")
+        .done();
+    assert!(spans(&world).iter().all(|span| span["traceId"].as_str().unwrap().len() == 32));
+}
+
+#[test]
+fn t14_without_telemetry_the_platforms_variables_pass_from_0_16_on() {
+    for (api, passes) in [("0.15", false), ("0.16", true)] {
+        let world = world().at(api);
+        let output = build(&world, &[("CNB_OTEL_LOG_PATH", Some("/some/where")), ("CNB_OTEL_TRACEPARENT", Some("x"))]);
+        assert_eq!(output.contains("CNB_OTEL_LOG_PATH=/some/where"), passes, "{api}: {output}");
+        assert_eq!(output.contains("CNB_OTEL_TRACEPARENT=x"), passes, "{api}: {output}");
+        assert!(!world.path("layers/tracing").exists());
+    }
+}
+
+#[test]
+fn t8_a_buildpack_cannot_have_the_folder_of_traces() {
+    let world = world();
+    world.buildpack("tracing", "0.12", "", "exit 0", "exit 0");
+    world.order(&[&["tracing"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    world.run_with("builder", &[], &[ON]).exits(1).says("tracing").done();
+}
+
+#[test]
+fn r12_a_folder_that_cannot_be_written_is_one_warning() {
+    let world = world();
+    world.write("layers/tracing", "a file where the folder should be");
+    let outcome = world.run_with("analyzer", &[APP_IMAGE], &[ON]).exits(0);
+    assert_eq!(outcome.stdout.matches("Warning: ").count(), 1, "{}", outcome.stdout);
+}
+
+#[test]
+fn the_waterfall_shows_phases_buildpacks_and_layers() {
+    let world = world();
+    build(&world, &[ON]);
+    let folder = world.path("layers/tracing");
+    world
+        .run("lifecycle", &["trace", folder.to_str().unwrap()])
+        .exits(0)
+        .says("ANALYZE")
+        .says("BUILD")
+        .says("test/one 1.0")
+        .says("test/one:app")
+        .done();
+    world.run("lifecycle", &["trace", "/nowhere"]).exits(1).complains("/nowhere").done();
+}
+
+#[test]
+fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
+    let world = World::new();
+    let wait = "echo $$ > \"$CNB_LAYERS_DIR/pid\"; exec sleep 60";
+    world.buildpack("test/slow", "0.12", "", "exit 0", wait);
+    world.order(&[&["test/slow"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let builder = world.start("builder", &[], &[ON]);
+    let pid =
+        wait_for(|| fs::read_to_string(world.path("layers/test_slow/pid")).ok().filter(|pid| pid.ends_with('\n')));
+    let began = Instant::now();
+    kill(&builder.id().to_string());
+    // SIGTERM is 15.
+    builder.outcome().exits(128 + 15).done();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let proc = format!("/proc/{}/cmdline", pid.trim());
+    wait_for(|| fs::read(&proc).map_or(true, |line| line.is_empty()).then_some(()));
+    let results: Vec<String> = spans(&world)
+        .iter()
+        .filter(|span| span["name"] == "build" || span["name"] == "buildpack-build")
+        .map(|span| span["attributes"].to_string())
+        .collect();
+    assert_eq!(results.len(), 2);
+    assert!(results.iter().all(|attributes| attributes.contains("cancellation")), "{results:?}");
+}
+
+fn kill(pid: &str) {
+    assert!(std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
+}
+
+/// Asks again and again, for ten seconds.
+fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not come about in ten seconds");
+}
