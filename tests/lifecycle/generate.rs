@@ -73,9 +73,9 @@ fn extensions_need_permission_below_0_13_and_are_free_from_then_on() {
         let outcome = world.run_with("detector", &[], &[("CNB_EXPERIMENTAL_MODE", mode)]).exits(exit);
         let text = "Platform requested experimental feature 'Dockerfiles'";
         if api == "0.12" {
-            outcome.says(text).done()
+            outcome.says(text).done();
         } else {
-            outcome.does_not_say("experimental").done()
+            outcome.does_not_say("experimental").done();
         }
         assert_eq!(exists(&world, "layers/group.toml"), exit == 0);
     }
