@@ -101,9 +101,23 @@ impl Platform {
 
     /// Runs a phase as root, except those that run buildpacks and refuse to be root.
     pub(crate) fn run(&self, phase: &str, args: &[&str]) -> Outcome {
+        self.run_by(phase, args, !matches!(phase, "detector" | "builder"))
+    }
+
+    /// Runs any phase as root.
+    pub(crate) fn run_as_root(&self, phase: &str, args: &[&str]) -> Outcome {
+        self.run_by(phase, args, true)
+    }
+
+    /// Runs any phase as the user of the build.
+    pub(crate) fn run_as_builder(&self, phase: &str, args: &[&str]) -> Outcome {
+        self.run_by(phase, args, false)
+    }
+
+    fn run_by(&self, phase: &str, args: &[&str], as_root: bool) -> Outcome {
         let mut command = Command::new(self.path("lifecycle").join(phase));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
-        if matches!(phase, "detector" | "builder") {
+        if !as_root {
             for folder in ["layers", "workspace", "cache"] {
                 give(&self.path(folder), &self.user);
             }

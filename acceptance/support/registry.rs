@@ -1,6 +1,7 @@
 //! The registry of the Debian package `docker-registry`: plain, with a password, with a certificate.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,6 +78,11 @@ impl Registry {
     /// The host and port, as it stands before a repository.
     pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The reference of a repository here.

@@ -145,11 +145,11 @@ pub(super) fn with_phase<T>(
         None if session.api.has(PlatformFeature::OtelVariables) => &passthrough,
         None => &NoTelemetry,
     };
-    let processes = OsProcesses::new(if session.values.flag(Key::NoColor) {
+    let processes = OsProcesses::new(if session.console.has_colour() {
+        StreamTo::Inherit
+    } else {
         let console = Arc::clone(&session.console);
         StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
-    } else {
-        StreamTo::Inherit
     });
     end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
