@@ -21,6 +21,7 @@ mod push;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod upload;
 mod url;
