@@ -3,7 +3,10 @@
 pub mod api;
 pub mod build;
 pub mod detect;
+pub mod dockerfile;
 pub mod environment;
+pub mod generate;
 pub mod layers;
+mod prepared;
 pub mod sbom;
 pub mod store;

@@ -35,9 +35,13 @@ pub(super) fn dispatch(args: &[OsString]) -> Dispatch {
     let program = args.first().map(|word| base(word)).unwrap_or_default();
     // `detector.exe` and `detector.v2` are both `detector`.
     let program = Path::new(&program).file_stem().unwrap_or_default();
-    if let Some(phase) = Phase::ALL.into_iter().find(|phase| program == phase.program()) {
-        let args = args[1..].to_vec();
-        return Dispatch::Phase { phase, name: phase.program().to_owned(), args };
+    for phase in Phase::ALL {
+        // The reference knows the first name only; a link named by the verb is as clear.
+        for name in [phase.program(), phase.verb()] {
+            if program == name {
+                return Dispatch::Phase { phase, name: name.to_owned(), args: args[1..].to_vec() };
+            }
+        }
     }
     let Some(word) = args.get(1) else { return Dispatch::NoPhase };
     let rest = args[2..].to_vec();
@@ -64,6 +68,12 @@ mod tests {
             let Dispatch::Phase { phase, name, args } = dispatched(&[word, "-x"]) else { panic!("{word}") };
             assert_eq!((phase, name.as_str(), args), (Phase::Detect, "detector", vec!["-x".into()]));
         }
+    }
+
+    #[test]
+    fn a_link_named_by_the_verb_is_the_phase() {
+        let Dispatch::Phase { phase, args, .. } = dispatched(&["/bin/analyze", "image"]) else { panic!() };
+        assert_eq!((phase, args), (Phase::Analyze, vec!["image".into()]));
     }
 
     #[test]

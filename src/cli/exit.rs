@@ -4,7 +4,7 @@
 //! states them, and a test compares.
 
 use super::failure::Failure;
-use crate::phase::{build, detect, export};
+use crate::phase::{build, detect, export, generate};
 
 /// Success.
 pub(super) const SUCCESS: u8 = 0;
@@ -26,14 +26,19 @@ pub(super) fn code(failure: &Failure) -> u8 {
         | Failure::Inputs { .. }
         | Failure::NotSupported { .. } => 3,
         Failure::PlatformApi(_) => 11,
-        Failure::BuildpackApi(_) | Failure::Detect(detect::Error::Api(_)) | Failure::Build(build::Error::Api(_)) => 12,
+        Failure::BuildpackApi(_)
+        | Failure::Detect(detect::Error::Api(_))
+        | Failure::Generate(generate::Error::Api(_))
+        | Failure::Build(build::Error::Api(_)) => 12,
         Failure::Detect(detect::Error::NoGroup) => 20,
         Failure::Detect(detect::Error::BuildpackFailed) => 21,
-        Failure::Detect(detect::Error::Other(_)) => 22,
+        Failure::Detect(detect::Error::Other(_)) | Failure::CreatorExtensions => 22,
         Failure::Analyze(_) => 32,
         Failure::Restore(_) => 42,
         Failure::Build(build::Error::Buildpack(_)) => 51,
         Failure::Build(build::Error::Other(_)) => 52,
         Failure::Export(export::Error::Other(_) | export::Error::Tags { .. }) | Failure::ExportDocument { .. } => 62,
+        Failure::Generate(generate::Error::Extension(_)) => 91,
+        Failure::Generate(generate::Error::Other(_)) => 92,
     }
 }

@@ -4,7 +4,7 @@
 //! catalogue 2, section 7). `exit` maps each failure to its code.
 
 use super::documents::Fault;
-use crate::phase::{analyze, build, detect, export, restore};
+use crate::phase::{analyze, build, detect, export, generate, restore};
 
 /// Every way in which the program fails.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,12 @@ pub(super) enum Failure {
     /// The detect phase failed.
     #[error("{}", after(.0.action(), .0))]
     Detect(detect::Error),
+    /// The creator detected extensions, which it cannot run.
+    #[error("failed to detect: detected order contains extensions which is not supported by the creator")]
+    CreatorExtensions,
+    /// Generating failed. Its action is the reference's.
+    #[error("{}", after(generate_action(.0), .0))]
+    Generate(generate::Error),
     /// The restore phase failed.
     #[error("failed to restore: {}", .0)]
     Restore(restore::Error),
@@ -99,6 +105,26 @@ fn detect_hint(error: &detect::Error) -> Option<String> {
         detect::Error::Api(_) | detect::Error::NoGroup | detect::Error::BuildpackFailed => return None,
     };
     Some(text.to_owned())
+}
+
+fn generate_action(error: &generate::Error) -> Option<&'static str> {
+    (!matches!(error, generate::Error::Api(_))).then_some("build")
+}
+
+fn generate_hint(error: &generate::Error) -> &'static str {
+    match error {
+        generate::Error::Extension(_) => {
+            "The extension's own output above says why; -log-level debug shows more of the lifecycle's."
+        }
+        generate::Error::Other(generate::OtherError::Store(_)) => {
+            "Name the folder of the builder's extensions with -extensions."
+        }
+        generate::Error::Other(generate::OtherError::Outputs(error)) if error.is_of_outputs() => {
+            "What the extension generates must be mended; the builder's author knows who made the extension."
+        }
+        generate::Error::Other(_) => "Let the user of this phase write the folder of -generated and of TMPDIR.",
+        generate::Error::Api(_) => "Use a version of the extension whose API is 0.7 to 0.13.",
+    }
 }
 
 fn build_action(error: &build::Error) -> Option<&'static str> {
@@ -153,6 +179,8 @@ impl Failure {
                 return hint.clone();
             }
             Self::Detect(error) => return detect_hint(error),
+            Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
+            Self::Generate(error) => generate_hint(error),
             Self::Build(build::Error::Buildpack(_)) => {
                 "The buildpack's own output above says why; -log-level debug shows more of the lifecycle's."
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failure::Failure;
 use super::inputs::Key;
-use super::session::{Session, Unprivileged, temp_dir};
+use super::session::{Privileged, Session, Unprivileged, temp_dir};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
@@ -14,10 +14,11 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Work, WorkId};
+use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
+use crate::image::daemon::{Daemon, DaemonConfig, DaemonImages};
 use crate::image::layout::{LayoutImages, layout_path};
 use crate::image::registry::{Keychain, Proxies, RegistryConfig, RegistryImages};
 use crate::model::digest::DiffId;
@@ -27,7 +28,7 @@ use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
 use crate::os::signal;
-use crate::phase::{build, detect, export};
+use crate::phase::{build, detect, export, generate};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
@@ -77,8 +78,17 @@ impl Run<'_> {
 
     /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
     pub(super) fn timed<T>(&self, call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.timed_as(Timed::Phase(self.phase), call)
+    }
+
+    /// The same for work that a phase does besides its own.
+    pub(super) fn timed_as<T>(
+        &self,
+        work: Timed,
+        call: impl FnOnce(&Effects<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let started = self.clock.now();
-        self.events.emit(SessionEvent::TimerStarted { phase: self.phase, at: started }.into());
+        self.events.emit(SessionEvent::TimerStarted { work, at: started }.into());
         let result = call(&Effects {
             images: self.images,
             processes: self.processes,
@@ -88,7 +98,7 @@ impl Run<'_> {
         });
         let at = self.clock.now();
         let took = at.duration_since(started).unwrap_or_default();
-        self.events.emit(SessionEvent::TimerEnded { phase: self.phase, at, took }.into());
+        self.events.emit(SessionEvent::TimerEnded { work, at, took }.into());
         result
     }
 
@@ -136,17 +146,17 @@ pub(super) fn with_phase<T>(
         None if session.api.has(PlatformFeature::OtelVariables) => &passthrough,
         None => &NoTelemetry,
     };
-    let processes = OsProcesses::new(if session.values.flag(Key::NoColor) {
+    let processes = OsProcesses::new(if session.console.has_colour() {
+        StreamTo::Inherit
+    } else {
         let console = Arc::clone(&session.console);
         StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
-    } else {
-        StreamTo::Inherit
     });
     end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
-        images: &NoImages,
+        images: &NoImages(StoreKind::Registry),
         processes: &processes,
         events: &events,
         telemetry,
@@ -196,9 +206,11 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         Failure::Detect(detect::Error::BuildpackFailed) | Failure::Build(build::Error::Buildpack(_)) => {
             (Outcome::Failure, "buildpack")
         }
-        Failure::BuildpackApi(_) | Failure::Detect(detect::Error::Api(_)) | Failure::Build(build::Error::Api(_)) => {
-            (Outcome::Error, "buildpack_api")
-        }
+        Failure::Generate(generate::Error::Extension(_)) => (Outcome::Failure, "extension"),
+        Failure::BuildpackApi(_)
+        | Failure::Detect(detect::Error::Api(_))
+        | Failure::Generate(generate::Error::Api(_))
+        | Failure::Build(build::Error::Api(_)) => (Outcome::Error, "buildpack_api"),
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
         _ => (Outcome::Error, "phase"),
     };
@@ -237,6 +249,34 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
     path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
 }
 
+/// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
+pub(super) fn connect_daemon(session: &mut Session<Privileged>) -> Result<(), Failure> {
+    if !session.uses_daemon() {
+        return Ok(());
+    }
+    let value =
+        |name: &str| session.env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    let config = DaemonConfig {
+        host: value("DOCKER_HOST"),
+        tls_verify: value("DOCKER_TLS_VERIFY"),
+        cert_path: value("DOCKER_CERT_PATH"),
+        api_version: value("DOCKER_API_VERSION"),
+    };
+    let daemon = Daemon::connect(&config).map_err(|error| {
+        Failure::Setup {
+        action: "initialize docker client".to_owned(),
+        cause: error.to_string(),
+        hint: Some(
+            "Give this phase the daemon's socket (/var/run/docker.sock, or another one in DOCKER_HOST) and start it as \
+             a user who may open it."
+                .to_owned(),
+        ),
+    }
+    })?;
+    session.daemon = Some(daemon);
+    Ok(())
+}
+
 /// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
 pub(super) fn images<S>(
     session: &Session<S>,
@@ -247,6 +287,11 @@ pub(super) fn images<S>(
     let architecture = os_release::architecture();
     if session.uses_layout() {
         return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture));
+    }
+    if session.uses_daemon() {
+        let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
+        let events = Arc::clone(events);
+        return Box::new(DaemonImages::new(daemon, architecture, temp_dir(&session.env), events, parent));
     }
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
@@ -266,18 +311,18 @@ pub(super) fn images<S>(
     Box::new(RegistryImages::new(config, Arc::clone(events)))
 }
 
-/// The place for images of a phase that has none to do with.
-struct NoImages;
+/// The place for images of a phase that has none to do with, or is not connected to it yet.
+struct NoImages(StoreKind);
 
 impl NoImages {
     fn error<T>() -> Result<T, ImageError> {
-        Err(ImageError::permanent("this phase reads and writes no images"))
+        Err(ImageError::permanent("this phase reads and writes no images yet"))
     }
 }
 
 impl Images for NoImages {
     fn kind(&self) -> StoreKind {
-        StoreKind::Registry
+        self.0
     }
 
     fn open(&self, _: &str) -> Result<Opened, ImageError> {

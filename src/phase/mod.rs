@@ -6,6 +6,7 @@ pub mod analyze;
 pub mod build;
 pub mod detect;
 pub mod export;
+pub mod generate;
 mod parallel;
 pub mod restore;
 pub mod run_image;

@@ -67,6 +67,11 @@ impl Console {
         Arc::new(Self { threshold, out: Mutex::new(Out { writer, strip }) })
     }
 
+    /// Says whether it shows colours.
+    pub fn has_colour(&self) -> bool {
+        self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).strip.is_none()
+    }
+
     /// Prints a line, if its level is shown.
     pub fn print(&self, line: &Line) {
         if !self.threshold.shows(line) {

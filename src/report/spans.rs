@@ -179,6 +179,7 @@ impl Events for Spans {
             Event::Session(_)
             | Event::Analyze(_)
             | Event::Detect(_)
+            | Event::Generate(_)
             | Event::Restore(_)
             | Event::Build(_)
             | Event::Export(_)

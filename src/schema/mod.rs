@@ -7,6 +7,8 @@ pub mod build;
 pub mod build_metadata;
 pub mod descriptor;
 pub mod detect_plan;
+pub mod dockerfile;
+pub mod extend_config;
 pub mod group;
 pub mod image;
 mod json;

@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod detect;
 mod export;
+mod generate;
 mod restore;
 mod session;
 mod work;
@@ -17,8 +18,9 @@ pub use build::{BuildEvent, BuildStep};
 pub use cache::CacheEvent;
 pub use detect::{DetectEvent, Transcript};
 pub use export::{ExportEvent, LayerNotice};
+pub use generate::{GenerateEvent, GenerateStep};
 pub use restore::{NotRestored, Origin, RestoreEvent};
-pub use session::SessionEvent;
+pub use session::{SessionEvent, Timed};
 pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
 
 /// Something that happened.
@@ -55,6 +57,8 @@ pub enum Event {
     Analyze(AnalyzeEvent),
     /// The detect phase.
     Detect(DetectEvent),
+    /// Generating, a part of the detect phase.
+    Generate(GenerateEvent),
     /// The restore phase.
     Restore(RestoreEvent),
     /// The build phase.
@@ -82,6 +86,6 @@ macro_rules! from_phase {
 }
 
 from_phase!(
-    SessionEvent => Session, AnalyzeEvent => Analyze, DetectEvent => Detect, RestoreEvent => Restore,
-    BuildEvent => Build, ExportEvent => Export, CacheEvent => Cache
+    SessionEvent => Session, AnalyzeEvent => Analyze, DetectEvent => Detect, GenerateEvent => Generate,
+    RestoreEvent => Restore, BuildEvent => Build, ExportEvent => Export, CacheEvent => Cache
 );

@@ -54,15 +54,15 @@ pub enum SessionEvent {
     Banner(Phase),
     /// A phase's work starts.
     TimerStarted {
-        /// The phase.
-        phase: Phase,
+        /// Whose work.
+        work: Timed,
         /// When.
         at: SystemTime,
     },
     /// A phase's work is done.
     TimerEnded {
-        /// The phase.
-        phase: Phase,
+        /// Whose work.
+        work: Timed,
         /// When.
         at: SystemTime,
         /// How long it took.
@@ -74,4 +74,13 @@ pub enum SessionEvent {
     Failed(String),
     /// What to do about it.
     Hint(String),
+}
+
+/// Work whose start and length are told to who looks for a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timed {
+    /// A phase's own.
+    Phase(Phase),
+    /// Generating, which the detector does behind its own work.
+    Generate,
 }

@@ -10,14 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, SendBody};
 
 use super::insecure::{self, is_local};
+use super::resolve::HostResolver;
 use super::tls::Tls;
 use super::url::{Scheme, Url};
 use crate::os::error_text;
+use crate::os::lookup::{Lookup, LookupError};
 
 /// Proxies, as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` give them; empty texts mean none.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Proxies {
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect, name lookup aside.
+    /// To look a name up, and then to connect.
     pub connect: Duration,
     /// Between two signs of life while bytes are sent or received, and until an answer begins.
     pub stall: Duration,
@@ -96,6 +97,7 @@ pub(super) struct Failure {
 
 /// Sends requests. Connections are kept and used again.
 pub(super) struct Transport {
+    lookup: Lookup,
     proxies: Proxies,
     timeouts: Timeouts,
     agents: Mutex<BTreeMap<AgentKey, Agent>>,
@@ -110,8 +112,8 @@ struct AgentKey {
 }
 
 impl Transport {
-    pub(super) fn new(proxies: Proxies, timeouts: Timeouts) -> Self {
-        Self { proxies, timeouts, agents: Mutex::default() }
+    pub(super) fn new(lookup: Lookup, proxies: Proxies, timeouts: Timeouts) -> Self {
+        Self { lookup, proxies, timeouts, agents: Mutex::default() }
     }
 
     /// Sends a request once. Redirects are answers like others.
@@ -159,7 +161,7 @@ impl Transport {
             .timeout_per_write(Some(self.timeouts.stall))
             .build();
         let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
-        let resolver = DefaultResolver::default();
+        let resolver = HostResolver(self.lookup.clone());
         let agent = if scheme == Scheme::Https {
             let tls = Tls::new(request.insecure)
                 .map_err(|error| Failure { cause: format!("tls: {error}"), retryable: false })?;
@@ -247,7 +249,9 @@ impl Failure {
         if let Some(ureq::Error::Timeout(what)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
             return Self { cause: format!("timed out ({what})"), retryable: true };
         }
-        let cause = error_text(error);
+        if let Some(lookup) = error.get_ref().and_then(|inner| inner.downcast_ref::<LookupError>()) {
+            return Self { cause: format!("dial tcp: {lookup}"), retryable: lookup.is_temporary() };
+        }
         let passing = matches!(
             error.kind(),
             Kind::ConnectionRefused
@@ -261,9 +265,7 @@ impl Failure {
                 | Kind::HostUnreachable
                 | Kind::NetworkUnreachable
         );
-        // glibc's and musl's words for a name server that does not answer.
-        let no_answer = cause.contains("Temporary failure in name resolution") || cause.contains("Try again");
-        Self { cause, retryable: passing || no_answer }
+        Self { cause: error_text(error), retryable: passing }
     }
 }
 

@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod detect;
 mod export;
+mod generate;
 mod restore;
 mod session;
 mod target;
@@ -70,6 +71,7 @@ pub fn lines(event: &Event) -> Vec<Line> {
         Event::Session(event) => session::lines(event),
         Event::Analyze(event) => analyze::lines(event),
         Event::Detect(event) => detect::lines(event),
+        Event::Generate(event) => generate::lines(event),
         Event::Restore(event) => restore::lines(event),
         Event::Build(event) => build::lines(event),
         Event::Export(event) => export::lines(event),

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Line;
-use crate::effect::events::{Phase, SessionEvent as E};
+use crate::effect::events::{Phase, SessionEvent as E, Timed};
 
 /// The lines for an event.
 pub(super) fn lines(event: &E) -> Vec<Line> {
@@ -42,9 +42,9 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
         }
         E::NoProjectMetadata(path) => Line::debug(format!("No project metadata found at path \"{}\"", path.display())),
         E::Banner(phase) => Line::info(format!("\x1b[36m===> {}\x1b[0m", banner(*phase))),
-        E::TimerStarted { phase, at } => Line::debug(format!("Timer: {} started at {}", timer(*phase), rfc3339(*at))),
-        E::TimerEnded { phase, at, took } => {
-            Line::debug(format!("Timer: {} ran for {} and ended at {}", timer(*phase), duration(*took), rfc3339(*at)))
+        E::TimerStarted { work, at } => Line::debug(format!("Timer: {} started at {}", timer(*work), rfc3339(*at))),
+        E::TimerEnded { work, at, took } => {
+            Line::debug(format!("Timer: {} ran for {} and ended at {}", timer(*work), duration(*took), rfc3339(*at)))
         }
         E::Telemetry(text) => Line::warn(text.as_str()),
         E::Failed(text) => Line::error(text.as_str()),
@@ -69,16 +69,17 @@ fn banner(phase: Phase) -> &'static str {
     }
 }
 
-fn timer(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Analyze => "Analyzer",
-        Phase::Detect => "Detector",
-        Phase::Restore => "Restorer",
-        Phase::Extend => "Extender",
-        Phase::Build => "Builder",
-        Phase::Export => "Exporter",
-        Phase::Create => "Creator",
-        Phase::Rebase => "Rebaser",
+fn timer(work: Timed) -> &'static str {
+    match work {
+        Timed::Generate => "Generator",
+        Timed::Phase(Phase::Analyze) => "Analyzer",
+        Timed::Phase(Phase::Detect) => "Detector",
+        Timed::Phase(Phase::Restore) => "Restorer",
+        Timed::Phase(Phase::Extend) => "Extender",
+        Timed::Phase(Phase::Build) => "Builder",
+        Timed::Phase(Phase::Export) => "Exporter",
+        Timed::Phase(Phase::Create) => "Creator",
+        Timed::Phase(Phase::Rebase) => "Rebaser",
     }
 }
 

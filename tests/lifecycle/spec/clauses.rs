@@ -26,6 +26,9 @@ struct Clause {
     cases: Vec<String>,
     /// Why there are none.
     reason: Option<String>,
+    /// Where the reference, and so this lifecycle, does otherwise.
+    #[serde(rename = "note")]
+    _note: Option<String>,
 }
 
 /// The reason of what waits for a case.
