@@ -264,7 +264,17 @@ fn start_error(command: &Command, error: &std::io::Error) -> StartError {
     let dir = &command.dir;
     match enter(dir) {
         Err(error) => StartError(format!("chdir {}: {}", dir.display(), error_text(&error))),
-        Ok(()) => StartError(format!("fork/exec {}: {}", command.program.display(), error_text(error))),
+        Ok(()) => {
+            let text = format!("fork/exec {}: {}", command.program.display(), error_text(error));
+            let too_long = error.raw_os_error() == Some(Errno::E2BIG as i32);
+            let longest = command.env.iter().max_by_key(|(_, value)| value.len()).filter(|_| too_long);
+            StartError(match longest {
+                Some((name, value)) => {
+                    format!("{text}: the longest variable is {} with {} bytes", name.display(), value.len())
+                }
+                None => text,
+            })
+        }
     }
 }
 
@@ -324,6 +334,18 @@ mod tests {
 
     fn text(finished: &Finished) -> String {
         String::from_utf8_lossy(&finished.output).into_owned()
+    }
+
+    #[test]
+    fn the_variable_that_is_too_long_is_named() {
+        let dir = Dir::new();
+        let mut command = dir.command("exit 0");
+        command.env.set("LONG", "x".repeat(3_000_000));
+        let error = OsProcesses::new(StreamTo::Inherit).run(&command, Output::Collect).unwrap_err();
+        assert!(
+            error.0.ends_with("argument list too long: the longest variable is LONG with 3000000 bytes"),
+            "{error}"
+        );
     }
 
     #[test]
