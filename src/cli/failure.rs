@@ -172,8 +172,8 @@ fn generate_action(error: &generate::Error) -> Option<&'static str> {
     (!matches!(error, generate::Error::Api(_))).then_some("build")
 }
 
-fn generate_hint(error: &generate::Error) -> Option<String> {
-    let text = match error {
+fn generate_hint(error: &generate::Error) -> &'static str {
+    match error {
         generate::Error::Extension(_) => {
             "The extension's own output above says why; -log-level debug shows more of the lifecycle's."
         }
@@ -185,8 +185,7 @@ fn generate_hint(error: &generate::Error) -> Option<String> {
         }
         generate::Error::Other(_) => "Let the user of this phase write the folder of -generated and of TMPDIR.",
         generate::Error::Api(_) => "Use a version of the extension whose API is 0.7 to 0.13.",
-    };
-    Some(text.to_owned())
+    }
 }
 
 fn build_action(error: &build::Error) -> Option<&'static str> {
@@ -248,7 +247,7 @@ impl Failure {
             }
             Self::Detect(error) => return detect_hint(error),
             Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
-            Self::Generate(error) => return generate_hint(error),
+            Self::Generate(error) => generate_hint(error),
             Self::Arguments(_) => "Flags come first, each as -name=value; -h lists them.",
             Self::Analyze(error) => return analyze_hint(error),
             Self::Restore(_) => "Let the user of this phase write the folder of -layers, or use -skip-layers.",

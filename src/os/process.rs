@@ -262,20 +262,17 @@ fn heed_children() {
 /// The reference's words for a program that could not be started; the folder is the first suspect.
 fn start_error(command: &Command, error: &std::io::Error) -> StartError {
     let dir = &command.dir;
-    match enter(dir) {
-        Err(error) => StartError(format!("chdir {}: {}", dir.display(), error_text(&error))),
-        Ok(()) => {
-            let text = format!("fork/exec {}: {}", command.program.display(), error_text(error));
-            let too_long = error.raw_os_error() == Some(Errno::E2BIG as i32);
-            let longest = command.env.iter().max_by_key(|(_, value)| value.len()).filter(|_| too_long);
-            StartError(match longest {
-                Some((name, value)) => {
-                    format!("{text}: the longest variable is {} with {} bytes", name.display(), value.len())
-                }
-                None => text,
-            })
-        }
+    if let Err(error) = enter(dir) {
+        return StartError(format!("chdir {}: {}", dir.display(), error_text(&error)));
     }
+    let text = format!("fork/exec {}: {}", command.program.display(), error_text(error));
+    let longest = command.env.iter().max_by_key(|(_, value)| value.len());
+    StartError(match longest {
+        Some((name, value)) if error.raw_os_error() == Some(Errno::E2BIG as i32) => {
+            format!("{text}: the longest variable is {} with {} bytes", name.display(), value.len())
+        }
+        _ => text,
+    })
 }
 
 /// Says whether a folder could be a working directory.
