@@ -8,11 +8,13 @@ use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
-use crate::effect::events::{Phase, SessionEvent};
+use crate::effect::events::{AnalyzeEvent, Phase, SessionEvent};
+use crate::effect::images::{Images, Opened};
 use crate::image::registry::Keychain;
-use crate::model::analyzed::Analyzed;
+use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
 use crate::model::app_metadata::AppMetadata;
 use crate::model::order::Group;
+use crate::phase::analyze;
 use crate::phase::restore::{Inputs, restore};
 use crate::schema;
 
@@ -37,7 +39,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
-        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed)?),
+        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed, &group)?),
         Err(fault) => {
             session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
             None
@@ -56,14 +58,15 @@ fn resolve_run_image(
     session: &Session<Unprivileged>,
     keychain: &Keychain,
     analyzed: Analyzed,
+    group: &Group,
 ) -> Result<Analyzed, Failure> {
-    let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
+    let Some(run_image) = analyzed.run_image.clone() else { return Ok(analyzed) };
+    let images = wire::images(session, keychain, &session.events, None);
     Failure::refuse("restore", run_image.extend, "a run image that extensions extend")?;
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
         let path = session.values.path(Key::Run);
         let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
         let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
-        let images = wire::images(session, keychain, &session.events, None);
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),
@@ -72,7 +75,31 @@ fn resolve_run_image(
             });
         }
     }
-    Ok(analyzed)
+    let has_target = run_image.target.as_ref().is_some_and(|target| !target.os.is_empty());
+    if !session.api.has(PlatformFeature::RestorerResolvesImages) || group.extensions.is_empty() || has_target {
+        return Ok(analyzed);
+    }
+    let run_image = describe_run_image(session, &*images, run_image)?;
+    session.emit(AnalyzeEvent::RunImage(run_image.clone()));
+    Ok(Analyzed { run_image: Some(run_image), ..analyzed })
+}
+
+/// Finds reference and target of a run image that an extension chose.
+fn describe_run_image(
+    session: &Session<Unprivileged>,
+    images: &dyn Images,
+    run_image: AnalyzedRunImage,
+) -> Result<AnalyzedRunImage, Failure> {
+    let name = &run_image.image;
+    let action = || format!("get run image {name}");
+    let image = match images.open(&wire::stored_name(session, name)?) {
+        Ok(Opened::Found(image)) => *image,
+        Ok(Opened::Missing) => return Err(Failure::setup(action(), &"not found")),
+        Ok(Opened::Corrupt(reason)) => return Err(Failure::setup(action(), &reason)),
+        Err(error) => return Err(Failure::setup(action(), &error)),
+    };
+    let target = session.api.has(PlatformFeature::RunImageTarget).then(|| analyze::target(&image));
+    Ok(AnalyzedRunImage { reference: image.identifier, target, ..run_image })
 }
 
 fn hint(run: &Path) -> String {
