@@ -209,9 +209,7 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         Failure::BuildpackApi(_)
         | Failure::Detect(detect::Error::Api(_))
         | Failure::Generate(generate::Error::Api(_))
-        | Failure::Build(build::Error::Api(_)) => {
-            (Outcome::Error, "buildpack_api")
-        }
+        | Failure::Build(build::Error::Api(_)) => (Outcome::Error, "buildpack_api"),
         Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
         _ => (Outcome::Error, "phase"),
     };

@@ -98,7 +98,7 @@ pub(super) struct Failure {
 
 /// Sends requests. Connections are kept and used again.
 pub(super) struct Transport {
-    lookup: Lookup,
+    resolver: HostResolver,
     proxies: Proxies,
     timeouts: Timeouts,
     agents: Mutex<BTreeMap<AgentKey, Agent>>,
@@ -114,7 +114,7 @@ struct AgentKey {
 
 impl Transport {
     pub(super) fn new(lookup: Lookup, proxies: Proxies, timeouts: Timeouts) -> Self {
-        Self { lookup, proxies, timeouts, agents: Mutex::default() }
+        Self { resolver: HostResolver::new(lookup), proxies, timeouts, agents: Mutex::default() }
     }
 
     /// Sends a request once. Redirects are answers like others.
@@ -163,8 +163,7 @@ impl Transport {
         if scheme == Scheme::Https {
             config = config.tls_config(tls(request.insecure));
         }
-        let resolver = HostResolver(self.lookup.clone());
-        let agent = Agent::with_parts(config.build(), DefaultConnector::default(), resolver);
+        let agent = Agent::with_parts(config.build(), DefaultConnector::default(), self.resolver.clone());
         agents.insert(key, agent.clone());
         Ok(agent)
     }
