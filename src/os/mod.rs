@@ -1,4 +1,4 @@
-//! The thin real effects: processes, time, users, and reading small things of the operating system.
+//! The thin real effects: processes, time, users, addresses of hosts, and reading small things of the operating system.
 
 #[cfg(feature = "images")]
 pub mod clock;
@@ -6,6 +6,8 @@ pub mod dir;
 #[cfg(feature = "images")]
 pub mod document;
 pub mod env_dir;
+#[cfg(feature = "images")]
+pub mod lookup;
 #[cfg(feature = "images")]
 pub mod os_release;
 #[cfg(feature = "images")]

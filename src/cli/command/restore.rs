@@ -16,12 +16,11 @@ use crate::model::order::Group;
 use crate::phase::restore::{Inputs, restore};
 use crate::schema;
 
-pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     super::no_arguments(&session, "received unexpected Args")?;
     session.warn_without_cache();
     let values = &session.values;
     Failure::refuse("restore", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
-    Failure::refuse("restore", session.uses_daemon(), "a docker daemon")?;
     Failure::refuse(
         "restore",
         session.api.has(PlatformFeature::RestorerResolvesImages) && values.some_text(Key::BuildImage).is_some(),
@@ -29,6 +28,8 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     )?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
+    wire::connect_daemon(&mut session)?;
+    let values = &session.values;
     session.own(&[values.some_path(Key::Layers), values.some_path(Key::CacheDir), values.some_path(Key::KanikoDir)])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);

@@ -3,9 +3,6 @@
 //! Clause: platform.md and the OCI distribution specification; catalogue 1, section 1.9, catalogue 2, sections 4.1 and
 //! 4.2; policy P22 to P27. One client for the whole life of a phase: connections, tokens and what is known of each
 //! registry are shared by all requests, from any thread.
-//!
-//! Names are looked up as the C library does it. A static glibc would need plug-ins of the system for that; the static
-//! program is built with musl, which needs none.
 
 mod auth;
 mod challenge;
@@ -18,9 +15,11 @@ mod http;
 mod insecure;
 mod pull;
 mod push;
+mod resolve;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod upload;
 mod url;
@@ -41,6 +40,7 @@ use crate::image::blob;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::Reference;
+use crate::os::lookup::Lookup;
 use client::Client;
 use http::Transport;
 use insecure::Insecure;
@@ -54,6 +54,8 @@ pub struct RegistryConfig {
     pub insecure: Vec<String>,
     /// Who asks.
     pub keychain: Keychain,
+    /// Where the addresses of hosts are found.
+    pub lookup: Lookup,
     /// How the world is reached.
     pub proxies: Proxies,
     /// Where compressed layers lie until they are sent; they have no name there.
@@ -80,6 +82,7 @@ impl RegistryConfig {
             architecture: architecture.to_owned(),
             insecure: Vec::new(),
             keychain: Keychain::anonymous(),
+            lookup: Lookup::default(),
             proxies: Proxies::default(),
             temp_dir,
             retry: RetryPolicy::default(),
@@ -98,7 +101,7 @@ impl RegistryImages {
     /// The same with a time of its own, for tests.
     pub fn with_pause(config: RegistryConfig, events: Arc<dyn Events>, pause: Arc<dyn Pause>) -> Self {
         let client = Client {
-            transport: Transport::new(config.proxies, config.timeouts),
+            transport: Transport::new(config.lookup, config.proxies, config.timeouts),
             keychain: config.keychain,
             pause,
             insecure: config.insecure.iter().filter_map(|entry| Insecure::parse(entry)).collect(),

@@ -156,10 +156,40 @@ fn names_both_ways_when_neither_leads_to_a_registry() {
 fn an_insecure_registry_that_does_not_exist_is_tried_by_http_too() {
     let (images, _, _, _temporary) = client(|config| config.insecure.push("registry.invalid".to_owned()));
     let error = images.check_read("registry.invalid/bar").unwrap_err();
-    assert!(error.message.contains("GET https://registry.invalid/v2/: "), "{error}");
-    assert!(error.message.contains("GET http://registry.invalid/v2/: "), "{error}");
+    let cause = "dial tcp: lookup registry.invalid: no such host";
+    let expected = format!("GET https://registry.invalid/v2/: {cause}; GET http://registry.invalid/v2/: {cause}");
+    assert_eq!(error.message, expected);
+    assert!(!error.retryable);
     let error = images.check_read("other.invalid/bar").unwrap_err();
     assert!(!error.message.contains("http://"), "{error}");
+}
+
+#[test]
+fn looks_a_registry_up_as_the_system_says() {
+    let world = World::new();
+    let files = tempfile::tempdir().unwrap();
+    let hosts = files.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 registry.test").unwrap();
+    let name = world.name("run").replace("127.0.0.1", "registry.test");
+    let (images, _temporary) = world.another(|config| {
+        config.lookup.hosts = hosts;
+        config.insecure.push(name.clone());
+    });
+    assert_eq!(found(&images, &name).layers, world.run().layers);
+}
+
+#[test]
+fn a_name_server_that_is_not_there_may_come_back() {
+    let files = tempfile::tempdir().unwrap();
+    let resolv_conf = files.path().join("resolv.conf");
+    // Nothing listens at this address, on any port.
+    std::fs::write(&resolv_conf, "nameserver 127.0.0.77").unwrap();
+    let (images, _, pause, _temporary) = client(|config| config.lookup.resolv_conf = resolv_conf);
+    let error = images.open("registry.test/app").unwrap_err();
+    let cause = "dial tcp: lookup registry.test on 127.0.0.77:53: connection refused";
+    assert_eq!(error.message, format!("GET https://registry.test/v2/: {cause}"));
+    assert!(error.retryable);
+    assert_eq!(pause.slept.lock().unwrap().len(), 5);
 }
 
 #[test]
