@@ -14,7 +14,7 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
@@ -290,8 +290,11 @@ pub(super) fn images<S>(
     }
     if session.uses_daemon() {
         let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
-        let events = Arc::clone(events);
-        return Box::new(DaemonImages::new(daemon, architecture, temp_dir(&session.env), events, parent));
+        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), Arc::clone(events), parent);
+        return match launch_cache(session, &**events) {
+            Some(cache) => Box::new(images.with_launch_cache(cache)),
+            None => Box::new(images),
+        };
     }
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
@@ -309,6 +312,17 @@ pub(super) fn images<S>(
         ..RegistryConfig::new(architecture, temp_dir(&session.env))
     };
     Box::new(RegistryImages::new(config, Arc::clone(events)))
+}
+
+/// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).
+fn launch_cache<S>(session: &Session<S>, events: &dyn Events) -> Option<Arc<dyn Cache>> {
+    match VolumeCache::open(&session.values.some_path(Key::LaunchCache)?) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(error) => {
+            events.emit(CacheEvent::LaunchCacheFailed(format!("creating launch cache: {error}")).into());
+            None
+        }
+    }
 }
 
 /// The place for images of a phase that has none to do with, or is not connected to it yet.

@@ -341,7 +341,9 @@ impl State {
             }
             Store::Podman => {
                 let tars: BTreeMap<_, _> = image.tars.iter().map(|tar| (diff_id(tar), tar)).collect();
-                tars.iter().for_each(|(diff_id, tar)| file(&format!("{}.tar", &diff_id.as_str()[7..]), tar));
+                for (diff_id, tar) in &tars {
+                    file(&format!("{}.tar", &diff_id.as_str()[7..]), tar);
+                }
             }
         }
         file("manifest.json", b"[]");

@@ -4,13 +4,12 @@
 //! A daemon with graph drivers does not read layers that it has, if all layers below are the same, too: for those an
 //! empty member is enough. Any other store, and a daemon that refuses such an archive, gets every byte.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 
 use serde_json::{Deserializer, Value, json};
 
 use super::client::Call;
-use super::save::Saved;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
@@ -49,8 +48,11 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
         return Err(targets.into_iter().find_map(Result::err).unwrap_or(Error::NoNames));
     };
     let name = first.to_string();
-    load(images, &plan, &name)?;
+    let stored = load(images, &plan, &name)?;
     let id = loaded(images, &plan, &name)?;
+    if let Some(cache) = &images.launch_cache {
+        cache.keep(&plan.own_layers(&stored), &*images.events);
+    }
     let results = targets.into_iter().zip(names).map(|(target, name)| {
         let tagged = target.and_then(|target| images.tag(&id, &target.repository, &target.tag));
         (name.clone(), tagged.map_err(|error| error.to_string()))
@@ -66,12 +68,15 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
     })
 }
 
-/// Sends the image, if need be a second time with all its bytes.
-fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<(), Error> {
+/// Layers that came from the daemon or the launch cache, to be sent.
+type Stored = BTreeMap<DiffId, NewLayer>;
+
+/// Sends the image, if need be a second time with all its bytes; gives the layers that had to be fetched for it.
+fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Stored, Error> {
     let known = if images.is_containerd()? { 0 } else { plan.known() };
     match send(images, plan, name, known) {
         Err(first @ (Error::Load { .. } | Error::Refused { .. })) if known > 0 => match send(images, plan, name, 0) {
-            Ok(()) => Ok(()),
+            Ok(stored) => Ok(stored),
             Err(second @ (Error::Load { .. } | Error::Content(_))) => Err(second),
             // That not all bytes can be had is not why the image was refused.
             Err(_) => Err(first),
@@ -81,9 +86,9 @@ fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<(), Error>
 }
 
 /// Sends the image; of the first `known` layers it sends nothing.
-fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<(), Error> {
-    let mut saved = plan.saved(images, known)?;
-    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &mut saved);
+fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Stored, Error> {
+    let stored = plan.fetch(images, known)?;
+    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored);
     let answer = images.call(
         "load",
         Call {
@@ -95,7 +100,8 @@ fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Res
     )?;
     let failed = |cause| Error::Load { name: name.to_owned(), cause };
     let said = answer.read(DOCUMENT_LIMIT).map_err(|error| failed(format!("parsing daemon response: {error}")))?;
-    outcome(&said).map_err(failed)
+    outcome(&said).map_err(failed)?;
+    Ok(stored)
 }
 
 /// What a daemon says at the end of loading: one message after the other, any of which may be that it failed.
@@ -174,48 +180,63 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Gets the layers out of the daemon that are not new and must be sent.
-    fn saved(&self, images: &DaemonImages, known: usize) -> Result<BTreeMap<DiffId, Saved>, Error> {
-        let mut saved = BTreeMap::new();
+    /// Fetches the layers that are not new and must be sent: from the launch cache, else out of the daemon.
+    fn fetch(&self, images: &DaemonImages, known: usize) -> Result<Stored, Error> {
+        let mut stored = Stored::new();
         for image in std::iter::once(&self.draft.base).chain(&self.draft.previous) {
-            let is_wanted = |index: &usize| {
-                matches!(self.source(*index), Source::Stored(stored) if std::ptr::eq(stored, image))
-                    && !saved.contains_key(&self.diff_ids[*index])
-            };
-            let wanted: Vec<DiffId> =
-                (known..self.diff_ids.len()).filter(is_wanted).map(|index| self.diff_ids[index].clone()).collect();
+            let mut wanted: Vec<DiffId> = Vec::new();
+            for index in known..self.diff_ids.len() {
+                let diff_id = &self.diff_ids[index];
+                let is_here = matches!(self.source(index), Source::Stored(stored) if std::ptr::eq(stored, image));
+                if !is_here || stored.contains_key(diff_id) || wanted.contains(diff_id) {
+                    continue;
+                }
+                match images.launch_cache.as_ref().and_then(|cache| cache.layer(diff_id)) {
+                    Some(layer) => drop(stored.insert(diff_id.clone(), layer)),
+                    None => wanted.push(diff_id.clone()),
+                }
+            }
             if !wanted.is_empty() {
-                saved.extend(images.save(image, &wanted)?);
+                let saved = images.save(image, &wanted)?;
+                stored.extend(saved.into_iter().map(|(diff_id, saved)| (diff_id.clone(), saved.into_layer(&diff_id))));
             }
         }
-        Ok(saved)
+        Ok(stored)
     }
 
-    fn write_archive(
-        &self,
-        out: &mut dyn Write,
-        name: &str,
-        known: usize,
-        saved: &mut BTreeMap<DiffId, Saved>,
-    ) -> io::Result<()> {
+    /// The layers on top of the run image, with their bytes where they are at hand.
+    fn own_layers<'s>(&'s self, stored: &'s Stored) -> Vec<(&'s DiffId, Option<&'s NewLayer>)> {
+        let own = self.draft.layers.iter().zip(&self.diff_ids);
+        let own = own.filter_map(|((layer, _), diff_id)| match layer {
+            DraftLayer::Base(_) => None,
+            DraftLayer::New(new) => Some((diff_id, Some(new))),
+            DraftLayer::Reuse(_) => Some((diff_id, stored.get(diff_id))),
+        });
+        own.collect()
+    }
+
+    fn write_archive(&self, out: &mut dyn Write, name: &str, known: usize, stored: &Stored) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
         let config = format!("{}.json", sha256::digest(&self.config).hex());
         archive.file(&config, self.config.len() as u64, |out| out.write_all(&self.config))?;
         let mut members: Vec<String> = Vec::with_capacity(self.diff_ids.len());
+        let mut written: BTreeSet<&DiffId> = BTreeSet::new();
         for (index, diff_id) in self.diff_ids.iter().enumerate() {
-            let member = if index < known { format!("blank_{index}") } else { format!("/{diff_id}.tar") };
+            if index < known {
+                let member = format!("blank_{index}");
+                archive.file(&member, 0, |_| Ok(()))?;
+                members.push(member);
+                continue;
+            }
+            let member = format!("/{diff_id}.tar");
             // The same layer may be there several times.
-            if !members.contains(&member) {
-                match (self.source(index), saved.get_mut(diff_id)) {
-                    _ if index < known => archive.file(&member, 0, |_| Ok(()))?,
-                    (Source::New(new), _) => archive.file(&member, new.size, |out| new.tar.write_tar(out))?,
-                    (Source::Stored(_), Some(saved)) => {
-                        saved.file.seek(SeekFrom::Start(0))?;
-                        let size = saved.size;
-                        archive.file(&member, size, |out| io::copy(&mut (&saved.file).take(size), out).map(drop))?;
-                    }
-                    (Source::Stored(_), None) => return Err(io::Error::other(format!("layer {diff_id} is lost"))),
-                }
+            if written.insert(diff_id) {
+                let layer = match self.source(index) {
+                    Source::New(new) => Some(new),
+                    Source::Stored(_) => stored.get(diff_id),
+                };
+                let layer = layer.ok_or_else(|| io::Error::other(format!("layer {diff_id} is lost")))?;
+                archive.file(&member, layer.size, |out| layer.tar.write_tar(out))?;
             }
             members.push(member);
         }

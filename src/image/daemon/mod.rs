@@ -10,6 +10,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod http;
+mod launch_cache;
 mod load;
 mod pool;
 mod save;
@@ -25,12 +26,14 @@ use std::sync::Arc;
 pub use client::{Daemon, DaemonConfig};
 pub use error::Error;
 
+use crate::effect::cache::Cache;
 use crate::effect::events::{Events, Facts, Ongoing, Outcome, Work, WorkId};
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::{History, ImageRecord, MediaFamily, StoredImageLayer};
 use crate::schema::image::{Inspected, parse_history, parse_inspect};
 use client::{Answer, Call};
+use launch_cache::LaunchCache;
 
 /// The most that a daemon may say about an image, in bytes.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
@@ -42,6 +45,7 @@ pub struct DaemonImages {
     temp_dir: PathBuf,
     events: Arc<dyn Events>,
     parent: Option<WorkId>,
+    launch_cache: Option<LaunchCache>,
 }
 
 impl DaemonImages {
@@ -54,7 +58,13 @@ impl DaemonImages {
         events: Arc<dyn Events>,
         parent: Option<WorkId>,
     ) -> Self {
-        Self { daemon, architecture: architecture.to_owned(), temp_dir, events, parent }
+        Self { daemon, architecture: architecture.to_owned(), temp_dir, events, parent, launch_cache: None }
+    }
+
+    /// Layers are looked for in this cache first, and those of every image that is written are kept in it.
+    #[must_use]
+    pub fn with_launch_cache(self, cache: Arc<dyn Cache>) -> Self {
+        Self { launch_cache: Some(LaunchCache(cache)), ..self }
     }
 
     /// Asks the daemon; `about` is a fixed word for what.
@@ -191,6 +201,9 @@ impl Images for DaemonImages {
         if !image.layers.iter().any(|layer| &layer.diff_id == diff_id) {
             let error = Error::NoLayer { image: image.identifier.clone(), diff_id: diff_id.clone() };
             return Err(error.into());
+        }
+        if let Some(layer) = self.launch_cache.as_ref().and_then(|cache| cache.read(diff_id)) {
+            return Ok(layer);
         }
         let mut saved = self.save(image, std::slice::from_ref(diff_id))?;
         match saved.remove(diff_id) {

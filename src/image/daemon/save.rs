@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
 use super::Error;
 use crate::archive::for_each_file;
+use crate::effect::images::{NewLayer, TarSource};
 use crate::image::sha256::Sha256;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
@@ -26,6 +29,31 @@ pub(super) struct Saved {
     pub(super) file: File,
     /// In bytes.
     pub(super) size: u64,
+}
+
+impl Saved {
+    /// The same as a layer that can be sent.
+    pub(super) fn into_layer(self, diff_id: &DiffId) -> NewLayer {
+        NewLayer { id: diff_id.to_string(), diff_id: diff_id.clone(), size: self.size, tar: Arc::new(self) }
+    }
+}
+
+impl TarSource for Saved {
+    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut buffer = vec![0; 256 << 10];
+        let mut offset = 0;
+        loop {
+            match self.file.read_at(&mut buffer, offset) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    out.write_all(&buffer[..count])?;
+                    offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// Takes layers of an image out of what a daemon saved.

@@ -1,5 +1,7 @@
 //! The daemon's images against a daemon in this process: each store, and each way to fail.
 
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
@@ -8,6 +10,7 @@ use tempfile::TempDir;
 
 use super::fake::{FakeDaemon, Fault, Store, is_empty};
 use super::*;
+use crate::cache::VolumeCache;
 use crate::effect::events::{Event, Events};
 use crate::effect::images::{DraftLayer, NewLayer, TarSource};
 use crate::image::conforms::{conforms, draft, found, layer, made_by, read, run_config};
@@ -52,7 +55,7 @@ impl World {
     /// Sizes of the layers that were loaded since the last call.
     fn sent(&self) -> Vec<usize> {
         let members = std::mem::take(&mut self.daemon.state().members);
-        let is_layer = |name: &str| !std::path::Path::new(name).extension().is_some_and(|end| end == "json");
+        let is_layer = |name: &str| std::path::Path::new(name).extension().is_none_or(|end| end != "json");
         members.into_iter().filter(|(name, _)| is_layer(name)).map(|(_, size)| size).collect()
     }
 }
@@ -251,6 +254,54 @@ fn connections_that_the_daemon_closed_are_passed_over() {
     images.write(&draft(&base, None, "x"), &names()).unwrap();
     world.daemon.fault("GET", Fault::Hangup);
     found(&images, RUN);
+}
+
+#[test]
+fn layers_come_from_the_launch_cache_when_it_has_them() {
+    let world = World::new(Store::Classic);
+    let dir = tempfile::tempdir().unwrap();
+    let images = || world.images().with_launch_cache(Arc::new(VolumeCache::open(dir.path()).unwrap()));
+    let base = found(&images(), RUN);
+    world.daemon.fault("images/load", Fault::Say("{\"error\":\"no\"}"));
+    world.daemon.fault("images/load", Fault::Say("{\"error\":\"no\"}"));
+    assert!(images().write(&draft(&base, None, "x"), &names()).is_err());
+    let committed = dir.path().join("committed");
+    assert!(!committed.exists(), "a load that failed leaves the cache as it was");
+    world.daemon.seen();
+    images().write(&draft(&base, None, "x"), &names()).unwrap();
+    let previous = found(&images(), APP);
+    let saves = || world.daemon.seen().iter().filter(|seen| seen.contains("/images/get")).count();
+    let tars =
+        || std::fs::read_dir(&committed).unwrap().filter(|entry| is_tar(&entry.as_ref().unwrap().path())).count();
+    assert_eq!((saves(), tars()), (0, 3));
+
+    // A layer in the middle changes: those above it come from the cache, and the old one goes.
+    let launcher = previous.layers[5].diff_id.clone();
+    assert_eq!(read(&images(), &previous, &launcher).len(), 20_000);
+    let mut next = draft(&base, Some(&previous), "y");
+    next.layers[3].0 = DraftLayer::New(layer("app", 8, 70_000));
+    images().write(&next, &names()).unwrap();
+    assert_eq!((saves(), tars()), (0, 3));
+
+    // What is not sound is not believed.
+    std::fs::write(committed.join(format!("{launcher}.tar")), b"other").unwrap();
+    let previous = found(&images(), APP);
+    assert_eq!(read(&images(), &previous, &launcher).len(), 20_000);
+    next.previous = Some(previous);
+    next.layers[3].0 = DraftLayer::New(layer("app", 7, 70_000));
+    images().write(&next, &names()).unwrap();
+    assert_eq!((saves(), tars()), (2, 3));
+    assert_eq!(std::fs::read(committed.join(format!("{launcher}.tar"))).unwrap().len(), 20_000);
+
+    // An image that did not change leaves the cache alone.
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&committed).unwrap());
+    let before = inode();
+    images().write(&next, &names()).unwrap();
+    assert_eq!(inode(), before);
+}
+
+fn is_tar(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tar")
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn every_clause_has_proof_or_a_reason() {
         clauses.filter(|reason| (*reason == OPEN) == wanted).count()
     };
     println!(
-        "{} clauses: {} proved, {} not covered yet, {} for another reason",
+        "{} clauses: {} with cases or tests, {} not covered yet, {} without for another reason",
         ledger.clause.len(),
         ledger.clause.iter().filter(|clause| !clause.cases.is_empty()).count(),
         reasons(true),
