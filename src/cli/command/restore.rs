@@ -82,7 +82,7 @@ fn resolve_run_image(
         cause: error.to_string(),
         hint: Some("Give this phase access to the run image that an extension chose, or choose another.".to_owned()),
     })?;
-    session.emit(RestoreEvent::RunImageResolved { was: run_image.clone(), is: resolved.clone() });
+    session.emit(RestoreEvent::RunImageResolved { was: Box::new(run_image.clone()), is: Box::new(resolved.clone()) });
     Ok(Analyzed { run_image: Some(resolved), ..analyzed })
 }
 
