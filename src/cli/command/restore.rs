@@ -60,7 +60,7 @@ fn resolve_run_image(
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
-    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers) && !session.uses_layout();
+    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers);
     Failure::refuse("restore", pulled, "a run image that extensions extend")?;
     let images = wire::images(session, keychain, &session.events, None);
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
