@@ -8,14 +8,12 @@ use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
-use crate::effect::events::{AnalyzeEvent, Phase, SessionEvent};
-use crate::effect::images::{Images, Opened};
+use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
 use crate::image::registry::Keychain;
-use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
+use crate::model::analyzed::Analyzed;
 use crate::model::app_metadata::AppMetadata;
 use crate::model::order::Group;
-use crate::phase::analyze;
-use crate::phase::restore::{Inputs, restore};
+use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 
 pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
@@ -39,7 +37,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
-        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed, &group)?),
+        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, &group, analyzed)?),
         Err(fault) => {
             session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
             None
@@ -53,16 +51,18 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::with_phase(&session, Phase::Restore, |run| restored(&session, run, group, metadata, cache.as_deref()))
 }
 
-/// Checks the run image that analysis chose, from Platform API 0.14 on.
+/// Checks the run image that analysis chose, from Platform API 0.14 on, and makes what is said of it whole in a build
+/// with extensions.
 fn resolve_run_image(
     session: &Session<Unprivileged>,
     keychain: &Keychain,
-    analyzed: Analyzed,
     group: &Group,
+    analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
-    let Some(run_image) = analyzed.run_image.clone() else { return Ok(analyzed) };
+    let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
+    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers) && !session.uses_layout();
+    Failure::refuse("restore", pulled, "a run image that extensions extend")?;
     let images = wire::images(session, keychain, &session.events, None);
-    Failure::refuse("restore", run_image.extend, "a run image that extensions extend")?;
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
         let path = session.values.path(Key::Run);
         let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
@@ -75,31 +75,15 @@ fn resolve_run_image(
             });
         }
     }
-    let has_target = run_image.target.as_ref().is_some_and(|target| !target.os.is_empty());
-    if !session.api.has(PlatformFeature::RestorerResolvesImages) || group.extensions.is_empty() || has_target {
-        return Ok(analyzed);
-    }
-    let run_image = describe_run_image(session, &*images, run_image)?;
-    session.emit(AnalyzeEvent::RunImage(run_image.clone()));
-    Ok(Analyzed { run_image: Some(run_image), ..analyzed })
-}
-
-/// Finds reference and target of a run image that an extension chose.
-fn describe_run_image(
-    session: &Session<Unprivileged>,
-    images: &dyn Images,
-    run_image: AnalyzedRunImage,
-) -> Result<AnalyzedRunImage, Failure> {
-    let name = &run_image.image;
-    let action = || format!("get run image {name}");
-    let image = match images.open(&wire::stored_name(session, name)?) {
-        Ok(Opened::Found(image)) => *image,
-        Ok(Opened::Missing) => return Err(Failure::setup(action(), &"not found")),
-        Ok(Opened::Corrupt(reason)) => return Err(Failure::setup(action(), &reason)),
-        Err(error) => return Err(Failure::setup(action(), &error)),
-    };
-    let target = session.api.has(PlatformFeature::RunImageTarget).then(|| analyze::target(&image));
-    Ok(AnalyzedRunImage { reference: image.identifier, target, ..run_image })
+    let Some(name) = run_image::unresolved(session.api, group, run_image) else { return Ok(analyzed) };
+    session.emit(RestoreEvent::ResolvingRunImage);
+    let resolved = run_image::resolve(session.api, &*images, name, run_image).map_err(|error| Failure::Setup {
+        action: format!("get run image {name}"),
+        cause: error.to_string(),
+        hint: Some("Give this phase access to the run image that an extension chose, or choose another.".to_owned()),
+    })?;
+    session.emit(RestoreEvent::RunImageResolved { was: run_image.clone(), is: resolved.clone() });
+    Ok(Analyzed { run_image: Some(resolved), ..analyzed })
 }
 
 fn hint(run: &Path) -> String {
