@@ -60,7 +60,7 @@ fn resolve_run_image(
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
-    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers) && !session.uses_layout();
+    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers);
     Failure::refuse("restore", pulled, "a run image that extensions extend")?;
     let images = wire::images(session, keychain, &session.events, None);
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
@@ -82,7 +82,7 @@ fn resolve_run_image(
         cause: error.to_string(),
         hint: Some("Give this phase access to the run image that an extension chose, or choose another.".to_owned()),
     })?;
-    session.emit(RestoreEvent::RunImageResolved { was: run_image.clone(), is: resolved.clone() });
+    session.emit(RestoreEvent::RunImageResolved { was: Box::new(run_image.clone()), is: Box::new(resolved.clone()) });
     Ok(Analyzed { run_image: Some(resolved), ..analyzed })
 }
 

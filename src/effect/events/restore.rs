@@ -13,9 +13,9 @@ pub enum RestoreEvent {
     /// What analyzed.toml says of the run image was made whole.
     RunImageResolved {
         /// What it said.
-        was: AnalyzedRunImage,
+        was: Box<AnalyzedRunImage>,
         /// What it will say.
-        is: AnalyzedRunImage,
+        is: Box<AnalyzedRunImage>,
     },
     /// The platform wants no layers back.
     SkippingLayers,
