@@ -138,7 +138,7 @@ fn a_server_that_is_no_registry_is_named() {
         platform
             .run("analyzer", &[&format!("-run-image={run}"), &registry.image("app")])
             .exits(32)
-            .fails_with(&[&run])
+            .fails_with(&["getting run image", &foreign.host()])
             .done();
         nothing_is_left(&platform, &["analyzed"]);
     }

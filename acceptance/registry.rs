@@ -174,19 +174,30 @@ fn credentials_come_from_a_helper_that_is_asked_for_this_registry_only() {
 }
 
 #[test]
-fn a_certificate_that_nobody_knows_is_refused_until_it_is_named() {
-    let registry = Registry::with_tls();
+fn a_certificate_of_an_authority_is_good_when_the_authority_is_named_and_not_before() {
+    let registry = Registry::with_an_authority();
     let mut platform = Platform::new().run_image_in(&registry);
     let app = registry.image("private");
     platform.create(&app, &[]).exits(3).fails_with(&["failed to find accessible run image"]).done();
-    platform.env("SSL_CERT_FILE", registry.certificate().to_str().unwrap());
+    platform.env("SSL_CERT_FILE", registry.authority().to_str().unwrap());
+    platform.create(&app, &[]).exits(0).done();
+    drop(Image::fetch(&registry, &app, &platform.path("fetched")));
+}
+
+#[test]
+fn a_certificate_that_signs_itself_is_good_when_it_is_named_and_not_before() {
+    let registry = Registry::with_its_own_certificate();
+    let mut platform = Platform::new().run_image_in(&registry);
+    let app = registry.image("private");
+    platform.create(&app, &[]).exits(3).fails_with(&["failed to find accessible run image"]).done();
+    platform.env("SSL_CERT_FILE", registry.authority().to_str().unwrap());
     platform.create(&app, &[]).exits(0).done();
     drop(Image::fetch(&registry, &app, &platform.path("fetched")));
 }
 
 #[test]
 fn an_insecure_registry_is_spoken_to_with_any_certificate() {
-    let registry = Registry::with_tls();
+    let registry = Registry::with_an_authority();
     let platform = Platform::new().run_image_in(&registry);
     let app = registry.image("private");
     let insecure = format!("-insecure-registry={}", registry.host());

@@ -56,7 +56,7 @@ fn all_phases_write_one_trace_which_can_be_drawn() {
         .unwrap();
     let drawn = Outcome::new("lifecycle trace".to_owned(), &drawn).exits(0);
     // The last is a span of the buildpack's own.
-    drawn.says("analyze").says("export").says("samples/traced").says("count files").done();
+    drawn.says("ANALYZE").says("EXPORT").says("samples/traced").says("count files").done();
 }
 
 #[test]

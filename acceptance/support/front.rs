@@ -58,9 +58,14 @@ impl Front {
         Self { port, ends, thread: Some(thread) }
     }
 
+    /// The host and port, as it stands before a repository.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The reference of a repository here.
     pub(crate) fn image(&self, repository: &str) -> String {
-        format!("127.0.0.1:{}/{repository}", self.port)
+        format!("{}/{repository}", self.host())
     }
 }
 

@@ -49,7 +49,9 @@ impl Outcome {
     /// Checks that there is exactly one line that begins with `ERROR: `, and that it has all texts.
     #[track_caller]
     pub(crate) fn fails_with(self, texts: &[&str]) -> Self {
-        let errors: Vec<&str> = self.stdout.lines().filter(|line| line.starts_with("ERROR: ")).collect();
+        // The launcher has no way to be told to leave colours out.
+        let plain = self.stdout.replace("\x1b[31;1m", "").replace("\x1b[0m", "");
+        let errors: Vec<&str> = plain.lines().filter(|line| line.starts_with("ERROR: ")).collect();
         assert!(errors.len() == 1, "expected one line of error\n{}", self.report());
         for text in texts {
             assert!(errors[0].contains(text), "expected in the error: {text:?}\n{}", self.report());

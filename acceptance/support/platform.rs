@@ -149,14 +149,15 @@ impl Platform {
     #[track_caller]
     pub(crate) fn build(&self, image: &str, more_tags: &[&str]) -> Outcome {
         self.fresh_layers();
-        let tags = tags(more_tags);
+        // The analyzer takes more names by a flag, the exporter as further arguments.
+        let tags: Vec<String> = more_tags.iter().map(|name| format!("-tag={name}")).collect();
         let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
         self.run("analyzer", &[&tags[..], &[image]].concat()).exits(0).done();
         self.run("detector", &[]).exits(0).done();
         self.run("restorer", &[]).exits(0).done();
         self.run("builder", &[]).exits(0).done();
         let launcher = self.launcher();
-        self.run("exporter", &[&[launcher.as_str()], &tags[..], &[image]].concat()).exits(0)
+        self.run("exporter", &[&[launcher.as_str(), image], more_tags].concat()).exits(0)
     }
 
     /// Builds with the creator.
@@ -170,15 +171,13 @@ impl Platform {
         format!("-launcher={}", self.path("lifecycle/launcher").display())
     }
 
-    /// Empties the layers folder, as platforms do between builds.
+    /// Empties the layers folder, as platforms do between builds; the app may have changed, too.
     pub(crate) fn fresh_layers(&self) {
         let layers = self.path("layers");
         fs::remove_dir_all(&layers).unwrap();
         fs::create_dir(&layers).unwrap();
-        give(&layers, &self.user);
+        for folder in ["layers", "workspace"] {
+            give(&self.path(folder), &self.user);
+        }
     }
-}
-
-fn tags(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| format!("-tag={name}")).collect()
 }

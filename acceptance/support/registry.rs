@@ -39,20 +39,96 @@ impl Registry {
         Self::start(dir, &auth, Some(LOGIN))
     }
 
-    /// Starts one that speaks TLS with the certificate [`Self::certificate`], which nobody knows.
-    pub(crate) fn with_tls() -> Self {
+    /// Starts one that speaks TLS with a certificate that signs itself, as the guides for registries of one's own make it.
+    pub(crate) fn with_its_own_certificate() -> Self {
         let dir = scratch();
-        let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("certificate.pem"));
-        tool(
-            Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=registry"])
-                .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-                .arg("-keyout")
-                .arg(&key)
-                .arg("-out")
-                .arg(&certificate),
+        openssl(
+            dir.path(),
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=registry",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "certificate.pem",
+            ],
         );
-        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
+        fs::copy(dir.path().join("certificate.pem"), dir.path().join("authority.pem")).unwrap();
+        Self::start_with_tls(dir)
+    }
+
+    /// Starts one that speaks TLS with a certificate of an authority, as companies have them.
+    pub(crate) fn with_an_authority() -> Self {
+        let dir = scratch();
+        openssl(
+            dir.path(),
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=authority",
+                "-keyout",
+                "authority-key.pem",
+                "-out",
+                "authority.pem",
+            ],
+        );
+        openssl(
+            dir.path(),
+            &[
+                "req",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                "/CN=registry",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "request.pem",
+            ],
+        );
+        fs::write(dir.path().join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        openssl(
+            dir.path(),
+            &[
+                "x509",
+                "-req",
+                "-days",
+                "2",
+                "-in",
+                "request.pem",
+                "-extfile",
+                "names",
+                "-CA",
+                "authority.pem",
+                "-CAkey",
+                "authority-key.pem",
+                "-CAcreateserial",
+                "-out",
+                "certificate.pem",
+            ],
+        );
+        Self::start_with_tls(dir)
+    }
+
+    fn start_with_tls(dir: TempDir) -> Self {
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", path("certificate.pem"), path("key.pem"));
         Self::start(dir, &tls, None)
     }
 
@@ -90,9 +166,9 @@ impl Registry {
         format!("{}/{repository}", self.host())
     }
 
-    /// The certificate in PEM, when it has one.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.dir.path().join("certificate.pem")
+    /// Who vouches for its certificate, in PEM, when it has one.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.path().join("authority.pem")
     }
 
     /// Pushes an OCI layout.
@@ -124,4 +200,8 @@ impl Registry {
     pub(crate) fn log(&self) -> String {
         self.running.log()
     }
+}
+
+fn openssl(dir: &Path, args: &[&str]) {
+    tool(Command::new("openssl").args(args).current_dir(dir));
 }

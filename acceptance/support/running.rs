@@ -56,6 +56,9 @@ impl Running {
 
     /// Ends the program: asks it to, and after ten seconds kills it.
     pub(crate) fn end(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {

@@ -43,7 +43,7 @@ pub const BUILDPACK_FEATURES: &[Row<F>] = &[
     row(F::ProcessWorkingDir, Since(0, 8), "buildpack.md#launchtoml-toml"),
     row(F::ProcessCommandLists, Since(0, 9), "buildpack.md#launchtoml-toml"),
     row(F::OverridableArguments, Since(0, 9), "buildpack.md#launchtoml-toml"),
-    row(F::TargetVariables, Since(0, 10), "buildpack.md#targets-2"),
+    row(F::TargetVariables, Since(0, 10), "buildpack.md#targets"),
     row(F::BionicBesideOtherStacks, Since(0, 10), "buildpack.md#buildpacktoml-toml"),
     row(F::ExecEnv, Since(0, 12), "buildpack.md#execution-environments"),
 ];

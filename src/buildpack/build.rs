@@ -21,7 +21,7 @@ use crate::model::layers_dir::LayersDir;
 use crate::model::plan::Require;
 use crate::model::target::RunTarget;
 use crate::os::env_dir::EnvDirError;
-use crate::os::error_text;
+use crate::os::{document, error_text};
 use crate::schema;
 
 /// A buildpack whose turn it is.
@@ -294,10 +294,9 @@ fn read_document<T: Default>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, schema::Error>,
 ) -> Result<T, BuildError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(|source| BuildError::Document { path: path.to_owned(), source }),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(io("open", path, error)),
+    match document::read_file(path).map_err(|error| io("open", path, error))? {
+        Some(text) => parse(&text).map_err(|source| BuildError::Document { path: path.to_owned(), source }),
+        None => Ok(T::default()),
     }
 }
 

@@ -137,7 +137,7 @@ pub fn generate(
     match std::fs::metadata(&program) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             prepared::copy(&extension.root.join("generate"), output)
-                .map_err(|(action, path, source)| GenerateError::Io { action, path, source })?
+                .map_err(|(action, path, source)| GenerateError::Io { action, path, source })?;
         }
         Err(error) => return Err(io("stat", &program, error)),
         Ok(_) => run(effects, context, extension, api, program, &plan, output)?,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::id::LayerName;
 use crate::model::layer::LayerMetadata;
-use crate::os::error_text;
+use crate::os::{document, error_text};
 use crate::schema;
 use crate::schema::layer::LayerError;
 
@@ -181,16 +181,8 @@ fn has_contents(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<LayerMetadata, LayerFileError> {
-    let file = match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => std::fs::read_to_string(path),
-        // Reading a pipe would wait for ever.
-        Ok(_) => Err(IoError::other("not a regular file")),
-        Err(error) => Err(error),
-    };
-    let text = match file {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LayerMetadata::default()),
-        Err(error) => return Err(io("open", path, error)),
+    let Some(text) = document::read_file(path).map_err(|error| io("open", path, error))? else {
+        return Ok(LayerMetadata::default());
     };
     schema::layer::parse(&text).map_err(|error| match error {
         LayerError::Syntax(source) => LayerFileError::Syntax { path: path.to_owned(), source },

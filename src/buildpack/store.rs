@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::descriptor::Descriptor;
 use crate::model::id::{ModuleId, ModuleKind};
+use crate::os::document;
 use crate::schema;
 
 /// The folders with buildpacks and extensions.
@@ -63,6 +64,8 @@ impl Store {
 }
 
 fn read(path: &Path, kind: ModuleKind, root: &Path) -> Result<Descriptor, StoreError> {
-    let text = std::fs::read_to_string(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
+    let text = document::read_file(path)
+        .and_then(|text| text.ok_or_else(|| nix::errno::Errno::ENOENT.into()))
+        .map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
     schema::descriptor::parse(&text, kind, root).map_err(|source| StoreError::Parse { path: path.to_owned(), source })
 }

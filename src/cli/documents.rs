@@ -33,14 +33,7 @@ impl Fault {
 
 /// Reads a file; `None` when there is none.
 fn text(path: &Path) -> Result<Option<String>, String> {
-    let error = match std::fs::read(path) {
-        Ok(bytes) => {
-            return String::from_utf8(bytes).map(Some).map_err(|_| format!("{}: it is no UTF-8 text", path.display()));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => error,
-    };
-    Err(format!("open {}: {}", path.display(), error_text(&error)))
+    document::read(path).map_err(|error| format!("open {}: {}", path.display(), error_text(&error)))
 }
 
 /// Reads and parses a file that must be there.
@@ -129,8 +122,11 @@ pub(super) fn stack(path: &Path, events: &dyn Events) -> Result<Option<RunImageR
 
 /// Reads project-metadata.toml as a label; a missing one is told and is empty.
 pub(super) fn project_label(path: &Path, events: &dyn Events) -> Result<String, Failure> {
-    let found = optional(path, schema::project::to_label)
-        .map_err(|cause| Failure::setup("read project metadata", &format_args!("{}: {cause}", path.display())))?;
+    let found = optional(path, schema::project::to_label).map_err(|cause| Failure::Setup {
+        action: "read project metadata".into(),
+        cause,
+        hint: Some(format!("Mend {}, or name another with -project-metadata.", path.display())),
+    })?;
     if let Some(label) = found {
         return Ok(label);
     }

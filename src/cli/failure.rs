@@ -4,6 +4,7 @@
 //! catalogue 2, section 7). `exit` maps each failure to its code.
 
 use super::documents::Fault;
+use crate::buildpack::build::BuildError;
 use crate::phase::{analyze, build, detect, export, generate, restore};
 
 /// Every way in which the program fails.
@@ -102,17 +103,77 @@ fn detect_hint(error: &detect::Error) -> Option<String> {
             "Name the folder of the builder's buildpacks with -buildpacks, and only buildpacks in it with -order."
         }
         detect::Error::Other(_) => "Mend the composite buildpack or the order of the builder.",
-        detect::Error::Api(_) | detect::Error::NoGroup | detect::Error::BuildpackFailed => return None,
+        detect::Error::BuildpackFailed => "Mend what is said above of each buildpack that could not tell.",
+        // The one is for `Failure::hint`; of the other the phase has said it.
+        detect::Error::Api(_) | detect::Error::NoGroup => return None,
     };
     Some(text.to_owned())
+}
+
+fn analyze_hint(error: &analyze::Error) -> Option<String> {
+    use analyze::Error as E;
+    let text = match error {
+        E::ReadAccess { source, .. }
+        | E::WriteAccess { source, .. }
+        | E::PreviousImage(source)
+        | E::RunImage(source) => {
+            if source.denied {
+                "Give this phase the credentials of the registry (CNB_REGISTRY_AUTH, or docker's config.json)."
+            } else {
+                "Name an image that this phase can reach and read."
+            }
+        }
+        E::RunImageCorrupt { .. } | E::NoOperatingSystem => "Make the run image anew, or name another with -run-image.",
+        E::Sbom(_) => "Leave the previous image's SBOM out with -skip-layers, or name another with -previous-image.",
+        // The error itself says it.
+        E::RunImageMissing(_) => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn build_hint(error: &build::Error) -> Option<String> {
+    use build::{Error as E, OtherError as Other};
+    let text = match error {
+        E::Buildpack(BuildError::Exit(_)) => {
+            "The buildpack's own output above says why; -log-level debug shows more of the lifecycle's."
+        }
+        E::Buildpack(_) => "Give the buildpack a bin/build that can be executed, and name the app's folder with -app.",
+        E::Other(Other::Store(_)) => "Name the folder of the builder's buildpacks with -buildpacks.",
+        E::Other(Other::Outputs(BuildError::Environment(_))) => "Mend the file, or let the user of this phase read it.",
+        E::Other(Other::CleanSbom(_) | Other::LegacyBom { .. } | Other::Outputs(BuildError::Io { .. })) => {
+            "Let the user of this phase write the folders of -layers and of TMPDIR."
+        }
+        E::Other(Other::Outputs(_) | Other::Sbom(_)) => {
+            "What the buildpack left must be mended; the builder's author knows who made the buildpack."
+        }
+        // The one is for `Failure::hint`; the other says it itself.
+        E::Api(_) | E::TracingFolder(_) => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn export_hint(error: &export::Error) -> &'static str {
+    match error {
+        export::Error::Open(_) => {
+            "Analyze again with a run image that is there, and give this phase what the analyzer had to read it."
+        }
+        export::Error::Other(_) => "Mend what this names, or let the user of this phase read and write it.",
+        export::Error::Tags { .. } => "Let this phase write the images that this names; the others are written.",
+    }
+}
+
+/// A full disk is never a matter of who may write.
+fn space_hint(text: &str) -> Option<String> {
+    let full = ["no space left on device", "disk quota exceeded"].iter().any(|full| text.contains(full));
+    full.then(|| "Free space there, or choose another place with a flag or a variable.".to_owned())
 }
 
 fn generate_action(error: &generate::Error) -> Option<&'static str> {
     (!matches!(error, generate::Error::Api(_))).then_some("build")
 }
 
-fn generate_hint(error: &generate::Error) -> Option<String> {
-    let text = match error {
+fn generate_hint(error: &generate::Error) -> &'static str {
+    match error {
         generate::Error::Extension(_) => {
             "The extension's own output above says why; -log-level debug shows more of the lifecycle's."
         }
@@ -124,8 +185,7 @@ fn generate_hint(error: &generate::Error) -> Option<String> {
         }
         generate::Error::Other(_) => "Let the user of this phase write the folder of -generated and of TMPDIR.",
         generate::Error::Api(_) => "Use a version of the extension whose API is 0.7 to 0.13.",
-    };
-    Some(text.to_owned())
+    }
 }
 
 fn build_action(error: &build::Error) -> Option<&'static str> {
@@ -169,9 +229,15 @@ impl Failure {
 
     /// What the reader can do about it, if there is something to say.
     pub(super) fn hint(&self) -> Option<String> {
+        space_hint(&self.to_string()).or_else(|| self.own_hint())
+    }
+
+    fn own_hint(&self) -> Option<String> {
         let text = match self {
             Self::PlatformApi(_) => "Set CNB_PLATFORM_API to a version that this lifecycle supports: 0.7 to 0.16.",
-            Self::BuildpackApi(_) => "Use a version of the buildpack whose API is 0.7 to 0.13.",
+            Self::BuildpackApi(_) | Self::Detect(detect::Error::Api(_)) | Self::Build(build::Error::Api(_)) => {
+                "Use a version of the buildpack whose API is 0.7 to 0.13."
+            }
             Self::NoPhase => "Call one of: lifecycle analyze, detect, restore, build, export, create.",
             Self::LogLevel(_) => "Use debug, info, warn, error or fatal.",
             Self::Experimental => "Set CNB_EXPERIMENTAL_MODE=warn to use the feature.",
@@ -181,17 +247,49 @@ impl Failure {
             }
             Self::Detect(error) => return detect_hint(error),
             Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
-            Self::Generate(error) => return generate_hint(error),
-            Self::Build(build::Error::Buildpack(_)) => {
-                "The buildpack's own output above says why; -log-level debug shows more of the lifecycle's."
-            }
-            Self::UnknownPhase(_)
-            | Self::Arguments(_)
-            | Self::Analyze(_)
-            | Self::Restore(_)
-            | Self::Build(_)
-            | Self::Export(_) => return None,
+            Self::Generate(error) => generate_hint(error),
+            Self::Arguments(_) => "Flags come first, each as -name=value; -h lists them.",
+            Self::Analyze(error) => return analyze_hint(error),
+            Self::Restore(_) => "Let the user of this phase write the folder of -layers, or use -skip-layers.",
+            Self::Build(error) => return build_hint(error),
+            Self::Export(error) => export_hint(error),
+            // It lists the phases.
+            Self::UnknownPhase(_) => return None,
         };
         Some(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::images::ImageError;
+    use crate::effect::processes::{Exit, StartError};
+
+    #[test]
+    fn a_full_disk_asks_for_space_and_not_for_permission() {
+        let full = Failure::Setup {
+            action: "write group file".into(),
+            cause: "open /layers/group.toml: no space left on device".into(),
+            hint: Some("Let the user of this phase write there.".into()),
+        };
+        assert!(full.hint().unwrap().starts_with("Free space"));
+    }
+
+    #[test]
+    fn only_a_program_that_ran_is_blamed_by_its_output() {
+        let hint = |error| Failure::Build(build::Error::Buildpack(error)).hint().unwrap();
+        assert!(hint(BuildError::Exit(Exit::Code(3))).contains("output above"));
+        assert!(hint(BuildError::Start(StartError("fork/exec /x: permission denied".into()))).contains("executed"));
+    }
+
+    #[test]
+    fn a_refused_image_asks_for_credentials() {
+        let hint = |denied| {
+            let source = ImageError { message: "no".into(), retryable: false, denied };
+            Failure::Analyze(analyze::Error::ReadAccess { name: "a/b".into(), source }).hint().unwrap()
+        };
+        assert!(hint(true).contains("CNB_REGISTRY_AUTH"));
+        assert!(!hint(false).contains("CNB_REGISTRY_AUTH"));
     }
 }

@@ -1,7 +1,7 @@
 //! What a phase runs with: its API, its inputs, who hears of it, and how privileged it is.
 //!
-//! Clause: platform.md#security-considerations. Credentials are read and folders given away only before privileges are
-//! dropped, programs of buildpacks run only after: the two states are two types.
+//! Clause: platform.md#security-considerations. Credentials are read, folders given away and a daemon connected to only
+//! before privileges are dropped, programs of buildpacks run only after: the two states are two types.
 
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use super::resolve::Values;
 use crate::api::PlatformApi;
 use crate::effect::clock::Clock;
 use crate::effect::events::{Event, Events, Phase, SessionEvent};
+use crate::image::daemon::Daemon;
 use crate::model::env::Environment;
 use crate::model::layers_dir::LayersDir;
 use crate::os::user;
@@ -42,6 +43,8 @@ pub(super) struct Session<State> {
     pub events: Arc<dyn Events>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The daemon that images are in, once it is connected to.
+    pub daemon: Option<Daemon>,
     state: PhantomData<State>,
 }
 
@@ -65,7 +68,7 @@ impl Session<Privileged> {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let events: Arc<dyn Events> = Arc::clone(&console) as Arc<dyn Events>;
-        Self { phase, api, values, env, cwd, console, events, clock, state: PhantomData }
+        Self { phase, api, values, env, cwd, console, events, clock, daemon: None, state: PhantomData }
     }
 
     /// Gives folders to the user of the build.
@@ -107,8 +110,8 @@ impl Session<Privileged> {
     }
 
     fn into_unprivileged(self) -> Session<Unprivileged> {
-        let Self { phase, api, values, env, cwd, console, events, clock, state: _ } = self;
-        Session { phase, api, values, env, cwd, console, events, clock, state: PhantomData }
+        let Self { phase, api, values, env, cwd, console, events, clock, daemon, state: _ } = self;
+        Session { phase, api, values, env, cwd, console, events, clock, daemon, state: PhantomData }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failure::Failure;
 use super::inputs::Key;
-use super::session::{Session, Unprivileged, temp_dir};
+use super::session::{Privileged, Session, Unprivileged, temp_dir};
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
@@ -14,10 +14,11 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
+use crate::image::daemon::{Daemon, DaemonConfig, DaemonImages};
 use crate::image::layout::{LayoutImages, layout_path};
 use crate::image::registry::{Keychain, Proxies, RegistryConfig, RegistryImages};
 use crate::model::digest::DiffId;
@@ -155,7 +156,7 @@ pub(super) fn with_phase<T>(
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
-        images: &NoImages,
+        images: &NoImages(StoreKind::Registry),
         processes: &processes,
         events: &events,
         telemetry,
@@ -248,6 +249,34 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
     path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
 }
 
+/// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
+pub(super) fn connect_daemon(session: &mut Session<Privileged>) -> Result<(), Failure> {
+    if !session.uses_daemon() {
+        return Ok(());
+    }
+    let value =
+        |name: &str| session.env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    let config = DaemonConfig {
+        host: value("DOCKER_HOST"),
+        tls_verify: value("DOCKER_TLS_VERIFY"),
+        cert_path: value("DOCKER_CERT_PATH"),
+        api_version: value("DOCKER_API_VERSION"),
+    };
+    let daemon = Daemon::connect(&config).map_err(|error| {
+        Failure::Setup {
+        action: "initialize docker client".to_owned(),
+        cause: error.to_string(),
+        hint: Some(
+            "Give this phase the daemon's socket (/var/run/docker.sock, or another one in DOCKER_HOST) and start it as \
+             a user who may open it."
+                .to_owned(),
+        ),
+    }
+    })?;
+    session.daemon = Some(daemon);
+    Ok(())
+}
+
 /// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
 pub(super) fn images<S>(
     session: &Session<S>,
@@ -258,6 +287,14 @@ pub(super) fn images<S>(
     let architecture = os_release::architecture();
     if session.uses_layout() {
         return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture));
+    }
+    if session.uses_daemon() {
+        let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
+        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), Arc::clone(events), parent);
+        return match launch_cache(session, &**events) {
+            Some(cache) => Box::new(images.with_launch_cache(cache)),
+            None => Box::new(images),
+        };
     }
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
@@ -277,18 +314,29 @@ pub(super) fn images<S>(
     Box::new(RegistryImages::new(config, Arc::clone(events)))
 }
 
-/// The place for images of a phase that has none to do with.
-struct NoImages;
+/// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).
+fn launch_cache<S>(session: &Session<S>, events: &dyn Events) -> Option<Arc<dyn Cache>> {
+    match VolumeCache::open(&session.values.some_path(Key::LaunchCache)?) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(error) => {
+            events.emit(CacheEvent::LaunchCacheFailed(format!("creating launch cache: {error}")).into());
+            None
+        }
+    }
+}
+
+/// The place for images of a phase that has none to do with, or is not connected to it yet.
+struct NoImages(StoreKind);
 
 impl NoImages {
     fn error<T>() -> Result<T, ImageError> {
-        Err(ImageError::permanent("this phase reads and writes no images"))
+        Err(ImageError::permanent("this phase reads and writes no images yet"))
     }
 }
 
 impl Images for NoImages {
     fn kind(&self) -> StoreKind {
-        StoreKind::Registry
+        self.0
     }
 
     fn open(&self, _: &str) -> Result<Opened, ImageError> {

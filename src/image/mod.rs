@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod blob;
 #[cfg(test)]
 mod conforms;
+pub mod daemon;
 pub mod layout;
 pub mod memory;
 mod platform;

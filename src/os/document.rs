@@ -1,4 +1,4 @@
-//! Writing documents so that nobody ever sees half of one.
+//! Reading documents, and writing them so that nobody ever sees half of one.
 //!
 //! Policy P42: written beside and renamed; links are followed; where a rename cannot be (a bind-mounted file, a folder
 //! that may not be written) the document is written in place.
@@ -9,6 +9,29 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+
+/// Reads a document that the platform names, which may be a pipe; `None` when there is none.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| io::Error::other("it is no UTF-8 text")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a document that a buildpack may have left; `None` when there is none.
+///
+/// # Errors
+/// As [`read`]; also when it is no file: a pipe would be waited for for ever.
+pub fn read_file(path: &Path) -> io::Result<Option<String>> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(io::Error::other("not a regular file")),
+        _ => read(path),
+    }
+}
 
 /// Writes a document with mode 0666 less the umask; missing parent folders are made.
 ///
@@ -60,6 +83,24 @@ mod tests {
         write(&path, b"y").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"y");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_document_is_none_and_one_that_is_no_text_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        assert_eq!(read_file(&path).unwrap(), None);
+        fs::write(&path, [0xff]).unwrap();
+        assert_eq!(read_file(&path).unwrap_err().to_string(), "it is no UTF-8 text");
+        assert!(read_file(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read_file(&pipe).unwrap_err().to_string(), "not a regular file");
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub fn read_entries(dir: &Path, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDi
         };
         if !is_folder {
             let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
+            if value.contains(&0) {
+                return Err(EnvDirError(format!("{}: no variable can hold a NUL byte", path.display())));
+            }
             files.push(EnvFile { name: entry.name.clone(), value: OsString::from_vec(value) });
         }
     }
@@ -56,4 +59,20 @@ pub fn read_entries(dir: &Path, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDi
 /// The error of an operation on a path.
 fn failed(verb: &str, path: &Path, error: &std::io::Error) -> EnvDirError {
     EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_no_variable_can_hold_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("TOKEN");
+        std::fs::write(&path, b"a\0b").unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert_eq!(error.0, format!("{}: no variable can hold a NUL byte", path.display()));
+        std::fs::write(&path, [0xff, b'\n']).unwrap();
+        assert_eq!(read(dir.path()).unwrap().len(), 1);
+    }
 }

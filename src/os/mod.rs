@@ -24,7 +24,8 @@ use nix::errno::Errno;
 /// The text of an operating system error as the reference words it: the same on every C library, lower case, without
 /// Rust's `(os error N)`.
 pub fn error_text(error: &std::io::Error) -> String {
-    let text = match error.raw_os_error().map(Errno::from_raw) {
+    let code = error.raw_os_error().or_else(|| wrapped_code(error));
+    let text = match code.map(Errno::from_raw) {
         Some(Errno::EPERM) => "operation not permitted",
         Some(Errno::ENOENT) => "no such file or directory",
         Some(Errno::ESRCH) => "no such process",
@@ -73,10 +74,16 @@ pub fn error_text(error: &std::io::Error) -> String {
         _ => {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
-            return if error.raw_os_error().is_some() { text.to_ascii_lowercase() } else { text.to_owned() };
+            return if code.is_some() { text.to_ascii_lowercase() } else { text.to_owned() };
         }
     };
     text.to_owned()
+}
+
+/// The code of an error that a library wrapped, with a path for example: only its text is left.
+fn wrapped_code(error: &std::io::Error) -> Option<i32> {
+    let text = error.to_string();
+    text.split_once("(os error ")?.1.split_once(')')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -93,5 +100,7 @@ mod tests {
             assert_eq!(error_text(&std::io::Error::from(code)), wanted);
         }
         assert_eq!(error_text(&std::io::Error::other("Mine (os error)")), "Mine");
+        let wrapped = tempfile::tempdir_in("/no/such/folder").unwrap_err();
+        assert_eq!(error_text(&wrapped), "no such file or directory");
     }
 }

@@ -262,10 +262,17 @@ fn heed_children() {
 /// The reference's words for a program that could not be started; the folder is the first suspect.
 fn start_error(command: &Command, error: &std::io::Error) -> StartError {
     let dir = &command.dir;
-    match enter(dir) {
-        Err(error) => StartError(format!("chdir {}: {}", dir.display(), error_text(&error))),
-        Ok(()) => StartError(format!("fork/exec {}: {}", command.program.display(), error_text(error))),
+    if let Err(error) = enter(dir) {
+        return StartError(format!("chdir {}: {}", dir.display(), error_text(&error)));
     }
+    let text = format!("fork/exec {}: {}", command.program.display(), error_text(error));
+    let longest = command.env.iter().max_by_key(|(_, value)| value.len());
+    StartError(match longest {
+        Some((name, value)) if error.raw_os_error() == Some(Errno::E2BIG as i32) => {
+            format!("{text}: the longest variable is {} with {} bytes", name.display(), value.len())
+        }
+        _ => text,
+    })
 }
 
 /// Says whether a folder could be a working directory.
@@ -324,6 +331,18 @@ mod tests {
 
     fn text(finished: &Finished) -> String {
         String::from_utf8_lossy(&finished.output).into_owned()
+    }
+
+    #[test]
+    fn the_variable_that_is_too_long_is_named() {
+        let dir = Dir::new();
+        let mut command = dir.command("exit 0");
+        command.env.set("LONG", "x".repeat(3_000_000));
+        let error = OsProcesses::new(StreamTo::Inherit).run(&command, Output::Collect).unwrap_err();
+        assert!(
+            error.0.ends_with("argument list too long: the longest variable is LONG with 3000000 bytes"),
+            "{error}"
+        );
     }
 
     #[test]

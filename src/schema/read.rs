@@ -64,6 +64,13 @@ pub(super) fn json<T>(text: &[u8], decode: impl FnOnce(&Fields<'_>) -> Result<T,
     })
 }
 
+/// Reads JSON that is a list of objects, as some answers are.
+pub(super) fn json_list<T>(text: &[u8], decode: impl Fn(&Fields<'_>) -> Result<T, Problem>) -> Result<Vec<T>, Error> {
+    // As if it were the only key of a document: so it is read, and told about, like every other list.
+    let whole = [br#"{"list":"#, text, b"}"].concat();
+    json(&whole, |root| root.tables("list")?.iter().map(decode).collect())
+}
+
 static EMPTY: Table = Table::new();
 
 /// The keys of one table.

@@ -11,7 +11,7 @@ use crate::support::{APP_IMAGE, World};
 /// A world with a buildpack that prints the telemetry variables it gets, and takes part with a launch layer.
 fn world() -> World {
     let world = World::new();
-    let print = r#"env | grep -E '^(CNB_OTEL_|TRACE)' | sort || true"#;
+    let print = r"env | grep -E '^(CNB_OTEL_|TRACE)' | sort || true";
     let build = format!(
         r#"{print}
 if [ -n "$CNB_OTEL_LOG_PATH" ]; then test -w "$CNB_OTEL_LOG_PATH" && echo "file can be written"; fi

@@ -26,7 +26,7 @@ pub(super) struct Images {
     run: String,
 }
 
-pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
     refuse(&session, "analyze")?;
     let keychain = credentials::gather(&session, &[])?;
@@ -35,6 +35,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
+    wire::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::Layers),
@@ -48,7 +49,6 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 
 /// Refuses what analyzer and creator will be able to do later.
 pub(super) fn refuse(session: &Session<Privileged>, action: &'static str) -> Result<(), Failure> {
-    Failure::refuse(action, session.uses_daemon(), "a docker daemon")?;
     Failure::refuse(action, session.values.some_text(Key::CacheImage).is_some(), "a cache image")
 }
 

@@ -8,7 +8,7 @@ use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::os::user;
 
-pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
     super::analyze::refuse(&session, "create")?;
     let keychain = credentials::gather(&session, &[])?;
@@ -18,6 +18,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
+    wire::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::CacheDir),

@@ -14,18 +14,19 @@ use crate::model::report::Report;
 use crate::phase::export::{Error, Inputs, export, export_cache};
 use crate::schema;
 
-pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let names = &session.values.positional;
     if names.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
     let values = &session.values;
-    Failure::refuse("export", session.uses_daemon(), "a docker daemon")?;
     Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
     let (analyzed, names) = resolve(&session, names)?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
+    wire::connect_daemon(&mut session)?;
+    let values = &session.values;
     session.own(&[values.some_path(Key::CacheDir), values.some_path(Key::LaunchCache)])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);

@@ -51,4 +51,6 @@ pub enum CacheEvent {
     SbomFound(PathBuf),
     /// No new cache was written; the old one stays.
     Failed(String),
+    /// The launch cache cannot be read or written: layers come from the daemon alone.
+    LaunchCacheFailed(String),
 }

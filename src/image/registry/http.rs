@@ -1,22 +1,21 @@
-//! One request, one answer: HTTP and TLS, proxies, time limits. Nothing here knows what a registry is.
+//! One request, one answer: HTTP, proxies, time limits. Nothing here knows what a registry is.
 //!
-//! Certificates of the system are loaded when the first https connection needs them; `SSL_CERT_FILE` is honoured, and
-//! where the system has none, Mozilla's are used.
+//! Certificates of the system are loaded when the first https connection needs them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, SendBody};
 
 use super::insecure::{self, is_local};
 use super::resolve::HostResolver;
+use super::tls::Tls;
 use super::url::{Scheme, Url};
 use crate::os::error_text;
 use crate::os::lookup::{Lookup, LookupError};
@@ -149,7 +148,7 @@ impl Transport {
             return Ok(agent.clone());
         }
         let proxy = if direct { None } else { Some(ureq::Proxy::new(proxy).map_err(Failure::of)?) };
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -159,31 +158,20 @@ impl Transport {
             .timeout_resolve(Some(self.timeouts.connect))
             .timeout_connect(Some(self.timeouts.connect))
             .timeout_per_read(Some(self.timeouts.stall))
-            .timeout_per_write(Some(self.timeouts.stall));
-        if scheme == Scheme::Https {
-            config = config.tls_config(tls(request.insecure));
-        }
-        let agent = Agent::with_parts(config.build(), DefaultConnector::default(), self.resolver.clone());
+            .timeout_per_write(Some(self.timeouts.stall))
+            .build();
+        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+        let resolver = self.resolver.clone();
+        let agent = if scheme == Scheme::Https {
+            let tls = Tls::new(request.insecure)
+                .map_err(|error| Failure { cause: format!("tls: {error}"), retryable: false })?;
+            Agent::with_parts(config, connector.chain(tls), resolver)
+        } else {
+            Agent::with_parts(config, connector, resolver)
+        };
         agents.insert(key, agent.clone());
         Ok(agent)
     }
-}
-
-fn tls(insecure: bool) -> TlsConfig {
-    static ROOTS: OnceLock<RootCerts> = OnceLock::new();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-    if insecure {
-        return config.disable_verification(true).build();
-    }
-    let roots = ROOTS.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs().certs;
-        if found.is_empty() {
-            return RootCerts::WebPki;
-        }
-        found.iter().map(|der| Certificate::from_der(der.as_ref()).to_owned()).into()
-    });
-    config.root_certs(roots.clone()).build()
 }
 
 /// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts

@@ -19,6 +19,7 @@ mod resolve;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod upload;
 mod url;

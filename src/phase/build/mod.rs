@@ -25,7 +25,7 @@ use crate::model::layers_dir::LayersDir;
 use crate::model::order::{Group, GroupElement};
 use crate::model::plan::{Plan, Require};
 use crate::model::target::RunTarget;
-use crate::os::error_text;
+use crate::os::{document, error_text};
 use crate::schema;
 use processes::Processes;
 
@@ -247,8 +247,6 @@ fn refuse_tracing(inputs: &Inputs, id: &ModuleId) -> Result<(), Error> {
 
 fn write_legacy_bom(layers: &LayersDir, purpose: &'static str, bom: &[BomEntry]) -> Result<(), OtherError> {
     let failed = |path: &Path, source| OtherError::LegacyBom { purpose, path: path.to_owned(), source };
-    let dir = layers.sbom().join(purpose);
-    std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
-    let path = dir.join("sbom.legacy.json");
-    std::fs::write(&path, schema::sbom::render_legacy(bom)).map_err(|error| failed(&path, error))
+    let path = layers.sbom().join(purpose).join("sbom.legacy.json");
+    document::write(&path, schema::sbom::render_legacy(bom).as_bytes()).map_err(|error| failed(&path, error))
 }

@@ -14,7 +14,7 @@ use crate::effect::events::ExportEvent;
 use crate::model::launch::{BomEntry, BomSource};
 use crate::model::order::GroupElement;
 use crate::model::value::Table;
-use crate::os::error_text;
+use crate::os::{document, error_text};
 use crate::schema;
 
 /// What one buildpack of the group left.
@@ -95,7 +95,7 @@ pub(super) fn build_bom(inputs: &Inputs<'_>, folders: &[Folder]) -> Result<Vec<B
         let path = folder.path.join("build.toml");
         let Some(text) = read_if_there(&path).map_err(Error::Other)? else { continue };
         let build =
-            schema::build::parse(&text).map_err(|error| Error::Other(format!("{}: toml: {error}", path.display())))?;
+            schema::build::parse(&text).map_err(|error| Error::Other(format!("{}: {error}", path.display())))?;
         let source = BomSource { id: folder.buildpack.id.clone(), version: folder.buildpack.version.clone() };
         entries.extend(build.bom.into_iter().map(|entry| BomEntry { buildpack: Some(source.clone()), ..entry }));
     }
@@ -104,13 +104,9 @@ pub(super) fn build_bom(inputs: &Inputs<'_>, folders: &[Folder]) -> Result<Vec<B
 
 fn store(path: &Path) -> Result<Option<Table>, String> {
     let Some(text) = read_if_there(path)? else { return Ok(None) };
-    schema::layer::parse_store(&text).map_err(|error| format!("failed decoding {}: toml: {error}", path.display()))
+    schema::layer::parse_store(&text).map_err(|error| format!("failed decoding {}: {error}", path.display()))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("open {}: {}", path.display(), error_text(&error))),
-    }
+    document::read_file(path).map_err(|error| format!("open {}: {}", path.display(), error_text(&error)))
 }

@@ -11,7 +11,7 @@ use super::{Error, parallel};
 use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
-use crate::effect::images::{DraftLayer, NewLayer};
+use crate::effect::images::{DraftLayer, NewLayer, StoreKind};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 
@@ -31,10 +31,11 @@ pub(super) struct Made<'a> {
 }
 
 impl Made<'_> {
-    /// The layer as the image store gets it.
-    pub(super) fn draft(&self) -> DraftLayer {
+    /// The layer as the image store gets it. A daemon would have to give a layer out to get it back: it gets the one
+    /// that was made, and takes no more of it than it needs.
+    pub(super) fn draft(&self, kind: StoreKind) -> DraftLayer {
         match &self.layer {
-            Some(layer) if !self.reused => DraftLayer::New(layer.clone()),
+            Some(layer) if !self.reused || kind == StoreKind::Daemon => DraftLayer::New(layer.clone()),
             _ => DraftLayer::Reuse(self.diff_id.clone()),
         }
     }

@@ -30,7 +30,7 @@ use crate::archive::{self, Owner};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::ExportEvent;
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer};
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, StoreKind};
 use crate::model::analyzed::Analyzed;
 use crate::model::build_metadata::BuildMetadata;
 use crate::model::image::{ContainerConfig, History, ImageConfig};
@@ -148,7 +148,7 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     labels::tell(effects, &labels, &metadata);
     let draft = ImageDraft {
         config: image_config(effects, inputs, &bases.run.config, labels, &entrypoint, &created),
-        layers: draft_layers(inputs.api, &bases, &made, &created),
+        layers: draft_layers(inputs.api, effects.images.kind(), &bases, &made, &created),
         base: bases.run,
         previous: bases.previous,
     };
@@ -260,6 +260,7 @@ fn image_config(
 /// Every layer of the image with its history: the run image's, then those that were made.
 fn draft_layers(
     api: PlatformApi,
+    kind: StoreKind,
     bases: &base::Bases,
     made: &[make::Made<'_>],
     created: &str,
@@ -268,7 +269,7 @@ fn draft_layers(
     let base = history.into_iter().enumerate().map(|(index, history)| (DraftLayer::Base(index), history));
     let own = made.iter().map(|layer| {
         let entry = History { created_by: layer.planned.created_by.clone(), ..History::default() };
-        (layer.draft(), config::history(api, entry, created))
+        (layer.draft(kind), config::history(api, entry, created))
     });
     base.chain(own).collect()
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, Inputs};
 use crate::effect::Effects;
 use crate::effect::events::ExportEvent;
-use crate::os::error_text;
+use crate::os::{document, error_text};
 
 /// Ends of names of SBOM files.
 const EXTENSIONS: [&str; 3] = ["sbom.cdx.json", "sbom.spdx.json", "sbom.syft.json"];
@@ -80,7 +80,7 @@ fn create(dir: &Path, mode: u32) -> Result<(), String> {
 /// installed.
 fn copy_contents(from: &Path, to: &Path) -> Result<(), String> {
     let contents = fs::read(from).map_err(|error| failed("open", from, &error))?;
-    fs::write(to, contents).map_err(|error| failed("open", to, &error))
+    document::write(to, &contents).map_err(|error| failed("open", to, &error))
 }
 
 fn failed(doing: &str, path: &Path, error: &io::Error) -> String {

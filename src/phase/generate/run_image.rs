@@ -19,11 +19,11 @@ pub(super) struct Choice<'a> {
 
 /// Chooses among the run.Dockerfiles of all extensions, in order.
 pub(super) fn choose<'a>(dockerfiles: &[Option<&'a RunDockerfile>]) -> Choice<'a> {
-    let base = |file: &Option<&'a RunDockerfile>| file.and_then(|file| file.base.as_deref());
-    let first = dockerfiles.iter().rposition(|file| base(file).is_some());
+    let base = |file: Option<&'a RunDockerfile>| file.and_then(|file| file.base.as_deref());
+    let first = dockerfiles.iter().rposition(|file| base(*file).is_some());
     let counted = &dockerfiles[first.unwrap_or(0)..];
     Choice {
-        base: first.and_then(|index| base(&dockerfiles[index])),
+        base: first.and_then(|index| base(dockerfiles[index])),
         first: first.unwrap_or(0),
         extend: counted.iter().flatten().any(|file| file.extends),
     }

@@ -21,6 +21,7 @@ pub(super) fn lines(event: &CacheEvent) -> Vec<Line> {
             path.display()
         )),
         E::SbomFound(path) => Line::debug(format!("Found SBOM of type cache for at {}", path.display())),
+        E::LaunchCacheFailed(reason) => Line::warn(format!("Not using the launch cache: {reason}")),
         E::Failed(reason) => Line::warn(format!("Failed to export cache: {reason}")),
     };
     vec![line]

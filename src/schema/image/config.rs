@@ -78,7 +78,7 @@ pub fn parse_config(json: &[u8]) -> Result<ImageConfig, Error> {
             docker_version: root.text("docker_version")?,
             config: container(&root.section("config")?)?,
             history: each(root, "history", history)?,
-            diff_ids: diff_ids(&root.section("rootfs")?)?,
+            diff_ids: layer_ids(&root.section("rootfs")?, "diff_ids")?,
         })
     })
 }
@@ -103,8 +103,9 @@ pub fn render_config(config: &ImageConfig) -> Vec<u8> {
     json::render(&object.0).into_bytes()
 }
 
-fn diff_ids(rootfs: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
-    let texts = rootfs.texts("diff_ids")?;
+/// Reads the diff ids of the layers.
+pub(super) fn layer_ids(rootfs: &Fields<'_>, key: &str) -> Result<Vec<DiffId>, Problem> {
+    let texts = rootfs.texts(key)?;
     texts.iter().map(|text| DiffId::parse(text).map_err(|error| Problem::Other(error.to_string()))).collect()
 }
 
@@ -131,7 +132,7 @@ fn time(created: &str) -> &str {
     if created.is_empty() { NO_TIME } else { created }
 }
 
-fn container(fields: &Fields<'_>) -> Result<ContainerConfig, Problem> {
+pub(super) fn container(fields: &Fields<'_>) -> Result<ContainerConfig, Problem> {
     Ok(ContainerConfig {
         env: fields.texts("Env")?,
         entrypoint: fields.texts_if_any("Entrypoint")?.filter(|words| !words.is_empty()),

@@ -20,7 +20,7 @@ pub(super) struct Case {
     /// The clause it comes from.
     #[serde(rename = "clause")]
     pub _clause: String,
-    /// The Platform APIs it is played at; see `cases::SAMPLE` if absent.
+    /// The Platform APIs it holds for; all if absent.
     pub apis: Option<String>,
     /// The Buildpack APIs it holds for; 0.12 if absent.
     pub buildpack_apis: Option<String>,
@@ -132,7 +132,10 @@ pub(super) struct After {
     /// Folders that have the files of `out/` and no other.
     #[serde(default)]
     pub exactly: Vec<String>,
-    /// What the configuration of the app image has not, as JSON pointers; see `cases::image`.
+    /// Values in the configuration of the app image, by JSON pointers; see `cases::image`.
+    #[serde(default)]
+    pub image_has: BTreeMap<String, Value>,
+    /// What the configuration of the app image has not, as JSON pointers.
     #[serde(default)]
     pub image_lacks: Vec<String>,
 }

@@ -26,6 +26,9 @@ struct Clause {
     cases: Vec<String>,
     /// Why there are none.
     reason: Option<String>,
+    /// Where the reference, and so this lifecycle, does otherwise.
+    #[serde(rename = "note")]
+    _note: Option<String>,
 }
 
 /// The reason of what waits for a case.
@@ -54,7 +57,7 @@ fn every_clause_has_proof_or_a_reason() {
         clauses.filter(|reason| (*reason == OPEN) == wanted).count()
     };
     println!(
-        "{} clauses: {} proved, {} not covered yet, {} for another reason",
+        "{} clauses: {} with cases or tests, {} not covered yet, {} without for another reason",
         ledger.clause.len(),
         ledger.clause.iter().filter(|clause| !clause.cases.is_empty()).count(),
         reasons(true),

@@ -1,0 +1,2 @@
+ARG base_image
+FROM example.com/test/new
