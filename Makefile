@@ -17,6 +17,10 @@ SHELL := /bin/bash
 ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
 RUST_ARCH := $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))
 OUT := out/linux-$(ARCH)/lifecycle
+# The launcher goes into every app image: it is loaded where it is linked for, without room between its segments and
+# without tables for unwinding.
+LAUNCHER_FLAGS := -C relocation-model=static \
+    -C link-arg=-Wl,-z,noseparate-code,--no-eh-frame-hdr,-T,cmd/launcher/sections.ld
 PHASES := analyzer detector restorer extender builder exporter creator rebaser
 
 export LIFECYCLE_VERSION ?=
@@ -40,7 +44,7 @@ build:
 	    export RUSTFLAGS="-C target-feature=+crt-static $${RUSTFLAGS:-}"
 	fi
 	cargo build --locked --release --bin lifecycle --target "$$target"
-	cargo build --locked --profile launcher --no-default-features --bin launcher --target "$$target"
+	cargo rustc --locked --profile launcher --no-default-features --bin launcher --target "$$target" -- $(LAUNCHER_FLAGS)
 	rm -rf $(OUT)
 	mkdir -p $(OUT)
 	install -m 0755 "target/$$target/release/lifecycle" "target/$$target/launcher/launcher" $(OUT)/

@@ -34,10 +34,13 @@ pub(super) fn gather<S>(session: &Session<S>, more: &[&str]) -> Result<Keychain,
 /// The registries of the images that flags, variables and arguments name, each once.
 fn registries<S>(session: &Session<S>, more: &[&str]) -> Vec<String> {
     let values = &session.values;
-    let keys = [Key::PreviousImage, Key::BuildImage, Key::RunImage, Key::CacheImage];
-    let named =
-        keys.into_iter().map(|key| values.text(key)).chain(values.list(Key::Tag)).chain(values.positional.clone());
-    let names = named.chain(more.iter().map(|name| (*name).to_owned()));
+    // Only these two are in a registry when the others are in a daemon.
+    let mut named = vec![values.text(Key::BuildImage), values.text(Key::CacheImage)];
+    if !session.uses_daemon() {
+        named.extend([values.text(Key::PreviousImage), values.text(Key::RunImage)]);
+        named.extend(values.list(Key::Tag).into_iter().chain(values.positional.clone()));
+    }
+    let names = named.into_iter().chain(more.iter().map(|name| (*name).to_owned()));
     let mut registries: Vec<String> =
         names.filter_map(|name| Reference::parse(&name).ok()).map(|name| name.registry().to_owned()).collect();
     registries.sort();

@@ -257,6 +257,7 @@ fn read_everything(text: &str) {
     let _ = descriptor::parse(text, ModuleKind::Buildpack, Path::new("/"));
     let _ = descriptor::parse(text, ModuleKind::Extension, Path::new("/"));
     let _ = detect_plan::parse(text);
+    let _ = extend_config::parse(text);
     let _ = group::parse(text);
     let _ = launch::parse(text, buildpack_api("0.8"));
     let _ = launch::parse(text, buildpack_api("0.9"));

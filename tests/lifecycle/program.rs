@@ -95,6 +95,30 @@ fn phases_count_their_arguments() {
 }
 
 #[test]
+fn a_daemon_that_cannot_be_reached_is_told_before_anything_is_done() {
+    let world = World::new();
+    let analyzed = "[run-image]\nreference = \"run\"\n";
+    world.write("layers/analyzed.toml", analyzed);
+    for (program, arguments) in [
+        ("analyzer", &["-daemon", "-run-image", "run", "app"][..]),
+        ("restorer", &["-daemon"]),
+        ("exporter", &["-daemon", "app"]),
+        ("creator", &["-daemon", "-run-image", "run", "app"]),
+    ] {
+        for (host, cause) in [
+            (
+                "unix:///nowhere/docker.sock",
+                "failed to connect to docker socket: dial unix /nowhere/docker.sock: connect: no such file or directory",
+            ),
+            ("ssh://a", "unable to parse docker host `ssh://a`"),
+        ] {
+            let run = world.run_with(program, arguments, &[("DOCKER_HOST", Some(host)), ("CNB_USE_LAYOUT", None)]);
+            run.exits(1).says(&format!("failed to initialize docker client: {cause}")).done();
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_yet_says_so() {
     let world = World::new();
     for program in ["extender", "rebaser"] {

@@ -8,12 +8,12 @@ use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
-use crate::effect::events::{Phase, SessionEvent};
+use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
 use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
 use crate::model::app_metadata::AppMetadata;
 use crate::model::order::Group;
-use crate::phase::restore::{Inputs, restore};
+use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 
 pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
@@ -37,7 +37,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
-        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, analyzed)?),
+        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, &group, analyzed)?),
         Err(fault) => {
             session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
             None
@@ -51,19 +51,22 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::with_phase(&session, Phase::Restore, |run| restored(&session, run, group, metadata, cache.as_deref()))
 }
 
-/// Checks the run image that analysis chose, from Platform API 0.14 on.
+/// Checks the run image that analysis chose, from Platform API 0.14 on, and makes what is said of it whole in a build
+/// with extensions.
 fn resolve_run_image(
     session: &Session<Unprivileged>,
     keychain: &Keychain,
+    group: &Group,
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
-    Failure::refuse("restore", run_image.extend, "a run image that extensions extend")?;
+    let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers);
+    Failure::refuse("restore", pulled, "a run image that extensions extend")?;
+    let images = wire::images(session, keychain, &session.events, None);
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
         let path = session.values.path(Key::Run);
         let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
         let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
-        let images = wire::images(session, keychain, &session.events, None);
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),
@@ -72,7 +75,15 @@ fn resolve_run_image(
             });
         }
     }
-    Ok(analyzed)
+    let Some(name) = run_image::unresolved(session.api, group, run_image) else { return Ok(analyzed) };
+    session.emit(RestoreEvent::ResolvingRunImage);
+    let resolved = run_image::resolve(session.api, &*images, name, run_image).map_err(|error| Failure::Setup {
+        action: format!("get run image {name}"),
+        cause: error.to_string(),
+        hint: Some("Give this phase access to the run image that an extension chose, or choose another.".to_owned()),
+    })?;
+    session.emit(RestoreEvent::RunImageResolved { was: Box::new(run_image.clone()), is: Box::new(resolved.clone()) });
+    Ok(Analyzed { run_image: Some(resolved), ..analyzed })
 }
 
 fn hint(run: &Path) -> String {

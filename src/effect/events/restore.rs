@@ -2,11 +2,21 @@
 
 use std::path::PathBuf;
 
+use crate::model::analyzed::AnalyzedRunImage;
 use crate::model::digest::DiffId;
 
 /// Something that happened in the restore phase. Layers are named `<buildpack>:<layer>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreEvent {
+    /// The run image is looked up: analyzed.toml does not say enough of it.
+    ResolvingRunImage,
+    /// What analyzed.toml says of the run image was made whole.
+    RunImageResolved {
+        /// What it said.
+        was: Box<AnalyzedRunImage>,
+        /// What it will say.
+        is: Box<AnalyzedRunImage>,
+    },
     /// The platform wants no layers back.
     SkippingLayers,
     /// There is no cache.

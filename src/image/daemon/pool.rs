@@ -5,14 +5,15 @@
 //! comes back. Nobody here holds a connection while waiting for another, so nobody waits for ever.
 
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::http::{Connection, Stream};
 use super::tls::Tls;
+use crate::os::lookup::Lookup;
 
 /// How long it may take to reach another machine.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -113,15 +114,15 @@ impl Pool {
 }
 
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, format!("lookup {host}: no such host"));
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT) {
+    let by = Instant::now() + CONNECT;
+    let mut failure = None;
+    for address in Lookup::default().addresses(host, by).map_err(io::Error::other)? {
+        match TcpStream::connect_timeout(&(address, port).into(), CONNECT) {
             Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+            Err(error) => failure = Some(error),
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 impl Lease {

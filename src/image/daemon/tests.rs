@@ -1,5 +1,7 @@
 //! The daemon's images against a daemon in this process: each store, and each way to fail.
 
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;

@@ -37,11 +37,6 @@ impl From<assemble::Error> for Fault {
 pub(super) fn open(name: &str, place: &Place, architecture: &str) -> Result<Opened, Error> {
     let index = place.folder.join("index.json");
     let Some(index) = read_file(&index, DOCUMENT_LIMIT)? else { return Ok(Opened::Missing) };
-    if let Some(digest) = &place.digest
-        && !exists(&blob_path(&place.folder, digest.hex()))?
-    {
-        return Ok(Opened::Missing);
-    }
     match find(name, place, &index, architecture) {
         Ok(record) => Ok(Opened::Found(Box::new(record))),
         Err(Fault::Corrupt(reason)) => Ok(Opened::Corrupt(reason)),
@@ -50,8 +45,14 @@ pub(super) fn open(name: &str, place: &Place, architecture: &str) -> Result<Open
 }
 
 fn find(name: &str, place: &Place, index: &[u8], architecture: &str) -> Result<ImageRecord, Fault> {
-    let (mut digest, mut media_type) = if let Some(digest) = &place.digest {
-        (digest.clone(), String::new())
+    let pinned = match &place.digest {
+        Some(digest) if exists(&blob_path(&place.folder, digest.hex())).map_err(Fault::Error)? => Some(digest.clone()),
+        // The folder is the image: platforms hand on identifiers whose digest a later write of the layout replaced, and
+        // the reference goes by the path alone.
+        _ => None,
+    };
+    let (mut digest, mut media_type) = if let Some(digest) = pinned {
+        (digest, String::new())
     } else {
         let Document::Index(entries) = parse(index, "index.json")? else {
             return Err(Fault::Corrupt("index.json is no index".to_owned()));

@@ -131,7 +131,15 @@ fn a_missing_or_half_made_layout_is_no_image() {
     fs::create_dir_all(world.folder("half").join("blobs/sha256")).unwrap();
     assert_eq!(world.images.open("half").unwrap(), Opened::Missing);
     let digest = sha256::digest(b"?");
-    assert_eq!(world.images.open(&format!("{}@{digest}", world.folder("run").display())).unwrap(), Opened::Missing);
+    assert_eq!(world.images.open(&format!("{}@{digest}", world.folder("half").display())).unwrap(), Opened::Missing);
+}
+
+#[test]
+fn an_identifier_that_was_replaced_means_what_is_there_now() {
+    let world = World::new(MediaFamily::Oci);
+    let run = found(&world.images, "run");
+    let stale = format!("{}@{}", world.folder("run").display(), sha256::digest(b"?"));
+    assert_eq!(found(&world.images, &stale).identifier, run.identifier);
 }
 
 #[test]

@@ -152,7 +152,12 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
         let length: usize = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let fault = {
             let mut state = state.lock().ok()?;
-            let index = state.faults.iter().position(|(m, t, _)| (m == "*" || *m == method) && target.contains(t));
+            // Blobs come in any order, and a short one has nothing to cut.
+            let fits = |fault: &Fault| !matches!(fault, Fault::CutRequest(count) if *count > length);
+            let index = state
+                .faults
+                .iter()
+                .position(|(m, t, fault)| (m == "*" || *m == method) && target.contains(t) && fits(fault));
             index.map(|index| state.faults.remove(index).2)
         };
         let mut body = vec![0; length];

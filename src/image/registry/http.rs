@@ -97,7 +97,7 @@ pub(super) struct Failure {
 
 /// Sends requests. Connections are kept and used again.
 pub(super) struct Transport {
-    lookup: Lookup,
+    resolver: HostResolver,
     proxies: Proxies,
     timeouts: Timeouts,
     agents: Mutex<BTreeMap<AgentKey, Agent>>,
@@ -113,7 +113,7 @@ struct AgentKey {
 
 impl Transport {
     pub(super) fn new(lookup: Lookup, proxies: Proxies, timeouts: Timeouts) -> Self {
-        Self { lookup, proxies, timeouts, agents: Mutex::default() }
+        Self { resolver: HostResolver::new(lookup), proxies, timeouts, agents: Mutex::default() }
     }
 
     /// Sends a request once. Redirects are answers like others.
@@ -161,7 +161,7 @@ impl Transport {
             .timeout_per_write(Some(self.timeouts.stall))
             .build();
         let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
-        let resolver = HostResolver(self.lookup.clone());
+        let resolver = self.resolver.clone();
         let agent = if scheme == Scheme::Https {
             let tls = Tls::new(request.insecure)
                 .map_err(|error| Failure { cause: format!("tls: {error}"), retryable: false })?;

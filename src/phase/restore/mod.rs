@@ -8,6 +8,7 @@
 
 mod data;
 mod metadata;
+pub mod run_image;
 mod sbom;
 #[cfg(test)]
 mod tests;

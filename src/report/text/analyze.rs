@@ -22,13 +22,16 @@ pub(super) fn lines(event: &AnalyzeEvent) -> Vec<Line> {
         AnalyzeEvent::SbomSkipped(reason) => {
             vec![Line::warn(format!("Skipping restore of SBOM files from previous image: {reason}"))]
         }
-        AnalyzeEvent::RunImage(run_image) => {
-            vec![Line::debug("Run image info in analyzed metadata is: "), Line::debug(run_image_json(run_image))]
-        }
+        AnalyzeEvent::RunImage(run_image) => run_image_lines(run_image).to_vec(),
     }
 }
 
-fn run_image_json(run_image: &AnalyzedRunImage) -> String {
+/// The lines for what analyzed.toml will say of the run image.
+pub(super) fn run_image_lines(run_image: &AnalyzedRunImage) -> [Line; 2] {
+    [Line::debug("Run image info in analyzed metadata is: "), Line::debug(run_image_json(run_image))]
+}
+
+pub(super) fn run_image_json(run_image: &AnalyzedRunImage) -> String {
     let mut json = json!({ "Reference": run_image.reference, "Image": run_image.image, "Extend": run_image.extend });
     if let Some(target) = &run_image.target {
         json["target"] = target_json(target);

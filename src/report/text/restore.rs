@@ -1,6 +1,7 @@
 //! Sentences of [`RestoreEvent`].
 
 use super::Line;
+use super::analyze::{run_image_json, run_image_lines};
 use crate::effect::events::{NotRestored, Origin, RestoreEvent};
 
 /// How many files of a list are named.
@@ -10,6 +11,11 @@ const SHOWN: usize = 5;
 pub(super) fn lines(event: &RestoreEvent) -> Vec<Line> {
     use RestoreEvent as E;
     vec![match event {
+        E::ResolvingRunImage => Line::debug("Updating run image info in analyzed metadata..."),
+        E::RunImageResolved { was, is } => {
+            let before = [Line::debug("Run image info in analyzed metadata was: "), Line::debug(run_image_json(was))];
+            return before.into_iter().chain(run_image_lines(is)).collect();
+        }
         E::SkippingLayers => Line::info("Skipping buildpack layer analysis"),
         E::NoCache => Line::debug("Usable cache not provided, using empty cache metadata"),
         E::Metadata { layer, origin: Origin::AppImage } => {

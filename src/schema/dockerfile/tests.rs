@@ -1,6 +1,10 @@
-//! Tests of the parser, with literals.
+//! What Dockerfiles are read as, and what is said of those that are none.
 
 use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 use crate::model::dockerfile::{Argument, CommandLine, Pair, Source, Transfer};
@@ -202,11 +206,68 @@ fn refuses_what_is_no_dockerfile() {
 }
 
 #[test]
-fn no_text_makes_it_panic_or_slow() {
+fn long_texts_take_no_long_time() {
     let onbuild = format!("FROM x\n{}", "ONBUILD ".repeat(100_000));
     assert!(parse(&onbuild).is_err());
     assert!(parse(&format!("FROM x\nRUN {}", "[".repeat(1_000_000))).is_ok());
     assert!(parse(&"X".repeat(1_000_000)).is_err());
     assert!(parse(&format!("FROM x\nRUN {}", "<<".repeat(100_000))).is_ok());
     assert!(parse(&format!("FROM x\nRUN a{}", " \\\n b".repeat(100_000))).is_ok());
+}
+
+/// What lines of Dockerfiles are made of.
+const PIECES: &[&str] = &[
+    "FROM x\n",
+    "ARG a=",
+    "RUN ",
+    "COPY ",
+    "ENV ",
+    "HEALTHCHECK ",
+    "ONBUILD ",
+    "--interval=1",
+    "--mount=from=$",
+    "<<E",
+    "<<-",
+    "'",
+    "\"",
+    "\\",
+    "`",
+    "\\\n",
+    "\n",
+    "# escape=`\n",
+    "#",
+    "${",
+    "}",
+    "$",
+    "[\"",
+    "]",
+    "=",
+    " ",
+    "\t",
+    "E\n",
+    "1h1.5s",
+    "\u{b5}s",
+    "\r\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_text_makes_it_panic(any in any::<String>(), pieces in vec(select(PIECES), 0..24)) {
+        let _ = parse(&any);
+        let _ = parse(&format!("FROM x\n{any}"));
+        let _ = parse(&pieces.concat());
+        let _ = parse(&format!("FROM x\n{}", pieces.concat()));
+    }
+
+    #[test]
+    fn instructions_come_in_order_and_within_the_file(pieces in vec(select(PIECES), 0..24)) {
+        let text = format!("FROM x\n{}", pieces.concat());
+        if let Ok(file) = parse(&text) {
+            let lines: Vec<_> = file.instructions.iter().map(|instruction| instruction.line).collect();
+            prop_assert!(lines.windows(2).all(|pair| pair[0] < pair[1]), "{lines:?}");
+            prop_assert!(lines.iter().all(|line| *line <= text.lines().count()), "{lines:?}");
+        }
+    }
 }

@@ -119,4 +119,9 @@ fn goes_on_uploading_where_it_was_cut() {
     let requests = world.registry.requests();
     let ranges: Vec<_> = requests.iter().filter_map(|seen| seen.headers.get("content-range")).collect();
     assert!(ranges.iter().any(|range| range.starts_with("1000-")), "{ranges:?}");
+    let is_of_nothing = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap();
+        first.parse::<u64>().unwrap() > last.parse::<u64>().unwrap()
+    };
+    assert!(!ranges.iter().any(|range| is_of_nothing(range)), "{ranges:?}");
 }
