@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::inputs::Key;
@@ -18,7 +19,7 @@ use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, 
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
-use crate::image::daemon::{Daemon, DaemonConfig, DaemonImages};
+use crate::image::daemon::{self, Awake, Daemon, DaemonConfig, DaemonImages};
 use crate::image::layout::{LayoutImages, layout_path};
 use crate::image::registry::{Keychain, Proxies, RegistryConfig, RegistryImages};
 use crate::model::digest::DiffId;
@@ -33,6 +34,9 @@ use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
 use crate::telemetry::{self, TelemetryConfig, ids};
+
+/// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
+const PING_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Standard output, which several printers share.
 #[derive(Clone)]
@@ -278,6 +282,13 @@ pub(super) fn connect_daemon(session: &mut Session<Privileged>) -> Result<(), Fa
     })?;
     session.daemon = Some(daemon);
     Ok(())
+}
+
+/// Keeps the daemon awake, if there is one, until the result is dropped.
+pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake> {
+    let events = Arc::clone(&session.events);
+    let failed = move |error: daemon::Error| events.emit(SessionEvent::DaemonAsleep(error.to_string()).into());
+    session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
 }
 
 /// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.

@@ -30,6 +30,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     session.env.set("HOME", &user.home);
     session.env.set("USER", &user.name);
     session.emit(SessionEvent::Executing);
+    let _awake = wire::keep_daemon_awake(&session);
     let cache = wire::volume_cache(&session)?;
     let cache = cache.as_deref();
     wire::with_phase(&session, Phase::Create, |creator| {

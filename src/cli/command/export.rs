@@ -4,6 +4,7 @@ use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
+use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -22,6 +23,8 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let values = &session.values;
     Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
     let (analyzed, names) = resolve(&session, names)?;
+    // An image without the layers of its extensions would be a wrong image.
+    Failure::refuse("export", is_extended(&session, &analyzed), "a run image that extensions extend")?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
@@ -36,6 +39,14 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::with_phase(&session, Phase::Export, |run| {
         exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
     })
+}
+
+/// Says whether extensions added layers to the run image, or were to.
+fn is_extended(session: &Session<Privileged>, analyzed: &Analyzed) -> bool {
+    let folder = session.values.path(Key::Extended).join("run");
+    let has_layers = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    let is_marked = analyzed.run_image.as_ref().is_some_and(|image| image.extend);
+    session.api.has(PlatformFeature::ExtensionLayers) && (has_layers || is_marked)
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.

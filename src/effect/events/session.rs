@@ -36,6 +36,8 @@ pub enum SessionEvent {
     NoCache,
     /// `-launch-cache` without `-daemon`.
     LaunchCacheIgnored,
+    /// The daemon that images are in does not answer while nobody needs it: why.
+    DaemonAsleep(String),
     /// `-parallel` without a cache.
     ParallelWithoutCache,
     /// analyzed.toml is missing.

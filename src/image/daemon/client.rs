@@ -128,6 +128,13 @@ impl Daemon {
         }
     }
 
+    /// Asks whether the daemon is there.
+    pub(super) fn ping(&self) -> Result<(), Error> {
+        let (lease, head, framing) = self.repeat("HEAD", PING)?;
+        drop(Body { lease: Some(lease), framing, keeps: head.keeps() });
+        Ok(())
+    }
+
     /// Asks for something that may be asked twice: a connection that idled may be closed by now.
     fn repeat(&self, method: &'static str, target: &str) -> Result<(Lease, Head, Framing), Error> {
         loop {

@@ -231,6 +231,11 @@ fn unchunk(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 impl State {
+    /// How often it was asked whether it is there, as long as nobody asked what else it was asked.
+    pub(super) fn pings(&self) -> usize {
+        self.seen.iter().filter(|seen| seen.ends_with("/_ping")).count()
+    }
+
     fn keep(&mut self, image: Image) -> String {
         let id = match self.store {
             Store::Containerd => sha256::digest(&[b"manifest of ", image.config.as_slice()].concat()),

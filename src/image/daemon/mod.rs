@@ -5,6 +5,7 @@
 //! have diff ids and no descriptors.
 
 mod address;
+mod awake;
 mod client;
 mod error;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use awake::Awake;
 pub use client::{Daemon, DaemonConfig};
 pub use error::Error;
 

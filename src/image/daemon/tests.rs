@@ -5,6 +5,7 @@ mod tls;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -247,7 +248,7 @@ fn connections_that_the_daemon_closed_are_passed_over() {
     let base = found(&images, RUN);
     world.daemon.fault("GET", Fault::Close);
     found(&images, RUN);
-    thread::sleep(std::time::Duration::from_millis(20));
+    thread::sleep(Duration::from_millis(20));
     found(&images, RUN);
     // Nothing that cannot be repeated goes over one of them.
     world.daemon.fault("info", Fault::Close);
@@ -302,6 +303,29 @@ fn layers_come_from_the_launch_cache_when_it_has_them() {
 
 fn is_tar(path: &std::path::Path) -> bool {
     path.extension().is_some_and(|extension| extension == "tar")
+}
+
+#[test]
+fn a_daemon_is_asked_again_and_again_until_nobody_cares() {
+    let world = World::new(Store::Podman);
+    let daemon = Daemon::connect(&world.config()).unwrap();
+    let pings = || world.daemon.state().pings();
+    let before = pings();
+    let (failed, heard) = std::sync::mpsc::channel();
+    let awake = daemon.keep_awake(Duration::from_millis(5), move |error| failed.send(error).unwrap());
+    while pings() < before + 10 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(world.daemon.state().connections, 3);
+    drop(awake);
+    // The thread ends, and with it what it would tell a failure with.
+    assert!(heard.recv().is_err());
+
+    std::fs::remove_file(world.daemon.socket()).unwrap();
+    (0..3).for_each(|_| world.daemon.fault("/_ping", Fault::Hangup));
+    let (failed, heard) = std::sync::mpsc::channel();
+    let _awake = daemon.keep_awake(Duration::from_millis(5), move |error| failed.send(error).unwrap());
+    assert!(heard.recv().unwrap().to_string().starts_with("failed to connect to docker socket"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
         }
         E::NoCache => Line::warn("No cached data will be used, no cache specified."),
         E::LaunchCacheIgnored => Line::warn("Ignoring -launch-cache, only intended for use with -daemon"),
+        E::DaemonAsleep(error) => Line::warn(format!("ping error: {error}")),
         E::ParallelWithoutCache => Line::warn(
             "Parallel export has been enabled, but it has not taken effect because no cache has been specified.",
         ),
