@@ -156,6 +156,9 @@ pub(super) fn with_phase<T>(
         let console = Arc::clone(&session.console);
         StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
     });
+    let told = Arc::clone(&events);
+    let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
+    let processes = processes.telling_held_output(Box::new(held));
     end_spans_when_stopped(spans.as_ref(), &processes);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {

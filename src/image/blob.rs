@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -58,6 +59,19 @@ pub enum Error {
         /// What went wrong.
         cause: io::Error,
     },
+}
+
+impl Error {
+    /// The same error, naming where the blob was to be stored.
+    pub fn written_to(self, path: &Path) -> Self {
+        match self {
+            Self::Sink { id, cause } => {
+                let text = format!("write {}: {}", path.display(), error_text(&cause));
+                Self::Sink { id, cause: io::Error::new(cause.kind(), text) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Compresses a new layer into `sink`, in one pass over its source.
@@ -274,6 +288,8 @@ mod tests {
         let layer = new_layer("a", vec![1; 20 * BLOCK]);
         let error = compress(&layer, &mut Full).unwrap_err();
         assert_eq!(error.to_string(), "storing layer a: no space left on device");
+        let error = error.written_to(Path::new("/tmp/x"));
+        assert_eq!(error.to_string(), "storing layer a: write /tmp/x: no space left on device");
         let layer = NewLayer { tar: std::sync::Arc::new(Gone), ..layer };
         let error = compress(&layer, &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "creating layer a: open /layers/a/b: gone");

@@ -152,8 +152,9 @@ impl OsProcesses {
         let failed = |error: std::io::Error| start_error(command, &error);
         let (reader, writer) = std::io::pipe().map_err(failed)?;
         let second = writer.try_clone().map_err(failed)?;
+        // The thread first: a program whose output nobody can take is not started.
+        let closed = forward(reader, sink).map_err(failed)?;
         let mut child = self.start(command, writer.into(), second.into())?;
-        let closed = forward(reader, sink);
         let status = self.running.wait(&mut child);
         if closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout)
             && let Some(held) = &self.held
@@ -194,9 +195,9 @@ impl Processes for OsProcesses {
 }
 
 /// Reads a pipe to its end in a thread of its own; the receiver disconnects at the end.
-fn forward(mut reader: std::io::PipeReader, sink: Sink) -> Receiver<()> {
+fn forward(mut reader: std::io::PipeReader, sink: Sink) -> std::io::Result<Receiver<()>> {
     let (open, closed) = mpsc::channel::<()>();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let _open = open;
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -207,8 +208,8 @@ fn forward(mut reader: std::io::PipeReader, sink: Sink) -> Receiver<()> {
                 Err(_) => break,
             }
         }
-    });
-    closed
+    })?;
+    Ok(closed)
 }
 
 /// Prepares a program whose child process calls `execve` itself: std's way through `execvp` would hand a file that is no

@@ -150,6 +150,8 @@ impl Folders {
         let layers = LayersDir::new(&config.layers_dir);
         let tracing = layers.tracing();
         let name = tracing.file_name().and_then(OsStr::to_str).unwrap_or("tracing");
+        // The first phase may be the one to make <layers>; where it cannot, the next line says why.
+        let _ = std::fs::create_dir_all(layers.path());
         let tracing = Folder::given(layers.path(), config.owner)?.inside(name)?;
         Ok(Self {
             lifecycle: tracing.inside("lifecycle")?,

@@ -92,17 +92,22 @@ pub(super) fn same_registry<'a, S>(session: &Session<S>, names: impl Iterator<It
 
 /// Chooses a run image of run.toml, or of stack.toml below Platform API 0.12.
 fn choose_run_image(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<String, Failure> {
-    let candidates = if session.api.has(PlatformFeature::RunToml) {
-        let run = documents::run(&session.values.path(Key::Run), &*session.events)?;
+    let has_run_toml = session.api.has(PlatformFeature::RunToml);
+    let path = session.values.path(if has_run_toml { Key::Run } else { Key::Stack });
+    let failed = |error: run_image::Error| Failure::Inputs {
+        cause: error.to_string(),
+        hint: Some(format!("Name an image that can be read, with -run-image or in {}.", path.display())),
+    };
+    let candidates = if has_run_toml {
+        let run = documents::run(&path, &*session.events)?;
         let first = run.and_then(|run| run.images.into_iter().next());
-        first.ok_or_else(|| Failure::inputs(&run_image::Error::NoMetadata))?
+        first.ok_or_else(|| failed(run_image::Error::NoMetadata))?
     } else {
-        let stack = documents::stack(&session.values.path(Key::Stack), &*session.events)?;
-        stack.unwrap_or_default()
+        documents::stack(&path, &*session.events)?.unwrap_or_default()
     };
     let registry = parse(image)?.registry().to_owned();
     let images = wire::images(session, keychain, &session.events, None);
-    choose(&*images, &registry, &candidates).map_err(|error| Failure::inputs(&error))
+    choose(&*images, &registry, &candidates).map_err(failed)
 }
 
 /// Analyzes, and writes analyzed.toml.

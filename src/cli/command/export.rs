@@ -140,9 +140,10 @@ pub(super) fn exported(
 }
 
 fn write_report(path: &std::path::Path, report: &Report) -> Result<(), Failure> {
-    documents::write(path, "report", &schema::report::render(report)).map_err(|failure| Failure::ExportDocument {
-        action: "write export report".to_owned(),
-        cause: failure.to_string(),
-        hint: failure.hint(),
+    documents::write(path, "report", &schema::report::render(report)).map_err(|failure| match failure {
+        Failure::Setup { cause, hint, .. } => {
+            Failure::ExportDocument { action: "write export report".to_owned(), cause, hint }
+        }
+        other => other,
     })
 }

@@ -70,6 +70,8 @@ pub enum SessionEvent {
         /// How long it took.
         took: Duration,
     },
+    /// A program of a buildpack ended, and others still hold its output: nobody waits for them.
+    HeldOutput(PathBuf),
     /// Telemetry has a fault; the build goes on.
     Telemetry(String),
     /// The program ends with an error: the line for the reader.

@@ -149,7 +149,7 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Err
         }
     }
     let mut temporary = temporary(folder)?;
-    let blob = blob::compress(layer, temporary.as_file_mut())?;
+    let blob = blob::compress(layer, temporary.as_file_mut()).map_err(|error| error.written_to(folder))?;
     persist(temporary, &blob_path(folder, blob.digest.hex()))?;
     stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
     Ok(())

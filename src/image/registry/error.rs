@@ -184,7 +184,7 @@ impl From<Error> for ImageError {
 
 /// Reads the reasons in a registry's answer, and for bodies of another form their start.
 pub(super) fn reasons(body: &[u8]) -> (Vec<(String, String)>, String) {
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &serde_json::Value| plain(value.as_str().unwrap_or_default());
     let reasons: Vec<_> = match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(json) => json["errors"]
             .as_array()
@@ -195,11 +195,14 @@ pub(super) fn reasons(body: &[u8]) -> (Vec<(String, String)>, String) {
     if !reasons.is_empty() {
         return (reasons, String::new());
     }
-    let words: Vec<String> = String::from_utf8_lossy(body)
-        .split_whitespace()
-        .map(|word| word.chars().filter(|c| !c.is_control()).collect())
-        .collect();
-    (reasons, words.join(" ").chars().take(300).collect())
+    (reasons, plain(&String::from_utf8_lossy(body)))
+}
+
+/// The start of a text from elsewhere, on one line and without anything that a terminal would obey.
+fn plain(text: &str) -> String {
+    let words: Vec<String> =
+        text.split_whitespace().map(|word| word.chars().filter(|c| !c.is_control()).collect()).collect();
+    words.join(" ").chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -230,6 +233,10 @@ mod tests {
             (
                 error("GET", 404, "page\n not found\n"),
                 "GET https://a.io/v2/: unexpected status code 404 Not Found: page not found",
+            ),
+            (
+                error("PUT", 400, r#"{"errors":[{"code":"A","message":"\u001b[2Jx\r\nERROR: forged"}]}"#),
+                "PUT https://a.io/v2/: A: [2Jx ERROR: forged",
             ),
             (error("PUT", 500, ""), "PUT https://a.io/v2/: unexpected status code 500 Internal Server Error"),
         ] {

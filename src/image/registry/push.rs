@@ -199,7 +199,7 @@ fn spool(draft: &ImageDraft, folder: &Path) -> Result<Spooled, Error> {
     let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
     in_parallel(&new, at_once, |layer| {
         let mut file = spool_file(folder)?;
-        let blob = blob::compress(layer, &mut file)?;
+        let blob = blob::compress(layer, &mut file).map_err(|error| error.written_to(folder))?;
         lock(&spooled).push((layer.diff_id.clone(), blob, file));
         Ok(())
     })?;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::folders::{self, Folder};
 use super::metadata::stored;
-use super::{Exported, Inputs, make, parallel};
+use super::{Exported, Inputs, make};
+use crate::phase::parallel;
 use crate::archive::Owner;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;

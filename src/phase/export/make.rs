@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::plan::{Content, Part, Planned};
-use super::{Error, parallel};
+use super::Error;
+use crate::phase::parallel;
 use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};

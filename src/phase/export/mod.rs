@@ -12,7 +12,6 @@ mod folders;
 mod labels;
 mod make;
 mod metadata;
-mod parallel;
 mod plan;
 mod sbom;
 #[cfg(test)]

@@ -2,10 +2,9 @@
 //!
 //! Catalogue 1, section 4.3, C, and section 4.4; policy P14, P15, P28.
 
+use std::convert::Infallible;
 use std::io::Read;
-use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
@@ -16,9 +15,7 @@ use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 use crate::model::id::{LayerName, ModuleId};
-
-/// How many layers are restored at once, at most: more gain nothing where one disk takes all of them.
-const PARALLEL: usize = 8;
+use crate::phase::parallel;
 
 /// A layer whose files the cache has.
 #[derive(Debug)]
@@ -102,7 +99,8 @@ pub(super) fn restore(
         folder: sbom::cached(&inputs.layers),
         layer: None,
     }));
-    let results = in_parallel(&jobs, |job| run(effects, inputs, job));
+    let mut results = Vec::with_capacity(jobs.len());
+    let Ok(()) = parallel::in_order(&jobs, |job| Ok::<_, Infallible>(run(effects, inputs, job)), |_, result| results.push(result));
     // Every layer is finished before the first error is told: none may stay behind in part.
     jobs.iter().zip(results).map(|(job, result)| finish(effects, job, result)).fold(Ok(()), Result::and)
 }
@@ -175,29 +173,6 @@ fn finish(effects: &Effects<'_>, job: &Job, result: Result<Extracted, Problem>) 
             Err(Error::Layer { layer: layer(), reason })
         }
     }
-}
-
-/// Works on all items in a few threads; the results are in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(PARALLEL).min(items.len());
-    let next = AtomicUsize::new(0);
-    let take_turns = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { return done };
-            done.push((index, work(item)));
-        }
-    };
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(take_turns)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A reader that counts.

@@ -47,6 +47,10 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
         E::TimerEnded { work, at, took } => {
             Line::debug(format!("Timer: {} ran for {} and ended at {}", timer(*work), duration(*took), rfc3339(*at)))
         }
+        E::HeldOutput(program) => Line::warn(format!(
+            "{} has ended; a process that it started still holds its output and is not waited for",
+            program.display()
+        )),
         E::Telemetry(text) => Line::warn(text.as_str()),
         E::Failed(text) => Line::error(text.as_str()),
         E::Hint(text) => Line::info(text.as_str()),
