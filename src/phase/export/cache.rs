@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::folders::{self, Folder};
 use super::metadata::stored;
 use super::{Exported, Inputs, make};
-use crate::phase::parallel;
 use crate::archive::Owner;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
@@ -19,6 +18,7 @@ use crate::model::app_metadata::{CacheMetadata, StoredBuildpack};
 use crate::model::digest::DiffId;
 use crate::model::id::LayerName;
 use crate::model::layer::LayerMetadata;
+use crate::phase::parallel;
 
 /// What a cache is to hold, or why there is nothing to commit.
 pub(super) type Staged = Result<CacheMetadata, String>;

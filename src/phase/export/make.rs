@@ -6,15 +6,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::plan::{Content, Part, Planned};
 use super::Error;
-use crate::phase::parallel;
+use super::plan::{Content, Part, Planned};
 use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
+use crate::phase::parallel;
 
 /// A layer of the image whose diff id is known.
 #[derive(Debug)]

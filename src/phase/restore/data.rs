@@ -100,7 +100,11 @@ pub(super) fn restore(
         layer: None,
     }));
     let mut results = Vec::with_capacity(jobs.len());
-    let Ok(()) = parallel::in_order(&jobs, |job| Ok::<_, Infallible>(run(effects, inputs, job)), |_, result| results.push(result));
+    let Ok(()) = parallel::in_order(
+        &jobs,
+        |job| Ok::<_, Infallible>(run(effects, inputs, job)),
+        |_, result| results.push(result),
+    );
     // Every layer is finished before the first error is told: none may stay behind in part.
     jobs.iter().zip(results).map(|(job, result)| finish(effects, job, result)).fold(Ok(()), Result::and)
 }
