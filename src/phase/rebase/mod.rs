@@ -118,8 +118,8 @@ fn open_app(effects: &Effects<'_>, name: &str) -> Result<App, Error> {
 /// The image names none, or none of them can be read.
 pub fn choose_run_image(images: &dyn Images, api: PlatformApi, app: &App) -> Result<String, Error> {
     let names = app.run_image_names(api).ok_or_else(|| {
-        // The reference has its own words for a missing input here, behind those of the image.
-        Error::App(format!("failed to parse arguments: {}", run_image::Error::NoMetadata))
+        let cause = "-run-image is required when there is no run image metadata available";
+        Error::App(format!("failed to parse arguments: {cause}"))
     })?;
     run_image::choose(images, &app.registry(), names).map_err(|error| Error::App(error.to_string()))
 }
