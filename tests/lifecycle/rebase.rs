@@ -68,7 +68,11 @@ fn an_app_image_is_put_on_a_newer_run_image_and_the_next_build_goes_on_from_it()
     world.fresh_layers();
     let next = world.run("creator", &["-launcher", "bin/launcher", APP_IMAGE]).exits(0);
     next.says("Reusing layer 'test/one:app'").done();
-    assert_eq!(world.app_image().1["layers"], manifest["layers"], "a build on the newer run image makes the same layers");
+    assert_eq!(
+        world.app_image().1["layers"],
+        manifest["layers"],
+        "a build on the newer run image makes the same layers"
+    );
 }
 
 #[test]
