@@ -15,7 +15,9 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::events::{
+    CacheEvent, Events, Facts, Listener, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId,
+};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
@@ -291,7 +293,8 @@ pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake
     session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
 }
 
-/// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
+/// Opens the place where the images of a build are. Requests and layers that are written are told to `events` as
+/// parts of `parent`.
 pub(super) fn images<S>(
     session: &Session<S>,
     keychain: &Keychain,
@@ -299,12 +302,13 @@ pub(super) fn images<S>(
     parent: Option<WorkId>,
 ) -> Box<dyn Images> {
     let architecture = os_release::architecture();
+    let listener = Listener { events: Arc::clone(events), parent };
     if session.uses_layout() {
-        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture));
+        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener));
     }
     if session.uses_daemon() {
         let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
-        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), Arc::clone(events), parent);
+        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
         return match launch_cache(session, &**events) {
             Some(cache) => Box::new(images.with_launch_cache(cache)),
             None => Box::new(images),
@@ -322,10 +326,9 @@ pub(super) fn images<S>(
             http: proxy("HTTP_PROXY", "http_proxy"),
             none: proxy("NO_PROXY", "no_proxy"),
         },
-        parent,
         ..RegistryConfig::new(architecture, temp_dir(&session.env))
     };
-    Box::new(RegistryImages::new(config, Arc::clone(events)))
+    Box::new(RegistryImages::new(config, listener))
 }
 
 /// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).
