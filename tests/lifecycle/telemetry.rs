@@ -201,12 +201,13 @@ fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
     assert!(results.iter().all(|attributes| attributes.contains("cancellation")), "{results:?}");
 }
 
-fn kill(pid: &str) {
+/// Tells a process to stop.
+pub(crate) fn kill(pid: &str) {
     assert!(std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
 }
 
 /// Asks again and again, for ten seconds.
-fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
     for _ in 0..200 {
         if let Some(answer) = ask() {
             return answer;
