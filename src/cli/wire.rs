@@ -33,7 +33,7 @@ use crate::phase::{build, detect, export, generate};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
-use crate::telemetry::{self, TelemetryConfig, ids};
+use crate::telemetry::{self, TelemetryConfig, ids, provider};
 
 /// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -186,6 +186,9 @@ fn end_spans_at_a_panic(spans: &Arc<Spans>) {
     let spans = Arc::clone(spans);
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if provider::is_printing() {
+            return;
+        }
         report(panic);
         spans.finish(Outcome::Error, Some("panic"));
     }));
@@ -244,7 +247,7 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
         return Ok(name.to_owned());
     }
     let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::reference(&error))
 }
 
 /// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
