@@ -13,9 +13,9 @@ use super::client::Call;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
-use crate::image::{assemble, sha256};
+use crate::image::{assemble, media, sha256};
 use crate::model::digest::{DiffId, Digest};
-use crate::model::image::{Descriptor, ImageConfig, ImageRecord};
+use crate::model::image::{Descriptor, ImageConfig, ImageRecord, MediaFamily};
 use crate::model::reference::{Reference, Version};
 use crate::schema::image::{Manifest, render_config, render_manifest};
 
@@ -257,13 +257,13 @@ impl<'a> Plan<'a> {
         let layers = self.diff_ids.iter().enumerate().filter_map(|(index, diff_id)| {
             let size = if let Source::New(new) = self.source(index) { new.size } else { 0 };
             let digest = Digest::parse(diff_id.as_str()).ok()?;
-            Some(descriptor("application/vnd.docker.image.rootfs.diff.tar", size, digest))
+            Some(descriptor(media::plain_layer(MediaFamily::Docker), size, digest))
         });
         let family = self.draft.base.family;
         let config = sha256::digest(&self.config);
         let manifest = Manifest {
-            media_type: assemble::manifest_media_type(family).to_owned(),
-            config: descriptor(assemble::config_media_type(family), self.config.len() as u64, config),
+            media_type: media::manifest(family).to_owned(),
+            config: descriptor(media::config(family), self.config.len() as u64, config),
             layers: layers.collect(),
             annotations: BTreeMap::new(),
         };

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use path::layout_path;
 
+use oci_spec::OciSpecError;
+
 use super::{assemble, blob};
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
@@ -74,6 +76,9 @@ pub enum Error {
     /// A new layer did not become a blob.
     #[error(transparent)]
     Blob(#[from] blob::Error),
+    /// The documents of the layout cannot be made.
+    #[error("making the index of the layout: {0}")]
+    Index(#[from] OciSpecError),
 }
 
 impl From<Error> for ImageError {

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::effect::images::DraftLayer;
-use crate::image::assemble::{config_media_type, manifest_media_type};
 use crate::image::conforms::{conforms, draft, found, layer, made_by, run_config};
+use crate::image::media;
 use crate::image::memory::diff_id;
 use crate::image::sha256;
 use crate::model::digest::Digest;
@@ -57,8 +57,8 @@ fn nothing(family: MediaFamily) -> ImageRecord {
         name: String::new(),
         identifier: String::new(),
         family,
-        manifest_media_type: manifest_media_type(family).to_owned(),
-        config_media_type: config_media_type(family).to_owned(),
+        manifest_media_type: media::manifest(family).to_owned(),
+        config_media_type: media::config(family).to_owned(),
         annotations: std::collections::BTreeMap::new(),
         config: ImageConfig::default(),
         layers: Vec::new(),

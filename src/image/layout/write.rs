@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use oci_spec::image::{ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION};
 use tempfile::NamedTempFile;
 
 use super::path::Place;
@@ -81,8 +81,8 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<D
         assemble(draft, &new, &annotations)?;
     put(folder, &blob_path(folder, config_descriptor.digest.hex()), &config)?;
     put(folder, &blob_path(folder, manifest_descriptor.digest.hex()), &manifest)?;
-    put(folder, &folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    put(folder, &folder.join("index.json"), &index(&manifest_descriptor, &annotations))?;
+    put(folder, &folder.join("oci-layout"), layout_version()?.as_bytes())?;
+    put(folder, &folder.join("index.json"), index(&manifest_descriptor, &annotations)?.as_bytes())?;
     Ok(manifest_descriptor)
 }
 
@@ -155,19 +155,18 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Err
     Ok(())
 }
 
+/// The document that makes a folder a layout.
+fn layout_version() -> Result<String, Error> {
+    OciLayoutBuilder::default().image_layout_version("1.0.0").build()?.to_string().map_err(Error::from)
+}
+
 /// The index, for people to read too.
-fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Vec<u8> {
-    let document = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": manifest.media_type,
-            "size": manifest.size,
-            "digest": manifest.digest.as_str(),
-            "annotations": annotations,
-        }],
-    });
-    format!("{document:#}").into_bytes()
+fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Result<String, Error> {
+    let digest: oci_spec::image::Digest = manifest.digest.as_str().parse()?;
+    let mut entry = oci_spec::image::Descriptor::new(manifest.media_type.as_str().into(), manifest.size, digest);
+    entry.set_annotations(Some(annotations.clone().into_iter().collect()));
+    let index = ImageIndexBuilder::default().schema_version(SCHEMA_VERSION).media_type(MediaType::ImageIndex);
+    index.manifests([entry]).build()?.to_string_pretty().map_err(Error::from)
 }
 
 fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {

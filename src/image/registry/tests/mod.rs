@@ -9,8 +9,8 @@ use super::retry::tests::NoPause;
 use super::*;
 use crate::effect::events::Event;
 use crate::effect::images::DraftLayer;
-use crate::image::assemble::{config_media_type, manifest_media_type};
 use crate::image::conforms::{found, layer, made_by, run_config};
+use crate::image::media;
 use crate::model::image::{ImageConfig, MediaFamily};
 
 #[derive(Default)]
@@ -68,8 +68,8 @@ impl World {
             name: String::new(),
             identifier: String::new(),
             family,
-            manifest_media_type: manifest_media_type(family).to_owned(),
-            config_media_type: config_media_type(family).to_owned(),
+            manifest_media_type: media::manifest(family).to_owned(),
+            config_media_type: media::config(family).to_owned(),
             annotations: std::collections::BTreeMap::new(),
             config: ImageConfig::default(),
             layers: Vec::new(),
