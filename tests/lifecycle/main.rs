@@ -18,6 +18,8 @@ mod program;
 mod rebase;
 /// The specification as data.
 mod spec;
+/// Builds that are told to stop.
+mod stop;
 /// What every test stands on.
 mod support;
 /// Traces, from outside.

@@ -12,6 +12,7 @@ use serde_json::{Deserializer, Value, json};
 use super::client::Call;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
+use crate::effect::events::{Facts, Listener, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::{assemble, media, sha256};
 use crate::model::digest::{DiffId, Digest};
@@ -51,7 +52,7 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
     let stored = load(images, &plan, &name)?;
     let id = loaded(images, &plan, &name)?;
     if let Some(cache) = &images.launch_cache {
-        cache.keep(&plan.own_layers(&stored), &*images.events);
+        cache.keep(&plan.own_layers(&stored), &*images.listener.events);
     }
     let results = targets.into_iter().zip(names).map(|(target, name)| {
         let tagged = target.and_then(|target| images.tag(&id, &target.repository, &target.tag));
@@ -88,7 +89,7 @@ fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Stored, Er
 /// Sends the image; of the first `known` layers it sends nothing.
 fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Stored, Error> {
     let stored = plan.fetch(images, known)?;
-    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored);
+    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored, &images.listener);
     let answer = images.call(
         "load",
         Call {
@@ -215,7 +216,14 @@ impl<'a> Plan<'a> {
         own.collect()
     }
 
-    fn write_archive(&self, out: &mut dyn Write, name: &str, known: usize, stored: &Stored) -> io::Result<()> {
+    fn write_archive(
+        &self,
+        out: &mut dyn Write,
+        name: &str,
+        known: usize,
+        stored: &Stored,
+        listener: &Listener,
+    ) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
         let config = format!("{}.json", sha256::digest(&self.config).hex());
         archive.file(&config, self.config.len() as u64, |out| out.write_all(&self.config))?;
@@ -236,7 +244,9 @@ impl<'a> Plan<'a> {
                     Source::Stored(_) => stored.get(diff_id),
                 };
                 let layer = layer.ok_or_else(|| io::Error::other(format!("layer {diff_id} is lost")))?;
+                let work = listener.begin(Work::WriteLayer(layer.id.clone()));
                 archive.file(&member, layer.size, |out| layer.tar.write_tar(out))?;
+                work.end(Outcome::Success, Facts { bytes: Some(layer.size), ..Facts::default() });
             }
             members.push(member);
         }

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
+use crate::effect::events::Listener;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
@@ -28,14 +29,19 @@ pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 type Stored = BTreeMap<DiffId, (Blob, PathBuf)>;
 
 /// Writes a draft as a layout for each name.
-pub(super) fn write(layout_dir: &Path, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, Error> {
+pub(super) fn write(
+    layout_dir: &Path,
+    draft: &ImageDraft,
+    names: &[String],
+    listener: &Listener,
+) -> Result<WrittenImage, Error> {
     let mut stored = Stored::new();
     let mut first = None;
     let mut failure = None;
     let mut results = Vec::with_capacity(names.len());
     for name in names {
         let (reported, result) = match Place::find(layout_dir, name) {
-            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored)),
+            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored, listener)),
             Err(error) => (name.clone(), Err(error.into())),
         };
         match result {
@@ -64,7 +70,7 @@ pub(super) fn write(layout_dir: &Path, draft: &ImageDraft, names: &[String]) -> 
     }
 }
 
-fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<Descriptor, Error> {
+fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored, listener: &Listener) -> Result<Descriptor, Error> {
     let folder = &place.folder;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
@@ -72,7 +78,7 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<D
         match layer {
             DraftLayer::Base(index) => copy_base(folder, &draft.base, *index)?,
             DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
-            DraftLayer::New(layer) => store(folder, layer, stored)?,
+            DraftLayer::New(layer) => store(folder, layer, stored, listener)?,
         }
     }
     let annotations = BTreeMap::from([(REF_NAME.to_owned(), place.ref_name())]);
@@ -135,7 +141,7 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
 }
 
 /// Stores a new layer, by its source once and from there for every other name.
-fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Error> {
+fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored, listener: &Listener) -> Result<(), Error> {
     if let Some((blob, from)) = stored.get(&layer.diff_id) {
         let descriptor = Descriptor {
             media_type: String::new(),
@@ -149,7 +155,7 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Err
         }
     }
     let mut temporary = temporary(folder)?;
-    let blob = blob::compress(layer, temporary.as_file_mut()).map_err(|error| error.written_to(folder))?;
+    let blob = blob::compress(layer, temporary.as_file_mut(), listener).map_err(|error| error.written_to(folder))?;
     persist(temporary, &blob_path(folder, blob.digest.hex()))?;
     stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
     Ok(())

@@ -16,7 +16,7 @@ use super::insecure::Insecure;
 use super::retry::{Pause, Retries, RetryPolicy};
 use super::token::Token;
 use super::url::{Scheme, Url};
-use crate::effect::events::{Events, Facts, Note, Ongoing, Outcome, SessionEvent, Work, WorkId};
+use crate::effect::events::{Facts, Listener, Note, Outcome, SessionEvent, Work};
 use crate::model::reference::Reference;
 
 /// The most that is read of an answer that says no, in bytes.
@@ -31,8 +31,7 @@ pub(super) struct Client {
     pub(super) pause: Arc<dyn Pause>,
     pub(super) insecure: Vec<Insecure>,
     pub(super) retry: RetryPolicy,
-    pub(super) events: Arc<dyn Events>,
-    pub(super) parent: Option<WorkId>,
+    pub(super) listener: Listener,
     pub(super) hosts: Mutex<BTreeMap<(String, bool), Arc<Host>>>,
 }
 
@@ -161,7 +160,7 @@ impl Client {
         mut once: impl FnMut() -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
-        let ongoing = Ongoing::begin(self.events.as_ref(), self.parent, work);
+        let ongoing = self.listener.begin(work);
         loop {
             let error = match once() {
                 Ok(reply) => {
@@ -271,7 +270,9 @@ impl Client {
         };
         let plain = reply.url.scheme() == Scheme::Http;
         if plain || repository.insecure {
-            self.events.emit(SessionEvent::UnsafeRegistry { registry: repository.registry.clone(), plain }.into());
+            self.listener
+                .events
+                .emit(SessionEvent::UnsafeRegistry { registry: repository.registry.clone(), plain }.into());
         }
         Ok(Reached { url: reply.url, challenge })
     }

@@ -181,7 +181,7 @@ fn who_waits_for_a_registry_that_cannot_be_reached_shares_the_tries() {
     let pause = Arc::new(Slow(NoPause::new(), Barrier::new(2)));
     let temporary = tempfile::tempdir().unwrap();
     let config = RegistryConfig::new("amd64", temporary.path().to_owned());
-    let images = RegistryImages::with_pause(config, Arc::new(Heard::default()), pause.clone());
+    let images = RegistryImages::with_pause(config, Arc::new(Heard::default()).listener(), pause.clone());
     let open = || images.open(&name).unwrap_err();
     let (first, second) = std::thread::scope(|scope| {
         let first = scope.spawn(open);
