@@ -20,7 +20,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         | Failure::Detect(detect::Error::Init(_))
         | Failure::Build(build::Error::TracingFolder(_))
         | Failure::Export(export::Error::Open(_))
-        | Failure::Rebase(rebase::Error::RunImage(_)) => 1,
+        | Failure::Rebase(rebase::Error::RunImage(_) | rebase::Error::ReadRunImage(_)) => 1,
         Failure::NoPhase
         | Failure::UnknownPhase(_)
         | Failure::Arguments(_)

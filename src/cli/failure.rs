@@ -188,6 +188,7 @@ fn rebase_hint(error: &rebase::Error) -> Option<String> {
         E::App(_) => {
             "Name an image that a lifecycle built and that this phase can read, and its new run image with -run-image."
         }
+        E::ReadApp(error) | E::ReadRunImage(error) => image_hint(error),
         E::RunImage(_) => "Name a run image that is there and that this phase can read, with -run-image.",
         E::Other(_) => "Build the app anew if no run image can be named that fits it.",
         E::Tags { .. } => "Let this phase write the images that this names; the others are written.",

@@ -42,7 +42,7 @@ fn resolve(session: &Session<Privileged>) -> Result<Inputs, Failure> {
     let run_image = deprecated.or(run_image);
     let previous_image = values.some_text(Key::PreviousImage).unwrap_or_else(|| names[0].clone());
     for name in names.iter().chain([&previous_image]).chain(&run_image) {
-        Reference::parse(name).map_err(|error| Failure::inputs(&error))?;
+        Reference::parse(name).map_err(|error| Failure::reference(&error))?;
     }
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
     let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;

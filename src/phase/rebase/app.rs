@@ -29,7 +29,7 @@ impl App {
             Ok(Opened::Found(record)) => *record,
             Ok(Opened::Missing) => return Err(unusable("not found")),
             Ok(Opened::Corrupt(reason)) => return Err(unusable(&format!("is corrupt: {reason}"))),
-            Err(error) => return Err(Error::App(format!("failed to access image to rebase: {error}"))),
+            Err(error) => return Err(Error::ReadApp(error)),
         };
         let metadata = match record.label(label::LIFECYCLE_METADATA).filter(|text| !text.is_empty()) {
             None => AppMetadata::default(),

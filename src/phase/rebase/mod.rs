@@ -18,7 +18,7 @@ use super::save::{self, save};
 use crate::api::PlatformApi;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Misfit, Outcome, RebaseEvent, Work};
-use crate::effect::images::{Images, Opened};
+use crate::effect::images::{ImageError, Images, Opened};
 use crate::model::image::ImageRecord;
 use crate::model::report::Report;
 
@@ -44,9 +44,15 @@ pub enum Error {
     /// The app image cannot be used, or names no run image that can. Exit code 72.
     #[error("failed to set app image: {0}")]
     App(String),
+    /// The app image cannot be read. Exit code 72.
+    #[error("failed to set app image: failed to access image to rebase: {0}")]
+    ReadApp(ImageError),
     /// The new run image cannot be used (policy P31). Exit code 1.
     #[error("failed to access run image: {0}")]
     RunImage(String),
+    /// The new run image cannot be read. Exit code 1.
+    #[error("failed to access run image: {0}")]
+    ReadRunImage(ImageError),
     /// The new run image does not fit, which `-force` overrides. Exit code 72.
     #[error("failed to rebase: {0}; please provide -force to override")]
     Misfit(#[from] Misfit),
@@ -126,7 +132,7 @@ pub fn choose_run_image(images: &dyn Images, api: PlatformApi, app: &App) -> Res
 
 fn open_run_image(effects: &Effects<'_>, name: &str) -> Result<ImageRecord, Error> {
     let work = effects.begin(Work::ReadRunImage);
-    let image = match effects.images.open(name).map_err(|error| Error::RunImage(error.message))? {
+    let image = match effects.images.open(name).map_err(Error::ReadRunImage)? {
         Opened::Found(image) => *image,
         Opened::Missing => return Err(Error::RunImage(format!("image '{name}' not found"))),
         Opened::Corrupt(reason) => return Err(Error::RunImage(format!("image '{name}' is corrupt: {reason}"))),
