@@ -344,6 +344,14 @@ fn r15_a_marker_is_in_the_file_before_the_program_starts() {
 }
 
 #[test]
+fn r18_a_panic_inside_of_telemetry_ends_the_program_all_the_same() {
+    let layers = tempfile::tempdir().unwrap();
+    let spans = spans(config(layers.path(), Phase::Build));
+    let _held = spans.state.lock().unwrap();
+    spans.finish_after_panic();
+}
+
+#[test]
 fn r17_r18_finish_ends_what_is_open_from_the_inside_out() {
     for (outcome, error, result) in
         [(Outcome::Cancellation, None, "cancellation"), (Outcome::Error, Some("panic"), "error")]
