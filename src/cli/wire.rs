@@ -192,7 +192,7 @@ fn end_spans_at_a_panic(spans: &Arc<Spans>) {
             return;
         }
         report(panic);
-        spans.finish(Outcome::Error, Some("panic"));
+        spans.finish_after_panic();
     }));
 }
 
