@@ -200,6 +200,7 @@ impl Events for Spans {
             | Event::Restore(_)
             | Event::Build(_)
             | Event::Export(_)
+            | Event::Rebase(_)
             | Event::Cache(_) => {}
         }
     }
