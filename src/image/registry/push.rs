@@ -14,7 +14,7 @@ use super::RegistryImages;
 use super::client::{Call, Client, Repository, Target, lock};
 use super::error::Error;
 use super::http::Body;
-use super::pull::blob_call;
+use super::pull::{blob_call, text};
 use super::upload::Source;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
@@ -29,7 +29,7 @@ const UPLOADS: usize = 4;
 
 /// A blob that the image needs, and where its bytes are.
 struct Needed<'a> {
-    descriptor: Descriptor,
+    blob: Blob,
     from: From<'a>,
 }
 
@@ -37,12 +37,21 @@ struct Needed<'a> {
 #[derive(Clone, Copy)]
 enum From<'a> {
     Memory(&'a [u8]),
-    Spool(&'a File),
+    Spool(&'a NewLayer, &'a File),
+    /// It was stored already, if not in this repository.
+    Stored(&'a NewLayer),
     Image(&'a ImageRecord),
 }
 
-/// New layers as compressed files that have no name.
-type Spooled = Vec<(DiffId, Blob, File)>;
+/// A layer that this process has stored.
+#[derive(Clone)]
+pub(super) struct Stored {
+    blob: Blob,
+    repository: Repository,
+}
+
+/// New layers as blobs; those that are not stored anywhere yet as compressed files that have no name.
+type Spooled = Vec<(DiffId, Blob, Option<File>)>;
 
 impl RegistryImages {
     /// Writes a draft under each name.
@@ -50,7 +59,7 @@ impl RegistryImages {
         if names.is_empty() {
             return Err(Error::NoNames);
         }
-        let spooled = spool(draft, &self.temp_dir)?;
+        let spooled = self.spool(draft)?;
         let stored = spooled.iter().map(|(diff_id, blob, _)| (diff_id.clone(), blob.clone())).collect();
         let image = assemble(draft, &stored, &std::collections::BTreeMap::new())?;
         let needed = needed(draft, &image, &spooled);
@@ -91,21 +100,101 @@ impl RegistryImages {
         }
         let key = (reference.context(), repository.insecure);
         if !ready.contains(&key) {
-            in_parallel(needed, UPLOADS, |needed| self.provide(&repository, needed))?;
+            in_parallel(needed, UPLOADS, |needed| self.provide(&repository, &needed.blob, needed.from))?;
             ready.push(key);
         }
         self.client.put_manifest(&repository, reference.version(), image)
     }
 
-    /// Sees to it that a repository has a blob.
-    fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
-        let digest = &needed.descriptor.digest;
-        if self.client.has_blob(repository, digest)? {
-            return Ok(());
+    /// Finds layers of an image whose blobs its repository does not have.
+    pub(super) fn lost(&self, image: &ImageRecord) -> Result<Vec<DiffId>, Error> {
+        let repository = self.client.repository(&Reference::parse(&image.identifier)?);
+        let lost = Mutex::new(Vec::new());
+        in_parallel(&image.layers, UPLOADS, |layer| {
+            let has = match &layer.descriptor {
+                Some(descriptor) => self.client.has_blob(&repository, &repository.pull(), &descriptor.digest)?,
+                None => false,
+            };
+            if !has {
+                lock(&lost).push(layer.diff_id.clone());
+            }
+            Ok(())
+        })?;
+        Ok(lost.into_inner().unwrap_or_default())
+    }
+
+    /// Stores a layer in the repository of an image that is yet to be written.
+    pub(super) fn store(&self, name: &str, layer: &NewLayer) -> Result<(), Error> {
+        let repository = self.client.repository(&Reference::parse(name)?);
+        if let Some(stored) = self.stored(&layer.diff_id) {
+            return self.provide(&repository, &stored.blob, From::Stored(layer));
         }
-        match needed.from {
+        let (blob, file) = self.compress(layer)?;
+        self.provide(&repository, &blob, From::Spool(layer, &file))
+    }
+
+    /// Compresses the new layers that are not stored yet, some at a time: each takes two threads.
+    fn spool(&self, draft: &ImageDraft) -> Result<Spooled, Error> {
+        let mut new: Vec<&NewLayer> = Vec::new();
+        for (layer, _) in &draft.layers {
+            if let DraftLayer::New(layer) = layer
+                && new.iter().all(|known| known.diff_id != layer.diff_id)
+            {
+                new.push(layer);
+            }
+        }
+        let spooled = Mutex::new(Vec::with_capacity(new.len()));
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+        in_parallel(&new, at_once, |layer| {
+            let (blob, file) = match self.stored(&layer.diff_id) {
+                Some(stored) => (stored.blob, None),
+                None => self.compress(layer).map(|(blob, file)| (blob, Some(file)))?,
+            };
+            lock(&spooled).push((layer.diff_id.clone(), blob, file));
+            Ok(())
+        })?;
+        Ok(spooled.into_inner().unwrap_or_default())
+    }
+
+    fn compress(&self, layer: &NewLayer) -> Result<(Blob, File), Error> {
+        let mut file = spool_file(&self.temp_dir)?;
+        let blob = blob::compress(layer, &mut file).map_err(|error| error.written_to(&self.temp_dir))?;
+        Ok((blob, file))
+    }
+
+    /// What is known of a layer that was stored already.
+    fn stored(&self, diff_id: &DiffId) -> Option<Stored> {
+        lock(&self.stored).get(diff_id).cloned()
+    }
+
+    /// Sees to it that a repository has a blob.
+    fn provide(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
+        if !self.client.has_blob(repository, &repository.push(), &blob.digest)? {
+            self.send(repository, blob, from)?;
+        }
+        if let From::Spool(layer, _) = from {
+            let stored = Stored { blob: blob.clone(), repository: repository.clone() };
+            lock(&self.stored).insert(layer.diff_id.clone(), stored);
+        }
+        Ok(())
+    }
+
+    /// Sends a blob, or has the registry take it from where it is already.
+    fn send(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
+        let digest = &blob.digest;
+        match from {
             From::Memory(bytes) => self.client.upload(repository, digest, Source::Bytes(bytes)),
-            From::Spool(file) => self.client.upload(repository, digest, Source::File(file)),
+            From::Spool(_, file) => self.client.upload(repository, digest, Source::File(file)),
+            From::Stored(layer) => {
+                if let Some(Stored { repository: origin, .. }) = self.stored(&layer.diff_id)
+                    && origin.registry == repository.registry
+                    && self.client.mount(repository, &origin, digest)?
+                {
+                    return Ok(());
+                }
+                // The same content gives the same blob.
+                self.client.upload(repository, digest, Source::File(&self.compress(layer)?.1))
+            }
             From::Image(image) => {
                 let lost = || Error::LostBlob { image: image.identifier.clone(), digest: digest.clone() };
                 let origin = self.client.repository(&Reference::parse(&image.identifier)?);
@@ -118,9 +207,9 @@ impl RegistryImages {
                 }
                 // Verified before any of it is sent, and a file can be sent again.
                 let mut file = spool_file(&self.temp_dir)?;
-                let blob = self.client.blob(image, origin, &needed.descriptor)?;
-                let mut blob = Verified::new(blob, digest.as_str(), Some(needed.descriptor.size));
-                io::copy(&mut blob, &mut file).map_err(|cause| Error::Copy { digest: digest.clone(), cause })?;
+                let bytes = self.client.blob(image, origin, blob)?;
+                let mut bytes = Verified::new(bytes, digest.as_str(), Some(blob.size));
+                io::copy(&mut bytes, &mut file).map_err(|cause| Error::Copy { digest: digest.clone(), cause })?;
                 self.client.upload(repository, digest, Source::File(&file))
             }
         }
@@ -128,23 +217,37 @@ impl RegistryImages {
 }
 
 impl Client {
-    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+    fn has_blob(&self, repository: &Repository, scope: &str, digest: &Digest) -> Result<bool, Error> {
         let mut call = blob_call("HEAD", repository, digest, None);
-        call.scopes = vec![repository.push()];
+        call.scopes = vec![scope.to_owned()];
         Ok(self.call(repository, &call)?.answer.status == 200)
     }
 
-    fn put_manifest(&self, repository: &Repository, version: &Version, image: &Assembled) -> Result<(), Error> {
-        let identifier = match version {
-            Version::Tag(tag) => tag.as_str(),
-            Version::Digest(digest) => digest.as_str(),
+    /// Deletes an image by its digest.
+    pub(super) fn delete(&self, image: &ImageRecord) -> Result<(), Error> {
+        let reference = Reference::parse(&image.identifier)?;
+        let repository = self.repository(&reference);
+        let call = Call {
+            method: "DELETE",
+            about: "manifest",
+            target: Target::Path(format!("manifests/{}", text(reference.version()))),
+            headers: Vec::new(),
+            body: Body::None,
+            scopes: vec![repository.delete()],
+            accepts: &[200, 202, 204],
+            again: true,
+            limit: Some(64 << 10),
         };
+        self.call(&repository, &call).map(drop)
+    }
+
+    fn put_manifest(&self, repository: &Repository, version: &Version, image: &Assembled) -> Result<(), Error> {
         let reply = self.call(
             repository,
             &Call {
                 method: "PUT",
                 about: "manifest",
-                target: Target::Path(format!("manifests/{identifier}")),
+                target: Target::Path(format!("manifests/{}", text(version))),
                 headers: vec![("content-type", image.manifest_descriptor.media_type.as_str())],
                 body: Body::Bytes(&image.manifest),
                 scopes: vec![repository.push()],
@@ -168,42 +271,27 @@ impl Client {
 fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled) -> Vec<Needed<'a>> {
     let mut needed: Vec<Needed<'a>> = Vec::new();
     for ((layer, _), descriptor) in draft.layers.iter().zip(&image.layers) {
-        if is_foreign(descriptor) || needed.iter().any(|known| known.descriptor.digest == descriptor.digest) {
+        if is_foreign(descriptor) || needed.iter().any(|known| known.blob.digest == descriptor.digest) {
             continue;
         }
         let from = match layer {
-            DraftLayer::New(new) => {
-                spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| From::Spool(file))
-            }
+            DraftLayer::New(new) => spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| match file {
+                Some(file) => From::Spool(new, file),
+                None => From::Stored(new),
+            }),
             DraftLayer::Base(_) => Some(From::Image(&draft.base)),
             DraftLayer::Reuse(_) => draft.previous.as_ref().map(From::Image),
         };
         // `assemble` has refused layers without source.
-        needed.extend(from.map(|from| Needed { descriptor: descriptor.clone(), from }));
+        needed.extend(from.map(|from| Needed { blob: blob_of(descriptor), from }));
     }
-    needed.push(Needed { descriptor: image.config_descriptor.clone(), from: From::Memory(&image.config) });
+    needed.push(Needed { blob: blob_of(&image.config_descriptor), from: From::Memory(&image.config) });
     needed
 }
 
-/// Compresses the new layers, some at a time: each takes two threads.
-fn spool(draft: &ImageDraft, folder: &Path) -> Result<Spooled, Error> {
-    let mut new: Vec<&NewLayer> = Vec::new();
-    for (layer, _) in &draft.layers {
-        if let DraftLayer::New(layer) = layer
-            && new.iter().all(|known| known.diff_id != layer.diff_id)
-        {
-            new.push(layer);
-        }
-    }
-    let spooled = Mutex::new(Vec::with_capacity(new.len()));
-    let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
-    in_parallel(&new, at_once, |layer| {
-        let mut file = spool_file(folder)?;
-        let blob = blob::compress(layer, &mut file).map_err(|error| error.written_to(folder))?;
-        lock(&spooled).push((layer.diff_id.clone(), blob, file));
-        Ok(())
-    })?;
-    Ok(spooled.into_inner().unwrap_or_default())
+/// A blob as a manifest names it.
+pub(super) fn blob_of(descriptor: &Descriptor) -> Blob {
+    Blob { digest: descriptor.digest.clone(), size: descriptor.size }
 }
 
 fn spool_file(folder: &Path) -> Result<File, Error> {

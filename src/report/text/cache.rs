@@ -1,4 +1,4 @@
-//! Sentences of [`CacheEvent`]: catalogue 2, section 3.3.
+//! Sentences of [`CacheEvent`]: catalogue 2, sections 3.2 and 3.3.
 
 use super::Line;
 use crate::effect::events::CacheEvent;
@@ -22,6 +22,17 @@ pub(super) fn lines(event: &CacheEvent) -> Vec<Line> {
         )),
         E::SbomFound(path) => Line::debug(format!("Found SBOM of type cache for at {}", path.display())),
         E::LaunchCacheFailed(reason) => Line::warn(format!("Not using the launch cache: {reason}")),
+        E::ImageMissing => Line::info("Layer cache not found"),
+        E::ImageCorrupt { name, reason } => {
+            return vec![
+                Line::info(format!("Ignoring cache image \"{name}\" because it was corrupt")),
+                Line::debug(format!("Cache image \"{name}\": {reason}")),
+            ];
+        }
+        E::ImageUnreadable { name, reason } => {
+            Line::warn(format!("Not using cache image \"{name}\": accessing it failed: {reason}"))
+        }
+        E::ImageNotDeleted(reason) => Line::warn(format!("Unable to delete cache image: {reason}")),
         E::Failed(reason) => Line::warn(format!("Failed to export cache: {reason}")),
     };
     vec![line]
