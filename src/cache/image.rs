@@ -46,14 +46,7 @@ impl<'a> ImageCache<'a> {
     /// A cache in the image of this name. Nothing is asked of the registry yet. Unless `keeps_old`, a commit deletes the
     /// image that it replaces.
     pub fn new(registry: &'a dyn Registry, name: &str, events: &'a dyn Events, keeps_old: bool) -> Self {
-        Self {
-            registry,
-            name: name.to_owned(),
-            events,
-            keeps_old,
-            old: OnceLock::new(),
-            next: Mutex::default(),
-        }
+        Self { registry, name: name.to_owned(), events, keeps_old, old: OnceLock::new(), next: Mutex::default() }
     }
 
     fn old(&self) -> Option<&ImageRecord> {
