@@ -30,6 +30,8 @@ const UPLOADS: usize = 4;
 /// A blob that the image needs, and where its bytes are.
 struct Needed<'a> {
     blob: Blob,
+    /// The diff id, of a layer that is compressed as ours are and not the run image's.
+    diff_id: Option<&'a DiffId>,
     from: From<'a>,
 }
 
@@ -37,13 +39,13 @@ struct Needed<'a> {
 #[derive(Clone, Copy)]
 enum From<'a> {
     Memory(&'a [u8]),
-    Spool(&'a NewLayer, &'a File),
+    Spool(&'a File),
     /// It was stored already, if not in this repository.
     Stored(&'a NewLayer),
     Image(&'a ImageRecord),
 }
 
-/// A layer that this process has stored.
+/// A layer that this process has stored, or found where an image needed it.
 #[derive(Clone)]
 pub(super) struct Stored {
     blob: Blob,
@@ -100,7 +102,7 @@ impl RegistryImages {
         }
         let key = (reference.context(), repository.insecure);
         if !ready.contains(&key) {
-            in_parallel(needed, UPLOADS, |needed| self.provide(&repository, &needed.blob, needed.from))?;
+            in_parallel(needed, UPLOADS, |needed| self.provide(&repository, needed))?;
             ready.push(key);
         }
         self.client.put_manifest(&repository, reference.version(), image)
@@ -123,14 +125,20 @@ impl RegistryImages {
         Ok(lost.into_inner().unwrap_or_default())
     }
 
-    /// Stores a layer in the repository of an image that is yet to be written.
+    /// Stores a layer in the repository of an image that is yet to be written. One that another repository of the
+    /// registry has is not sent.
     pub(super) fn store(&self, name: &str, layer: &NewLayer) -> Result<(), Error> {
         let repository = self.client.repository(&Reference::parse(name)?);
-        if let Some(stored) = self.stored(&layer.diff_id) {
-            return self.provide(&repository, &stored.blob, From::Stored(layer));
+        let diff_id = Some(&layer.diff_id);
+        if let Some(Stored { blob, repository: origin }) = self.stored(&layer.diff_id)
+            && (self.client.has_blob(&repository, &repository.push(), &blob.digest)?
+                || self.mount(&repository, &origin, &blob.digest)?)
+        {
+            self.remember(diff_id, &blob, &repository);
+            return Ok(());
         }
         let (blob, file) = self.compress(layer)?;
-        self.provide(&repository, &blob, From::Spool(layer, &file))
+        self.provide(&repository, &Needed { blob, diff_id, from: From::Spool(&file) })
     }
 
     /// Compresses the new layers that are not stored yet, some at a time: each takes two threads.
@@ -167,15 +175,24 @@ impl RegistryImages {
         lock(&self.stored).get(diff_id).cloned()
     }
 
-    /// Sees to it that a repository has a blob.
-    fn provide(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
-        if !self.client.has_blob(repository, &repository.push(), &blob.digest)? {
-            self.send(repository, blob, from)?;
-        }
-        if let From::Spool(layer, _) = from {
+    fn remember(&self, diff_id: Option<&DiffId>, blob: &Blob, repository: &Repository) {
+        if let Some(diff_id) = diff_id {
             let stored = Stored { blob: blob.clone(), repository: repository.clone() };
-            lock(&self.stored).insert(layer.diff_id.clone(), stored);
+            lock(&self.stored).insert(diff_id.clone(), stored);
         }
+    }
+
+    /// Has a registry take a blob from another of its repositories; tells whether it did.
+    fn mount(&self, repository: &Repository, origin: &Repository, digest: &Digest) -> Result<bool, Error> {
+        Ok(origin.registry == repository.registry && self.client.mount(repository, origin, digest)?)
+    }
+
+    /// Sees to it that a repository has a blob.
+    fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
+        if !self.client.has_blob(repository, &repository.push(), &needed.blob.digest)? {
+            self.send(repository, &needed.blob, needed.from)?;
+        }
+        self.remember(needed.diff_id, &needed.blob, repository);
         Ok(())
     }
 
@@ -184,25 +201,29 @@ impl RegistryImages {
         let digest = &blob.digest;
         match from {
             From::Memory(bytes) => self.client.upload(repository, digest, Source::Bytes(bytes)),
-            From::Spool(_, file) => self.client.upload(repository, digest, Source::File(file)),
+            From::Spool(file) => self.client.upload(repository, digest, Source::File(file)),
             From::Stored(layer) => {
-                if let Some(Stored { repository: origin, .. }) = self.stored(&layer.diff_id)
-                    && origin.registry == repository.registry
-                    && self.client.mount(repository, &origin, digest)?
+                let origin = self.stored(&layer.diff_id).map(|stored| stored.repository);
+                if let Some(origin) = &origin
+                    && self.mount(repository, origin, digest)?
                 {
                     return Ok(());
                 }
-                // The same content gives the same blob.
-                self.client.upload(repository, digest, Source::File(&self.compress(layer)?.1))
+                // Made anew, unless another program had compressed it.
+                let (made, file) = self.compress(layer)?;
+                if made != *blob {
+                    let image = origin.map(|origin| origin.name).unwrap_or_default();
+                    return Err(Error::LostBlob { image, digest: digest.clone() });
+                }
+                self.client.upload(repository, digest, Source::File(&file))
             }
             From::Image(image) => {
                 let lost = || Error::LostBlob { image: image.identifier.clone(), digest: digest.clone() };
                 let origin = self.client.repository(&Reference::parse(&image.identifier)?);
-                let same_registry = origin.registry == repository.registry;
-                if same_registry && origin.name == repository.name {
+                if origin.registry == repository.registry && origin.name == repository.name {
                     return Err(lost());
                 }
-                if same_registry && self.client.mount(repository, &origin, digest)? {
+                if self.mount(repository, &origin, digest)? {
                     return Ok(());
                 }
                 // Verified before any of it is sent, and a file can be sent again.
@@ -274,18 +295,26 @@ fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled)
         if is_foreign(descriptor) || needed.iter().any(|known| known.blob.digest == descriptor.digest) {
             continue;
         }
+        let diff_id = match layer {
+            DraftLayer::New(NewLayer { diff_id, .. }) | DraftLayer::Reuse(diff_id)
+                if descriptor.media_type.ends_with("gzip") =>
+            {
+                Some(diff_id)
+            }
+            _ => None,
+        };
         let from = match layer {
             DraftLayer::New(new) => spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| match file {
-                Some(file) => From::Spool(new, file),
+                Some(file) => From::Spool(file),
                 None => From::Stored(new),
             }),
             DraftLayer::Base(_) => Some(From::Image(&draft.base)),
             DraftLayer::Reuse(_) => draft.previous.as_ref().map(From::Image),
         };
         // `assemble` has refused layers without source.
-        needed.extend(from.map(|from| Needed { blob: blob_of(descriptor), from }));
+        needed.extend(from.map(|from| Needed { blob: blob_of(descriptor), diff_id, from }));
     }
-    needed.push(Needed { blob: blob_of(&image.config_descriptor), from: From::Memory(&image.config) });
+    needed.push(Needed { blob: blob_of(&image.config_descriptor), diff_id: None, from: From::Memory(&image.config) });
     needed
 }
 
