@@ -383,6 +383,20 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_tar_may_be_called_compressed() {
+        let image = assembled(&draft(&base(MediaFamily::Oci), None, "x")).unwrap();
+        let Document::Manifest(mut manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };
+        manifest.layers = vec![Descriptor {
+            digest: Digest::parse(EMPTY_LAYER).unwrap(),
+            size: 1024,
+            ..descriptor("", "application/vnd.oci.image.layer.v1.tar+gzip")
+        }];
+        let config = ImageConfig { diff_ids: vec![DiffId::parse(EMPTY_LAYER).unwrap()], ..run_config() };
+        let config = render_config(&config);
+        assert!(record("cache", "id".to_owned(), manifest, &config).is_ok());
+    }
+
+    #[test]
     fn a_layer_that_is_not_compressed_may_have_its_diff_id_as_digest() {
         let mut base = base(MediaFamily::Oci);
         base.layers[0].descriptor = Some(descriptor("one", "application/vnd.oci.image.layer.v1.tar"));

@@ -61,4 +61,17 @@ mod tests {
         assert_eq!(told[0], Line::info("Reusing cache layer 'bp:layer'"));
         assert_eq!(told[1], Line::debug(format!("Layer 'bp:layer' SHA: {EMPTY_LAYER}")));
     }
+
+    #[test]
+    fn a_cache_image_is_told_in_the_words_that_clients_match() {
+        let name = || "a.io/cache".to_owned();
+        let told = lines(&CacheEvent::ImageCorrupt { name: name(), reason: "no layers".into() });
+        assert_eq!(told[0], Line::info("Ignoring cache image \"a.io/cache\" because it was corrupt"));
+        assert_eq!(told[1], Line::debug("Cache image \"a.io/cache\": no layers"));
+        assert_eq!(lines(&CacheEvent::ImageMissing), [Line::info("Layer cache not found")]);
+        let told = lines(&CacheEvent::ImageNotDeleted("405".into()));
+        assert_eq!(told, [Line::warn("Unable to delete cache image: 405")]);
+        let told = lines(&CacheEvent::ImageUnreadable { name: name(), reason: "503".into() });
+        assert_eq!(told, [Line::warn("Not using cache image \"a.io/cache\": accessing it failed: 503")]);
+    }
 }
