@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::fake::{FakeRegistry, Fault};
 use super::*;
-use crate::effect::images::{DraftLayer, Registry as _};
+use crate::effect::images::Registry as _;
 use crate::image::conforms::{conforms, draft, layer, made_by, read};
 
 #[test]
