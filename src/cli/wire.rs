@@ -15,7 +15,9 @@ use crate::cache::{ImageCache, VolumeCache};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::events::{
+    CacheEvent, Events, Facts, Listener, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId,
+};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
@@ -306,7 +308,8 @@ pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake
     session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
 }
 
-/// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
+/// Opens the place where the images of a build are. Requests and layers that are written are told to `events` as
+/// parts of `parent`.
 pub(super) fn images<S>(
     session: &Session<S>,
     keychain: &Keychain,
@@ -323,14 +326,15 @@ fn daemon_or_layout<S>(
     parent: Option<WorkId>,
 ) -> Option<Box<dyn Images>> {
     let architecture = os_release::architecture();
+    let listener = Listener { events: Arc::clone(events), parent };
     if session.uses_layout() {
-        return Some(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture)));
+        return Some(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener)));
     }
     if !session.uses_daemon() {
         return None;
     }
     let Some(daemon) = session.daemon.clone() else { return Some(Box::new(NoImages(StoreKind::Daemon))) };
-    let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), Arc::clone(events), parent);
+    let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
     Some(match launch_cache(session, &**events) {
         Some(cache) => Box::new(images.with_launch_cache(cache)),
         None => Box::new(images),
@@ -356,10 +360,9 @@ fn registry<S>(
             http: proxy("HTTP_PROXY", "http_proxy"),
             none: proxy("NO_PROXY", "no_proxy"),
         },
-        parent,
         ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
     };
-    RegistryImages::new(config, Arc::clone(events))
+    RegistryImages::new(config, Listener { events: Arc::clone(events), parent })
 }
 
 /// Where the images of a build are, and where its cache image is, which may be the same.

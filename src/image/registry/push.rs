@@ -166,7 +166,8 @@ impl RegistryImages {
 
     fn compress(&self, layer: &NewLayer) -> Result<(Blob, File), Error> {
         let mut file = spool_file(&self.temp_dir)?;
-        let blob = blob::compress(layer, &mut file).map_err(|error| error.written_to(&self.temp_dir))?;
+        let blob = blob::compress(layer, &mut file, &self.client.listener)
+            .map_err(|error| error.written_to(&self.temp_dir))?;
         Ok((blob, file))
     }
 
