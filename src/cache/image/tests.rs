@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::effect::events::Event;
-use crate::effect::images::{Images as _, StoreKind};
+use crate::effect::images::StoreKind;
 use crate::image::memory::{MemoryImages, diff_id, new_layer};
 use crate::model::app_metadata::{StoredBuildpack, StoredLayer};
 use crate::model::layer::LayerTypes;
