@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::session::{Privileged, Session, Unprivileged, temp_dir};
+use super::stop::Stoppable;
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
@@ -30,12 +31,11 @@ use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
-use crate::os::signal;
 use crate::phase::{build, detect, export, generate};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
-use crate::telemetry::{self, TelemetryConfig, ids};
+use crate::telemetry::{self, TelemetryConfig, ids, provider};
 
 /// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -172,8 +172,10 @@ pub(super) fn with_phase<T>(
     });
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let processes = processes.telling_held_output(Box::new(held));
-    end_spans_when_stopped(spans.as_ref(), &processes);
+    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref());
+    if let Some(spans) = &spans {
+        end_spans_at_a_panic(spans);
+    }
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -193,25 +195,17 @@ pub(super) fn with_phase<T>(
     result
 }
 
-/// A program that is told to stop tells its children, and spans end also then and when a fault of ours ends it
-/// (policy P38, telemetry R17 and R18).
-fn end_spans_when_stopped(spans: Option<&Arc<Spans>>, processes: &OsProcesses) {
-    let running = processes.running();
-    let at_signal = spans.cloned();
-    // Without the thread a signal ends the process at once: nothing that is left behind does harm.
-    let _ = signal::on_stop(move |signal| {
-        running.signal_all(signal);
-        if let Some(spans) = at_signal {
-            spans.finish(Outcome::Cancellation, None);
+/// Spans end also when a fault of ours ends the program (telemetry R18).
+fn end_spans_at_a_panic(spans: &Arc<Spans>) {
+    let spans = Arc::clone(spans);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if provider::is_printing() {
+            return;
         }
-    });
-    if let Some(spans) = spans.cloned() {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            report(panic);
-            spans.finish(Outcome::Error, Some("panic"));
-        }));
-    }
+        report(panic);
+        spans.finish_after_panic();
+    }));
 }
 
 /// Who owns what telemetry makes, where this process may give files away.
@@ -270,7 +264,7 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
         return Ok(name.to_owned());
     }
     let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::reference(&error))
 }
 
 /// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
