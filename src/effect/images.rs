@@ -148,6 +148,28 @@ pub trait Images: Send + Sync {
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError>;
 }
 
+/// A registry, where a cache can be an image: more than the image of a build needs.
+pub trait Registry: Images {
+    /// Finds layers of an image that was opened here whose bytes are gone.
+    ///
+    /// # Errors
+    /// The registry cannot be asked.
+    fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError>;
+
+    /// Stores a layer ahead of the image of this name that is to have it: so a layer that cannot be stored is known by
+    /// itself, and the write has less to do. Nobody sees it until the image is written.
+    ///
+    /// # Errors
+    /// It cannot be made or stored.
+    fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError>;
+
+    /// Deletes an image that was opened here, with all its names; layers that other images have stay.
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot delete.
+    fn delete(&self, image: &ImageRecord) -> Result<(), ImageError>;
+}
+
 impl ImageError {
     /// An error that will be the same next time.
     pub fn permanent(message: impl Into<String>) -> Self {

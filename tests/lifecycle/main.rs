@@ -8,6 +8,8 @@ mod analyze;
 mod architecture;
 /// Runs of whole builds, phase by phase and by the creator.
 mod builds;
+/// Caches that are images.
+mod caches;
 /// Which buildpacks take part.
 mod detect;
 /// What extensions write, and what they choose to run on.

@@ -20,8 +20,6 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     if names.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
-    let values = &session.values;
-    Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
     let (analyzed, names) = resolve(&session, names)?;
     // An image without the layers of its extensions would be a wrong image.
     Failure::refuse("export", is_extended(&session, &analyzed), "a run image that extensions extend")?;
@@ -78,12 +76,13 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
             Reference::parse(name).map_err(|error| Failure::reference(&error))?;
         }
     }
+    super::analyze::cache_image(session)?;
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
     let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
     Ok((analyzed, names))
 }
 
-/// Exports, writes report.toml, then the cache.
+/// Exports, writes report.toml, then the cache: the cache image or else `cache`.
 pub(super) fn exported(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
@@ -99,7 +98,9 @@ pub(super) fn exported(
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
     let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
         .map_err(|fault| Failure::document("get run image for export", fault))?;
-    let images = run.open_images(session, keychain);
+    let stores = run.open_stores(session, keychain);
+    let image_cache = run.image_cache(session, &stores);
+    let cache = image_cache.as_ref().map(|cache| cache as &dyn Cache).or(cache);
     let (uid, gid) = session.ids();
     let inputs = Inputs {
         api: session.api,
@@ -124,7 +125,7 @@ pub(super) fn exported(
         lifecycle: version::info(),
     };
     let report_path = values.path(Key::Report);
-    let run = run.with_images(&*images);
+    let run = run.with_images(stores.images());
     run.timed(|effects| {
         let exported = export(effects, &inputs).map_err(|error| {
             if let Error::Tags { report, .. } = &error {

@@ -13,6 +13,7 @@ use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
 use crate::model::app_metadata::AppMetadata;
 use crate::model::order::Group;
+use crate::model::reference::Reference;
 use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 
@@ -20,7 +21,6 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     super::no_arguments(&session, "received unexpected Args")?;
     session.warn_without_cache();
     let values = &session.values;
-    Failure::refuse("restore", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
     Failure::refuse(
         "restore",
         session.api.has(PlatformFeature::RestorerResolvesImages) && values.some_text(Key::BuildImage).is_some(),
@@ -46,9 +46,23 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     if let Some(analyzed) = &analyzed {
         documents::write(&analyzed_path, "analyzed", &schema::analyzed::render(analyzed))?;
     }
+    check_cache_image(&session)?;
     let cache = wire::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
-    wire::with_phase(&session, Phase::Restore, |run| restored(&session, run, group, metadata, cache.as_deref()))
+    wire::with_phase(&session, Phase::Restore, |run| {
+        restored(&session, run, &keychain, group, metadata, cache.as_deref())
+    })
+}
+
+/// Holds that the cache image, if there is one, has a name that can be read. Whatever else is wrong with it only costs
+/// time.
+fn check_cache_image(session: &Session<Unprivileged>) -> Result<(), Failure> {
+    let Some(name) = session.values.some_text(Key::CacheImage) else { return Ok(()) };
+    Reference::parse(&name).map(drop).map_err(|error| Failure::Setup {
+        action: "create image cache".to_owned(),
+        cause: format!("accessing cache image \"{name}\": {error}"),
+        hint: Some("Name an image in a registry with -cache-image.".to_owned()),
+    })
 }
 
 /// Checks the run image that analysis chose, from Platform API 0.14 on, and makes what is said of it whole in a build
@@ -93,20 +107,23 @@ fn hint(run: &Path) -> String {
     )
 }
 
-/// Restores what buildpacks of the group may find again.
+/// Restores what buildpacks of the group may find again, from the cache image or else `cache`.
 pub(super) fn restored(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
+    keychain: &Keychain,
     group: Group,
     app_metadata: AppMetadata,
     cache: Option<&dyn Cache>,
 ) -> Result<(), Failure> {
+    let stores = run.open_stores(session, keychain);
+    let image_cache = run.image_cache(session, &stores);
     let inputs = Inputs {
         api: session.api,
         layers: session.layers(),
         group,
         app_metadata,
-        cache,
+        cache: image_cache.as_ref().map(|cache| cache as &dyn Cache).or(cache),
         skip_layers: session.values.flag(Key::SkipLayers),
         extract_root: "/".into(),
     };

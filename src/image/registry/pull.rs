@@ -8,7 +8,7 @@ use super::error::Error;
 use super::http::{Body, Failure};
 use super::retry::Retries;
 use crate::effect::images::Opened;
-use crate::image::{assemble, media, platform, sha256};
+use crate::image::{assemble, blob, media, platform, sha256};
 use crate::model::digest::Digest;
 use crate::model::image::{Descriptor, ImageRecord};
 use crate::model::reference::{Reference, Version};
@@ -149,14 +149,14 @@ impl Client {
         self: &Arc<Self>,
         image: &ImageRecord,
         repository: Repository,
-        descriptor: &Descriptor,
+        wanted: &blob::Blob,
     ) -> Result<Box<dyn Read + Send>, Error> {
         let mut blob = Blob {
             client: self.clone(),
             image: image.identifier.clone(),
             repository,
-            digest: descriptor.digest.clone(),
-            size: descriptor.size,
+            digest: wanted.digest.clone(),
+            size: wanted.size,
             read: 0,
             failures: 0,
             body: None,
@@ -186,7 +186,8 @@ pub(super) fn blob_call<'a>(
     }
 }
 
-fn text(version: &Version) -> &str {
+/// A version as a manifest's address has it.
+pub(super) fn text(version: &Version) -> &str {
     match version {
         Version::Tag(tag) => tag,
         Version::Digest(digest) => digest.as_str(),
