@@ -310,6 +310,16 @@ pub(super) fn images<S>(
             None => Box::new(images),
         };
     }
+    Box::new(registry(session, keychain, events, parent))
+}
+
+/// Opens registries, also where the images of a build are elsewhere.
+pub(super) fn registry<S>(
+    session: &Session<S>,
+    keychain: &Keychain,
+    events: &Arc<dyn Events>,
+    parent: Option<WorkId>,
+) -> RegistryImages {
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
         value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
@@ -323,9 +333,9 @@ pub(super) fn images<S>(
             none: proxy("NO_PROXY", "no_proxy"),
         },
         parent,
-        ..RegistryConfig::new(architecture, temp_dir(&session.env))
+        ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
     };
-    Box::new(RegistryImages::new(config, Arc::clone(events)))
+    RegistryImages::new(config, Arc::clone(events))
 }
 
 /// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).

@@ -12,9 +12,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use path::layout_path;
+pub use write::write_sparse;
 
 use super::{assemble, blob};
-use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::ReferenceError;
@@ -61,6 +62,14 @@ pub enum Error {
         image: String,
         /// The layer.
         diff_id: DiffId,
+    },
+    /// An image's manifest or configuration is gone, or is another.
+    #[error("{image}: {reason}")]
+    Document {
+        /// The image.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// There is no name to write an image under.
     #[error("the image has no name")]
@@ -119,6 +128,10 @@ impl Images for LayoutImages {
 
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
         Ok(read::layer(image, diff_id)?)
+    }
+
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Ok(read::documents(image)?)
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {

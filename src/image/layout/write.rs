@@ -15,14 +15,18 @@ use tempfile::NamedTempFile;
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::effect::images::{Documents, DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
+use crate::image::sha256;
 use crate::model::digest::DiffId;
 use crate::model::image::{Descriptor, ImageRecord};
 
 /// The annotation with an image's tag.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// The file `oci-layout`.
+const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// New layers that are stored already, and in which layout.
 type Stored = BTreeMap<DiffId, (Blob, PathBuf)>;
@@ -81,9 +85,30 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<D
         assemble(draft, &new, &annotations)?;
     put(folder, &blob_path(folder, config_descriptor.digest.hex()), &config)?;
     put(folder, &blob_path(folder, manifest_descriptor.digest.hex()), &manifest)?;
-    put(folder, &folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    put(folder, &folder.join("oci-layout"), MARKER)?;
     put(folder, &folder.join("index.json"), &index(&manifest_descriptor, &annotations))?;
     Ok(manifest_descriptor)
+}
+
+/// Writes an image as a layout without its layers: index, manifest and configuration, byte for byte.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_sparse(folder: &Path, image: &ImageRecord, documents: &Documents) -> Result<(), Error> {
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    for document in [&documents.config, &documents.manifest] {
+        put(folder, &blob_path(folder, sha256::digest(document).hex()), document)?;
+    }
+    let manifest = Descriptor {
+        media_type: image.manifest_media_type.clone(),
+        size: documents.manifest.len() as u64,
+        digest: sha256::digest(&documents.manifest),
+        urls: Vec::new(),
+        annotations: BTreeMap::new(),
+    };
+    put(folder, &folder.join("oci-layout"), MARKER)?;
+    put(folder, &folder.join("index.json"), &index(&manifest, &BTreeMap::new()))
 }
 
 /// Copies a layer of the base image if its layout has it: a base image may be sparse, and the image is then too.
@@ -157,16 +182,18 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Err
 
 /// The index, for people to read too.
 fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Vec<u8> {
-    let document = json!({
+    let mut document = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [{
             "mediaType": manifest.media_type,
             "size": manifest.size,
             "digest": manifest.digest.as_str(),
-            "annotations": annotations,
         }],
     });
+    if !annotations.is_empty() {
+        document["manifests"][0]["annotations"] = json!(annotations);
+    }
     format!("{document:#}").into_bytes()
 }
 
