@@ -72,4 +72,113 @@ fn base_dir(kaniko: &Path) -> Result<PathBuf, Error> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::effect::images::StoreKind;
+    use crate::image::layout::LayoutImages;
+    use crate::image::memory::MemoryImages;
+    use crate::image::sha256;
+    use crate::model::image::ImageConfig;
+
+    /// A layout folder with the image `build` in it, as another program might have written it.
+    fn build_image() -> (TempDir, LayoutImages, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("build");
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        let blob = |text: &str| {
+            let digest = sha256::digest(text.as_bytes());
+            fs::write(folder.join("blobs/sha256").join(digest.hex()), text).unwrap();
+            format!(r#""digest": "{digest}", "size": {}"#, text.len())
+        };
+        let layer = "a layer";
+        let diff_id = sha256::digest(layer.as_bytes());
+        let config = format!(r#"{{ "os": "linux", "vendor": 1, "rootfs": {{ "diff_ids": ["{diff_id}"] }} }}"#);
+        let manifest = format!(
+            r#"{{ "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {{ {} }}, "layers": [{{ {} }}] }}"#,
+            blob(&config),
+            blob(layer)
+        );
+        fs::write(folder.join("index.json"), format!(r#"{{ "manifests": [{{ {} }}] }}"#, blob(&manifest))).unwrap();
+        let images = LayoutImages::new(dir.path().to_owned(), "amd64");
+        let name = folder.display().to_string();
+        (dir, images, name)
+    }
+
+    /// All files below a folder.
+    fn files(folder: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            match path.is_dir() {
+                true => found.extend(files(&path).into_iter().map(|below| format!("{name}/{below}"))),
+                false => found.push(name),
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn keeps_an_image_byte_for_byte_without_its_layers() {
+        let (dir, images, name) = build_image();
+        let kaniko = dir.path().join("kaniko");
+        let mut told = None;
+        let image = pull(&kaniko, &images, &name, |path| told = Some(path.to_owned())).unwrap();
+        let (_, digest) = image.identifier.rsplit_once('@').unwrap();
+        let folder = kaniko.join("cache/base").join(digest);
+        assert_eq!(told.as_deref(), Some(folder.as_path()));
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let documents = images.documents(&image).unwrap();
+        let config = sha256::digest(&documents.config);
+        let mut expected = [
+            format!("blobs/sha256/{hex}"),
+            format!("blobs/sha256/{}", config.hex()),
+            "index.json".into(),
+            "oci-layout".into(),
+        ];
+        expected.sort();
+        assert_eq!(files(&folder), expected);
+        assert_eq!(fs::read(folder.join("blobs/sha256").join(hex)).unwrap(), documents.manifest);
+        let kept = LayoutImages::new(PathBuf::new(), "amd64").open(&folder.display().to_string()).unwrap();
+        let Opened::Found(kept) = kept else { panic!("{kept:?}") };
+        assert_eq!((&kept.config, &kept.layers), (&image.config, &image.layers));
+        assert_eq!(kept.manifest_media_type, "application/vnd.docker.distribution.manifest.v2+json");
+        // A second build finds it there.
+        assert!(pull(&kaniko, &images, &name, |_| ()).is_ok());
+        assert_eq!(fs::read_dir(kaniko.join("cache/base")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn says_why_an_image_is_not_kept() {
+        let (dir, images, name) = build_image();
+        let error = |kaniko: &Path, images: &dyn Images, name: &str| pull(kaniko, images, name, |_| ()).unwrap_err();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let below = error(&file.join("kaniko"), &images, &name).to_string();
+        assert_eq!(
+            below,
+            format!("failed to create cache directory: mkdir {}/kaniko: not a directory", file.display())
+        );
+        let kaniko = dir.path().join("kaniko");
+        assert_eq!(error(&kaniko, &images, "a.io/none").to_string(), "failed to get remote image");
+        let daemon = MemoryImages::new(StoreKind::Daemon);
+        let image = daemon.insert("a.io/run", ImageConfig::default(), Vec::new());
+        assert_eq!(
+            error(&kaniko, &daemon, "a.io/run").to_string(),
+            format!("failed to initialize remote image: image {} has no manifest", image.identifier)
+        );
+        daemon.corrupt("a.io/run", "no layers");
+        let corrupt = error(&kaniko, &daemon, "a.io/run").to_string();
+        assert_eq!(corrupt, "failed to initialize remote image: it is corrupt: no layers");
+        daemon.deny_read("a.io/run", "401 Unauthorized");
+        let denied = error(&kaniko, &daemon, "a.io/run").to_string();
+        assert_eq!(denied, "failed to initialize remote image: 401 Unauthorized");
+        let manifest = fs::read_dir(dir.path().join("build/blobs/sha256")).unwrap().count();
+        assert_eq!((manifest, fs::read_dir(kaniko.join("cache/base")).unwrap().count()), (3, 0));
+    }
+}

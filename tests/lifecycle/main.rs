@@ -10,6 +10,8 @@ mod architecture;
 mod builds;
 /// Which buildpacks take part.
 mod detect;
+/// What extensions made of the run image.
+mod extended;
 /// What extensions write, and what they choose to run on.
 mod generate;
 /// Names, flags and faults that come before any phase.

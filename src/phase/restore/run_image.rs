@@ -138,6 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_image_that_is_extended_is_pulled_from_0_12_on() {
+        let extended = AnalyzedRunImage { extend: true, ..switched() };
+        assert_eq!(to_extend(api("0.11"), &extended), None);
+        assert_eq!(to_extend(api("0.12"), &extended), Some("a.io/new"));
+        assert_eq!(to_extend(api("0.12"), &switched()), None);
+        assert_eq!(to_extend(api("0.12"), &AnalyzedRunImage { extend: true, ..AnalyzedRunImage::default() }), None);
+    }
+
+    #[test]
     fn without_a_name_the_reference_is_one() {
         let run_image = AnalyzedRunImage { reference: "a.io/run@sha256:1".into(), ..AnalyzedRunImage::default() };
         assert_eq!(unresolved(api("0.10"), &with_extension(), &run_image), Some("a.io/run@sha256:1"));
