@@ -89,7 +89,7 @@ pub(super) type Record = (Vec<u8>, Vec<u8>);
 /// How a header says what does not fit into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format<'a> {
-    /// With pax records: those that are needed, and these, none of which is of a field of the header.
+    /// With pax records: those that are needed, and these, which the header is known to agree with.
     Posix(&'a [Record]),
     /// As GNU's tar does: long names as entries of their own, large numbers as bytes. Only layers that another program
     /// made are so, and stay so.
@@ -160,25 +160,30 @@ impl Header<'_> {
     /// What ustar cannot hold, and `more`, sorted by key.
     fn pax_records(&self, more: &[Record]) -> Vec<Record> {
         let mut records = more.to_vec();
-        let mut add = |key: &str, value: &[u8]| records.push((key.into(), value.to_vec()));
+        let mut add = |key: &[u8], value: &[u8]| {
+            if !records.iter().any(|(given, _)| given == key) {
+                records.push((key.to_vec(), value.to_vec()));
+            }
+        };
         if !fits(u64::from(self.gid), GID) {
-            add("gid", self.gid.to_string().as_bytes());
+            add(b"gid", self.gid.to_string().as_bytes());
         }
         let link = self.kind.link();
         if link.len() > LINK.1 || !link.is_ascii() {
-            add("linkpath", link);
+            add(b"linkpath", link);
         }
         if let Kind::File { size } = self.kind
             && !fits(size, SIZE)
         {
-            add("size", size.to_string().as_bytes());
+            add(b"size", size.to_string().as_bytes());
         }
         if !fits(u64::from(self.uid), UID) {
-            add("uid", self.uid.to_string().as_bytes());
+            add(b"uid", self.uid.to_string().as_bytes());
         }
         // A name that can be split still gets its record when something else asks for pax.
         let long_name = self.name.len() > NAME.1 || !self.name.is_ascii();
-        if long_name && (!records.is_empty() || split_name(self.name).is_none()) {
+        let is_given = records.iter().any(|(key, _)| key == b"path");
+        if long_name && !is_given && (!records.is_empty() || split_name(self.name).is_none()) {
             records.push((b"path".to_vec(), self.name.to_vec()));
         }
         records.sort();

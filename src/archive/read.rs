@@ -61,7 +61,7 @@ pub(super) struct Entry {
     pub(super) special: (u8, Device),
     /// It is written as GNU's tar does.
     pub(super) is_gnu: bool,
-    /// Its pax records, but for those of the fields above, names of owners and times.
+    /// Its pax records, but for names of owners and times.
     pub(super) records: Vec<Record>,
 }
 
@@ -119,7 +119,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Makes an entry of a header and what was said of it before.
-    fn entry(&mut self, header: &RawHeader<'_>, letter: u8, size: u64, extended: Extended) -> Result<Entry, Error> {
+    fn entry(&mut self, header: &RawHeader<'_>, letter: u8, size: u64, mut extended: Extended) -> Result<Entry, Error> {
         let name = extended.name.unwrap_or_else(|| header.name());
         let kind = match letter {
             0 if name.ends_with(b"/") => EntryKind::Directory,
@@ -132,6 +132,9 @@ impl<R: BufRead> Reader<R> {
             other => return Err(Malformed::Type(other).into()),
         };
         self.contents = if kind == EntryKind::File { extended.size.unwrap_or(size) } else { 0 };
+        if kind != EntryKind::File {
+            extended.records.retain(|(key, _)| key != b"size");
+        }
         self.padding = padding(self.contents) as u64;
         let link = extended.link.unwrap_or_else(|| until_nul(&header.0[157..257]).to_vec());
         let mode = u32::try_from(number(&header.0[100..108])? & 0o7777).unwrap_or(0);
@@ -286,20 +289,20 @@ impl Extended {
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         // No value takes back what an earlier record said.
-        let given = (!value.is_empty()).then(|| value.to_vec());
+        let given = (!value.is_empty()).then_some(value);
+        let number = || given.map(|value| decimal(value).ok_or(Malformed::Pax)).transpose();
         match key {
-            b"path" => self.name = given,
-            b"linkpath" => self.link = given,
-            b"size" => self.size = given.map(|value| decimal(&value).ok_or(Malformed::Pax)).transpose()?,
-            b"uid" => self.uid = given.map(|value| decimal(&value).ok_or(Malformed::Pax)).transpose()?,
-            b"gid" => self.gid = given.map(|value| decimal(&value).ok_or(Malformed::Pax)).transpose()?,
-            b"uname" | b"gname" | b"mtime" | b"atime" | b"ctime" => {}
+            b"path" => self.name = given.map(<[u8]>::to_vec),
+            b"linkpath" => self.link = given.map(<[u8]>::to_vec),
+            b"size" => self.size = number()?,
+            b"uid" => self.uid = number()?,
+            b"gid" => self.gid = number()?,
+            b"uname" | b"gname" | b"mtime" | b"atime" | b"ctime" => return Ok(()),
             key if key.starts_with(b"GNU.sparse.") => return Err(Malformed::Sparse),
-            key => {
-                self.records.retain(|(other, _)| other != key);
-                self.records.extend(given.map(|value| (key.to_vec(), value)));
-            }
+            _ => {}
         }
+        self.records.retain(|(other, _)| other != key);
+        self.records.extend(given.map(|value| (key.to_vec(), value.to_vec())));
         Ok(())
     }
 }

@@ -277,6 +277,27 @@ fn without_bin_generate_the_folder_generate_is_the_output() {
 }
 
 #[test]
+fn extensions_whose_folders_have_the_same_name_are_refused() {
+    for api in ["0.12", "0.13"] {
+        let world = world(api, &["a/b", "a_b"]);
+        described(&world, "a/b", "0.10", "", "printf 'FROM one' > $1/run.Dockerfile");
+        // Both have the same folder among the extensions too: only other versions can be there side by side.
+        let root = world.path("extensions/a_b");
+        fs::create_dir_all(root.join("2.0/bin")).unwrap();
+        world.write(
+            "extensions/a_b/2.0/extension.toml",
+            "api = \"0.10\"\n[extension]\nid = \"a_b\"\nversion = \"2.0\"\n",
+        );
+        world.write("extensions/a_b/2.0/detect/plan.toml", "[[provides]]\nname = \"dep\"\n");
+        let order =
+            world.read("order.toml").replace("id = \"a_b\", version = \"1.0\"", "id = \"a_b\", version = \"2.0\"");
+        world.write("order.toml", &order);
+        let text = "failed to build: extensions 'a/b' and 'a_b' have the same folder 'a_b' for what they generate";
+        detect(&world).exits(92).says(text).done();
+    }
+}
+
+#[test]
 fn an_ignored_prepared_dockerfile_stays_in_its_extension() {
     let world = world("0.13", &["one", "two"]);
     prepared(&world, "one", &[("run.Dockerfile", "FROM new")]);
