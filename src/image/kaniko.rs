@@ -74,11 +74,13 @@ fn base_dir(kaniko: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use tempfile::TempDir;
 
     use super::*;
     use crate::effect::images::StoreKind;
+    use crate::image::conforms::Heard;
     use crate::image::layout::LayoutImages;
     use crate::image::memory::MemoryImages;
     use crate::image::sha256;
@@ -103,7 +105,7 @@ mod tests {
             blob(layer)
         );
         fs::write(folder.join("index.json"), format!(r#"{{ "manifests": [{{ {} }}] }}"#, blob(&manifest))).unwrap();
-        let images = LayoutImages::new(dir.path().to_owned(), "amd64");
+        let images = LayoutImages::new(dir.path().to_owned(), "amd64", Arc::new(Heard::default()).listener());
         let name = folder.display().to_string();
         (dir, images, name)
     }
@@ -144,8 +146,8 @@ mod tests {
         expected.sort();
         assert_eq!(files(&folder), expected);
         assert_eq!(fs::read(folder.join("blobs/sha256").join(hex)).unwrap(), documents.manifest);
-        let kept = LayoutImages::new(PathBuf::new(), "amd64").open(&folder.display().to_string()).unwrap();
-        let Opened::Found(kept) = kept else { panic!("{kept:?}") };
+        let images_there = LayoutImages::new(PathBuf::new(), "amd64", Arc::new(Heard::default()).listener());
+        let Opened::Found(kept) = images_there.open(&folder.display().to_string()).unwrap() else { panic!("not kept") };
         assert_eq!((&kept.config, &kept.layers), (&image.config, &image.layers));
         assert_eq!(kept.manifest_media_type, "application/vnd.docker.distribution.manifest.v2+json");
         // A second build finds it there.

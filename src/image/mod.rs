@@ -9,6 +9,7 @@ mod conforms;
 pub mod daemon;
 pub mod kaniko;
 pub mod layout;
+pub mod media;
 pub mod memory;
 mod platform;
 pub mod registry;

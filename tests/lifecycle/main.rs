@@ -18,6 +18,8 @@ mod generate;
 mod program;
 /// The specification as data.
 mod spec;
+/// Builds that are told to stop.
+mod stop;
 /// What every test stands on.
 mod support;
 /// Traces, from outside.

@@ -6,11 +6,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Session, Unprivileged};
 use crate::api::PlatformFeature;
+use crate::effect::events::Listener;
 use crate::effect::images::{Images, Opened};
 use crate::image::layout::LayoutImages;
 use crate::model::analyzed::Analyzed;
@@ -40,7 +42,7 @@ pub(super) fn run_image(
     }
     let folder = folder(session);
     let is_needed = analyzed.run_image.as_ref().is_some_and(|image| image.extend);
-    match read(&folder) {
+    match read(session, &folder) {
         Ok(None) if is_needed => Err("missing extended run image".to_owned()),
         read => read,
     }
@@ -60,7 +62,7 @@ fn folder(session: &Session<Unprivileged>) -> PathBuf {
     session.cwd.join(session.values.path(Key::Extended)).join("run")
 }
 
-fn read(folder: &Path) -> Result<Option<ExtendedRunImage>, String> {
+fn read(session: &Session<Unprivileged>, folder: &Path) -> Result<Option<ExtendedRunImage>, String> {
     let entries = entries(folder)?;
     let entry = match entries.as_slice() {
         [] => return Ok(None),
@@ -79,7 +81,8 @@ fn read(folder: &Path) -> Result<Option<ExtendedRunImage>, String> {
         let (folder, count) = (folder.display(), manifests.len());
         return Err(format!("expected image index at \"{folder}\" to have only 1 manifest; found {count}"));
     }
-    let images = LayoutImages::new(PathBuf::new(), os_release::architecture());
+    let listener = Listener { events: Arc::clone(&session.events), parent: None };
+    let images = LayoutImages::new(PathBuf::new(), os_release::architecture(), listener);
     match images.open(&folder.display().to_string()).map_err(|error| error.to_string())? {
         Opened::Found(image) => Ok(Some(ExtendedRunImage { image: *image, folder })),
         Opened::Missing => Ok(None),

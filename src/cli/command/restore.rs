@@ -1,6 +1,7 @@
 //! `restorer`: catalogue 1, sections 4.1 and 4.2.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::failure::Failure;
 use super::super::inputs::Key;
@@ -8,7 +9,7 @@ use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
-use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
+use crate::effect::events::{Listener, Phase, RestoreEvent, SessionEvent};
 use crate::image::kaniko;
 use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
@@ -69,7 +70,8 @@ fn resolve_build_image(
 
 /// Reads an image from its registry, wherever the images of the build are, and keeps it for the extender.
 fn pull(session: &Session<Unprivileged>, keychain: &Keychain, name: &str) -> Result<ImageRecord, kaniko::Error> {
-    let registry = wire::registry(session, keychain, &session.events, None);
+    let listener = Listener { events: Arc::clone(&session.events), parent: None };
+    let registry = wire::registry(session, keychain, listener);
     let saving = |path: &Path| session.emit(RestoreEvent::SavingImage(path.to_owned()));
     kaniko::pull(&session.values.path(Key::KanikoDir), &registry, name, saving)
 }
