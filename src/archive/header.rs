@@ -23,8 +23,8 @@ const TYPE: usize = 156;
 const LINK: Field = (157, 100);
 const MAGIC: usize = 257;
 /// What is at [`MAGIC`]: the format and its version.
-const POSIX: &[u8; 8] = b"ustar\x0000";
-const GNU: &[u8; 8] = b"ustar  \0";
+const POSIX: [u8; 8] = *b"ustar\x0000";
+const GNU: [u8; 8] = *b"ustar  \0";
 const MAJOR: Field = (329, 8);
 const MINOR: Field = (337, 8);
 const PREFIX: Field = (345, 155);
@@ -239,7 +239,7 @@ fn append_pax(name: &[u8], records: &[Record], out: &mut Vec<u8>) {
 }
 
 /// Appends an entry that says something of the next one.
-fn append_special(name: &[u8], (magic, letter): (&[u8; 8], u8), contents: &[u8], out: &mut Vec<u8>) {
+fn append_special(name: &[u8], (magic, letter): ([u8; 8], u8), contents: &[u8], out: &mut Vec<u8>) {
     let mut block = [0; BLOCK];
     put_text(&mut block, NAME, name);
     for field in [MODE, UID, GID, MTIME] {
@@ -318,9 +318,9 @@ fn put_text(block: &mut [u8; BLOCK], (at, length): Field, text: &[u8]) {
 }
 
 /// Writes type, magic and checksum: the last fields of a block.
-fn seal(block: &mut [u8; BLOCK], magic: &[u8; 8], letter: u8) {
+fn seal(block: &mut [u8; BLOCK], magic: [u8; 8], letter: u8) {
     block[TYPE] = letter;
-    block[MAGIC..MAGIC + 8].copy_from_slice(magic);
+    block[MAGIC..MAGIC + 8].copy_from_slice(&magic);
     let (at, length) = CHECKSUM;
     block[at..at + length].fill(b' ');
     let sum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();

@@ -116,9 +116,10 @@ mod tests {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            match path.is_dir() {
-                true => found.extend(files(&path).into_iter().map(|below| format!("{name}/{below}"))),
-                false => found.push(name),
+            if path.is_dir() {
+                found.extend(files(&path).into_iter().map(|below| format!("{name}/{below}")));
+            } else {
+                found.push(name);
             }
         }
         found.sort();
