@@ -43,6 +43,11 @@ impl Daemon {
         Self { running, dir }
     }
 
+    /// Its address, for `DOCKER_HOST`.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("socket").display())
+    }
+
     /// Pulls an image.
     #[track_caller]
     pub(crate) fn pull(&self, image: &str) {

@@ -16,6 +16,8 @@ mod extended;
 mod generate;
 /// Names, flags and faults that come before any phase.
 mod program;
+/// Apps on newer run images.
+mod rebase;
 /// The specification as data.
 mod spec;
 /// Builds that are told to stop.

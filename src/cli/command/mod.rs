@@ -6,6 +6,7 @@ mod create;
 mod detect;
 mod export;
 mod extended;
+mod rebase;
 mod restore;
 pub(super) mod trace;
 
@@ -23,7 +24,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         Phase::Export => export::run(session),
         Phase::Create => create::run(session),
         Phase::Extend => Failure::refuse("extend", true, "the extender"),
-        Phase::Rebase => Failure::refuse("rebase", true, "the rebaser"),
+        Phase::Rebase => rebase::run(session),
     }
 }
 
