@@ -79,8 +79,8 @@ impl Run<'_> {
 
     /// Opens the places where the images of the build and the cache image are.
     pub(super) fn open_stores<S>(&self, session: &Session<S>, keychain: &Keychain) -> Stores {
-        let registry = registry(session, keychain, self.events, Some(self.work));
-        Stores { registry, other: daemon_or_layout(session, self.events, Some(self.work)) }
+        let listener = Listener { events: Arc::clone(self.events), parent: Some(self.work) };
+        Stores { other: daemon_or_layout(session, &listener), registry: registry(session, keychain, listener) }
     }
 
     /// Names the cache image, if there is one. It is asked for when a phase first wants something of it.
@@ -313,17 +313,13 @@ pub(super) fn images<S>(
     events: &Arc<dyn Events>,
     parent: Option<WorkId>,
 ) -> Box<dyn Images> {
-    daemon_or_layout(session, events, parent).unwrap_or_else(|| Box::new(registry(session, keychain, events, parent)))
+    let listener = Listener { events: Arc::clone(events), parent };
+    daemon_or_layout(session, &listener).unwrap_or_else(|| Box::new(registry(session, keychain, listener)))
 }
 
 /// Opens the place where images are, unless that is a registry.
-fn daemon_or_layout<S>(
-    session: &Session<S>,
-    events: &Arc<dyn Events>,
-    parent: Option<WorkId>,
-) -> Option<Box<dyn Images>> {
-    let architecture = os_release::architecture();
-    let listener = Listener { events: Arc::clone(events), parent };
+fn daemon_or_layout<S>(session: &Session<S>, listener: &Listener) -> Option<Box<dyn Images>> {
+    let (architecture, listener) = (os_release::architecture(), listener.clone());
     if session.uses_layout() {
         return Some(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener)));
     }
@@ -331,20 +327,16 @@ fn daemon_or_layout<S>(
         return None;
     }
     let Some(daemon) = session.daemon.clone() else { return Some(Box::new(NoImages(StoreKind::Daemon))) };
+    let launch_cache = launch_cache(session, &*listener.events);
     let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
-    Some(match launch_cache(session, &**events) {
+    Some(match launch_cache {
         Some(cache) => Box::new(images.with_launch_cache(cache)),
         None => Box::new(images),
     })
 }
 
-/// A client for registries, which has not spoken to any yet.
-fn registry<S>(
-    session: &Session<S>,
-    keychain: &Keychain,
-    events: &Arc<dyn Events>,
-    parent: Option<WorkId>,
-) -> RegistryImages {
+/// A client for registries, which has not spoken to any yet, also where the images of a build are elsewhere.
+pub(super) fn registry<S>(session: &Session<S>, keychain: &Keychain, listener: Listener) -> RegistryImages {
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
         value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
@@ -359,7 +351,7 @@ fn registry<S>(
         },
         ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
     };
-    RegistryImages::new(config, Listener { events: Arc::clone(events), parent })
+    RegistryImages::new(config, listener)
 }
 
 /// Where the images of a build are, and where its cache image is, which may be the same.

@@ -110,6 +110,15 @@ pub struct WrittenImage {
     pub names: Vec<(String, Result<(), String>)>,
 }
 
+/// The documents of an image, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documents {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The configuration.
+    pub config: Vec<u8>,
+}
+
 /// A place where images are.
 pub trait Images: Send + Sync {
     /// Which kind of place it is.
@@ -139,6 +148,14 @@ pub trait Images: Send + Sync {
     /// # Errors
     /// The image has no such layer, or it cannot be read.
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError>;
+
+    /// Reads the manifest and the configuration of an image that was opened here, verified. A daemon has no manifests.
+    ///
+    /// # Errors
+    /// They cannot be read, or there are no such documents.
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Err(ImageError::permanent(format!("image {} has no manifest", image.identifier)))
+    }
 
     /// Writes an image under each name. A name that fails does not keep others from being written; see
     /// [`WrittenImage::names`].

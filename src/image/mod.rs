@@ -7,6 +7,7 @@ pub mod blob;
 #[cfg(test)]
 pub(crate) mod conforms;
 pub mod daemon;
+pub mod kaniko;
 pub mod layout;
 pub mod media;
 pub mod memory;

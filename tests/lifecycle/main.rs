@@ -12,6 +12,8 @@ mod builds;
 mod caches;
 /// Which buildpacks take part.
 mod detect;
+/// What extensions made of the run image.
+mod extended;
 /// What extensions write, and what they choose to run on.
 mod generate;
 /// Names, flags and faults that come before any phase.

@@ -4,7 +4,7 @@ use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
-use crate::api::PlatformFeature;
+use super::extended;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -21,8 +21,6 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
     let (analyzed, names) = resolve(&session, names)?;
-    // An image without the layers of its extensions would be a wrong image.
-    Failure::refuse("export", is_extended(&session, &analyzed), "a run image that extensions extend")?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
@@ -34,17 +32,10 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let group = documents::group(&session.values.path(Key::Group))?;
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
+    extended::guard(&session)?;
     wire::with_phase(&session, Phase::Export, |run| {
         exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
     })
-}
-
-/// Says whether extensions added layers to the run image, or were to.
-fn is_extended(session: &Session<Privileged>, analyzed: &Analyzed) -> bool {
-    let folder = session.values.path(Key::Extended).join("run");
-    let has_layers = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    let is_marked = analyzed.run_image.as_ref().is_some_and(|image| image.extend);
-    session.api.has(PlatformFeature::ExtensionLayers) && (has_layers || is_marked)
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.
@@ -98,6 +89,7 @@ pub(super) fn exported(
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
     let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
         .map_err(|fault| Failure::document("get run image for export", fault))?;
+    let extended = extended::run_image(session, &analyzed)?;
     let stores = run.open_stores(session, keychain);
     let image_cache = run.image_cache(session, &stores);
     let cache = image_cache.as_ref().map(|cache| cache as &dyn Cache).or(cache);
@@ -109,6 +101,7 @@ pub(super) fn exported(
         app_dir: values.path(Key::App),
         group,
         analyzed,
+        extended,
         metadata,
         project_label,
         run_image_names: names_of_run_image,

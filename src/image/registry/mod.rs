@@ -36,7 +36,9 @@ pub use http::{Proxies, Timeouts};
 pub use retry::{Pause, RealPause, RetryPolicy};
 
 use crate::effect::events::Listener;
-use crate::effect::images::{ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, WrittenImage};
+use crate::effect::images::{
+    Documents, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, WrittenImage,
+};
 use crate::image::blob;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
@@ -150,6 +152,10 @@ impl Images for RegistryImages {
         };
         let blob = self.client.blob(image, repository, &push::blob_of(descriptor))?;
         blob::uncompress(blob, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
+    }
+
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Ok(self.client.documents(image)?)
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
