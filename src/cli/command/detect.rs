@@ -46,6 +46,7 @@ pub(super) fn detected(
     }
     let inputs = Inputs {
         api: session.api,
+        deprecation: session.deprecation(),
         order,
         system,
         store: store(session),
@@ -76,6 +77,7 @@ fn generated(
         .map_err(|fault| Failure::document("initialize generator", fault))?;
     let inputs = generate::Inputs {
         api: session.api,
+        deprecation: session.deprecation(),
         extensions: detected.group.extensions,
         plan: detected.plan,
         run_image: analyzed.run_image.clone(),

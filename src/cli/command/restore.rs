@@ -31,7 +31,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
     let group = documents::group(&session.values.path(Key::Group))?;
-    wire::verify_buildpack_apis(&group.buildpacks)?;
+    wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
         Ok(analyzed) => {

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use self::order::{Admission, Candidate, Ground, Stop};
 use self::runs::Runs;
-use crate::api::{PlatformApi, PlatformFeature};
-use crate::buildpack::api::{ApiError, negotiate};
+use crate::api::{DeprecationMode, PlatformApi, PlatformFeature};
+use crate::buildpack::api::{ApiError, negotiate, verify};
 use crate::buildpack::detect::Context;
 use crate::buildpack::store::{Store, StoreError};
 use crate::effect::Effects;
@@ -36,6 +36,8 @@ use crate::model::target::{ModuleTarget, RunTarget};
 pub struct Inputs {
     /// The Platform API.
     pub api: PlatformApi,
+    /// What becomes of modules with a deprecated Buildpack API.
+    pub deprecation: DeprecationMode,
     /// Groups to try.
     pub order: Order,
     /// Buildpacks around each group; ignored below Platform API 0.15.
@@ -194,7 +196,7 @@ impl<'a> Detection<'a> {
         let groups = order.buildpacks.iter().chain(&order.extensions);
         for element in groups.flat_map(|group| &group.elements) {
             let descriptor = self.read(element).map_err(Error::Init)?;
-            negotiate(element, &descriptor.api)?;
+            verify(element, &descriptor.api, self.inputs.deprecation, self.effects.events)?;
         }
         Ok(())
     }
