@@ -185,10 +185,13 @@ fn every_name_of_an_image_is_read_before_anything_is_done() {
         &["-previous-image", "A B", "app"],
         &["-run-image", "A B", "app"],
         &["-cache-image", "A B", "app"],
+        &["app"],
     ] {
         let given = [&["-run-image", "run"], args].concat();
         for layout in [Some("true"), None] {
-            world.run_with("analyzer", &given, &[("CNB_USE_LAYOUT", layout)]).exits(3).says(text).done();
+            // The build image is the restorer's, and read here all the same.
+            let build = ("CNB_BUILD_IMAGE", (args.len() == 1 && args[0] == "app").then_some("A B"));
+            world.run_with("analyzer", &given, &[("CNB_USE_LAYOUT", layout), build]).exits(3).says(text).done();
         }
     }
 }
