@@ -11,4 +11,4 @@ pub mod layout;
 pub mod memory;
 mod platform;
 pub mod registry;
-mod sha256;
+pub(crate) mod sha256;
