@@ -105,7 +105,7 @@ clippy:
 	cargo clippy --locked --all-targets --features acceptance -- -D warnings
 	cargo clippy --locked --no-default-features --bin launcher -- -D warnings
 
-acceptance: build
+acceptance: package image
 	acceptance/install-packages
 	cargo test --locked --features acceptance --test acceptance -- --test-threads=1
 

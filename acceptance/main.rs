@@ -11,11 +11,15 @@ mod container;
 mod demo;
 /// Registries that refuse, break or talk nonsense.
 mod failures;
+/// Phases in containers, started as clients start them.
+mod clients;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
 /// Builds to a registry, phase by phase and by the creator, judged by other programs.
 mod registry;
+/// The archive and the image that `make package` and `make image` leave.
+mod release;
 /// What every test stands on.
 mod support;
 /// Traces, and that they stay out of images.

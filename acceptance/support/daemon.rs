@@ -43,6 +43,11 @@ impl Daemon {
         Self { running, dir }
     }
 
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
     /// Pulls an image.
     #[track_caller]
     pub(crate) fn pull(&self, image: &str) {

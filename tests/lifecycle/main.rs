@@ -14,6 +14,8 @@ mod detect;
 mod generate;
 /// Names, flags and faults that come before any phase.
 mod program;
+/// What the release says of itself.
+mod release;
 /// The specification as data.
 mod spec;
 /// What every test stands on.
