@@ -5,14 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+/// Phases in containers, started as clients start them.
+mod clients;
 /// The app from its image, as a container.
 mod container;
 /// `make demo`, as root and as an ordinary user.
 mod demo;
 /// Registries that refuse, break or talk nonsense.
 mod failures;
-/// Phases in containers, started as clients start them.
-mod clients;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
