@@ -6,15 +6,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::machine::run_image;
-use crate::support::builder;
 use crate::support::daemon::Daemon;
 use crate::support::image::Image;
-use crate::support::lifecycle_dir;
 use crate::support::outcome::Outcome;
 use crate::support::platform::Platform;
 use crate::support::registry::Registry;
+use crate::support::{builder, checkout, lifecycle_dir, tool};
 
 /// What the builder image has besides the lifecycle: what the sample buildpack calls.
 const PROGRAMS: [&str; 5] = ["/bin/bash", "/usr/bin/cat", "/usr/bin/env", "/usr/bin/install", "/usr/bin/mkdir"];
@@ -76,6 +76,7 @@ impl Client {
     fn on_lifecycle(&self, options: &[&str], command: &[&str]) -> Outcome {
         let (user, group) = self.owner();
         let ids = vec![format!("--env=CNB_USER_ID={user}"), format!("--env=CNB_GROUP_ID={group}")];
+        // Nothing else: the image has a folder for temporary files.
         self.run(&self.lifecycle_image, ids, options, command)
     }
 
@@ -243,5 +244,56 @@ fn pack_builds_into_the_daemon_with_the_creator() {
     for name in ["pack/app", "pack/app:more"] {
         let shell = ["--entrypoint", "/cnb/process/shell"];
         client.daemon.run(name, &shell, &[]).exits(0).says("Good day, from a shell").done();
+    }
+}
+
+#[test]
+fn the_example_for_kubernetes_builds_unprivileged_on_two_images() {
+    let client = Client::new();
+    let (app, run) = (client.registry.image("kubernetes/app"), client.registry.image("run"));
+    client.platform.give("workspace");
+    let (user, group) = client.owner();
+    // As the kubelet makes an emptyDir for an fsGroup: root's, and the group may write.
+    for folder in ["layers", "cache"] {
+        tool(Command::new("chown").arg(format!("0:{group}")).arg(client.platform.path(folder)));
+        tool(Command::new("chmod").arg("2775").arg(client.platform.path(folder)));
+    }
+    let owner = format!("--user={user}:{group}");
+    let options = [
+        owner.as_str(),
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--env=CNB_PLATFORM_API=0.15",
+        "--env=CNB_NO_COLOR=true",
+        "--env=CNB_TELEMETRY=true",
+    ];
+    // What the example has, with the images of this test in it.
+    let example = fs::read_to_string(checkout().join("docs/examples/kubernetes-job.yaml")).unwrap();
+    let example = example.replace("registry.example.com/run:latest", &run);
+    let example = example.replace("registry.example.com/apps/hello:latest", &app);
+    let args = |program: &str| -> Vec<String> {
+        let program = format!("command: [/cnb/lifecycle/{program}]\n");
+        let (_, behind) = example.split_once(&program).unwrap_or_else(|| panic!("the example has no {program}"));
+        let args = behind.lines().next().unwrap().trim().strip_prefix("args: [");
+        let args = args.map(|args| args.trim_end_matches(']').split(", ").map(str::to_owned).collect());
+        args.unwrap_or_default()
+    };
+    for program in ["analyzer", "detector", "restorer", "builder", "exporter"] {
+        let path = format!("/cnb/lifecycle/{program}");
+        let args = args(program);
+        let command: Vec<&str> = std::iter::once(path.as_str()).chain(args.iter().map(String::as_str)).collect();
+        let ended = if matches!(program, "detector" | "builder") {
+            client.on_builder(&options, &command)
+        } else {
+            client.on_lifecycle(&options, &command)
+        };
+        ended.exits(0).hides("Warning").done();
+    }
+    is_reported(&client.platform.path("layers/report.toml"), &app, &client.fetch(&app, "app"));
+    // The collector is another program: the files are where the example looks for them.
+    assert!(example.contains("include: [/layers/tracing/**/*.jsonl]"));
+    for phase in ["analyze", "detect", "restore", "build", "export"] {
+        let spans = client.platform.read(&format!("layers/tracing/lifecycle/{phase}.jsonl"));
+        assert!(spans.contains("resourceSpans"), "{phase}");
     }
 }
