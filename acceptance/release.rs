@@ -55,16 +55,17 @@ fn is_a_release(listing: &[String], first: &[&str], root: &str) {
     let names: Vec<String> = listing.iter().map(|line| line.split(" 00:00:01 ").nth(1).unwrap().to_owned()).collect();
     let expected = first.iter().map(|&name| name.to_owned()).chain(FILES.iter().map(|name| match *name {
         "lifecycle" | "launcher" => format!("{root}{name}"),
-        name if name.contains(".sbom.") => format!("{root}{name}"),
+        sbom if sbom.contains('.') => format!("{root}{sbom}"),
         name => format!("{root}{name} -> lifecycle"),
     }));
     assert_eq!(names, expected.collect::<Vec<_>>());
     for (entry, name) in entries.iter().zip(&names) {
-        let mode = match name {
-            name if name.contains(" -> ") => "lrwxrwxrwx",
-            name if name.ends_with(".json") || name.ends_with(".toml") => "-rw-r--r--",
-            name if name.ends_with("/lifecycle/lifecycle") || name.ends_with("/launcher") => "-rwxr-xr-x",
-            name if name == "lifecycle/lifecycle" => "-rwxr-xr-x",
+        let last = name.rsplit('/').next().unwrap();
+        let mode = match last {
+            _ if name.contains(" -> ") => "lrwxrwxrwx",
+            _ if last.contains('.') => "-rw-r--r--",
+            "launcher" => "-rwxr-xr-x",
+            "lifecycle" if name.starts_with(root) => "-rwxr-xr-x",
             _ => "drwxr-xr-x",
         };
         assert_eq!((entry[0], entry[1]), (mode, "0/0"), "{name}");
@@ -143,8 +144,7 @@ fn the_image_has_the_lifecycle_as_its_last_layer_and_says_what_it_is() {
     let descriptor = fs::read_to_string(root.join("cnb/lifecycle.toml")).unwrap();
     let apis = image.label("io.buildpacks.lifecycle.apis");
     for (api, table) in [("buildpack", "[apis.buildpack]"), ("platform", "[apis.platform]")] {
-        let listed: Vec<String> =
-            apis[api]["supported"].as_array().unwrap().iter().map(|version| version.to_string()).collect();
+        let listed: Vec<String> = apis[api]["supported"].as_array().unwrap().iter().map(ToString::to_string).collect();
         let line = format!("supported = [{}]", listed.join(", "));
         let text = descriptor.split(table).nth(1).unwrap();
         assert!(text.trim_start().lines().nth(1).unwrap().contains(&line), "{line} in {descriptor}");

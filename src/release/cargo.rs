@@ -54,20 +54,19 @@ fn parse(tree: &str, lock: &str, rustc: &str) -> Result<Vec<Component>, Error> {
     for line in tree.lines().filter(|line| !line.is_empty()) {
         let (depth, found) = package(line).ok_or_else(|| Error::Tree(line.to_owned()))?;
         let same = |known: &Component| known.name == found.name && known.version == found.version;
-        let at = match components.iter().position(same) {
-            Some(at) => at,
-            None => {
-                let origin = if components.is_empty() {
-                    Origin::Own
-                } else {
-                    let checksum = checksums.get(&(found.name.clone(), found.version.clone())).cloned();
-                    let checksum = checksum
-                        .ok_or_else(|| Error::NotLocked { name: found.name.clone(), version: found.version.clone() })?;
-                    Origin::CratesIo { checksum }
-                };
-                components.push(Component { origin, ..found });
-                components.len() - 1
-            }
+        let at = if let Some(at) = components.iter().position(same) {
+            at
+        } else {
+            let origin = if components.is_empty() {
+                Origin::Own
+            } else {
+                let checksum = checksums.get(&(found.name.clone(), found.version.clone())).cloned();
+                let checksum = checksum
+                    .ok_or_else(|| Error::NotLocked { name: found.name.clone(), version: found.version.clone() })?;
+                Origin::CratesIo { checksum }
+            };
+            components.push(Component { origin, ..found });
+            components.len() - 1
         };
         if depth > above.len() {
             return Err(Error::Tree(line.to_owned()));

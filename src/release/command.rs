@@ -25,9 +25,11 @@ use crate::schema::lifecycle;
 /// Where docker listens when `DOCKER_HOST` says nothing.
 const SOCKET: &str = "/var/run/docker.sock";
 
+/// Writes an SBOM.
+type Writer = fn(&Bill) -> String;
+
 /// The writers of the three SBOMs, with the ends of their files' names.
-const FORMATS: [(&str, fn(&Bill) -> String); 3] =
-    [("cdx", cyclonedx::render), ("spdx", spdx::render), ("syft", syft::render)];
+const FORMATS: [(&str, Writer); 3] = [("cdx", cyclonedx::render), ("spdx", spdx::render), ("syft", syft::render)];
 
 /// Makes an archive or an image of the release of `version`, as the arguments behind the program's name say.
 ///

@@ -35,17 +35,14 @@ pub fn draft(
     scratch: &Path,
 ) -> Result<ImageDraft, Error> {
     let mut layers = Vec::new();
-    let base = match base {
-        Some(base) => {
-            let history = base.config.history.iter().filter(|entry| !entry.empty_layer);
-            let history = history.cloned().chain(std::iter::repeat_with(History::default));
-            layers.extend((0..base.layers.len()).map(DraftLayer::Base).zip(history));
-            base
-        }
-        None => {
-            layers.push(layer("base", floor(scratch)?, "Folders and users that programs expect")?);
-            empty()
-        }
+    let base = if let Some(base) = base {
+        let history = base.config.history.iter().filter(|entry| !entry.empty_layer);
+        let history = history.cloned().chain(std::iter::repeat_with(History::default));
+        layers.extend((0..base.layers.len()).map(DraftLayer::Base).zip(history));
+        base
+    } else {
+        layers.push(layer("base", floor(scratch)?, "Folders and users that programs expect")?);
+        empty()
     };
     let mut entries = vec![folder("/cnb", 0o755)];
     entries.extend(contents);

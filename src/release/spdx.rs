@@ -18,16 +18,12 @@ pub fn render(bill: &Bill) -> String {
         checksums: vec![Checksum { algorithm: "SHA256", checksum_value: &bill.sha256 }],
         ..Package::of(root)
     };
-    let described = Relationship {
-        spdx_element_id: DOCUMENT.to_owned(),
-        relationship_type: "DESCRIBES",
-        related_spdx_element: id(root),
-    };
+    let described = Relationship { from: DOCUMENT.to_owned(), r#type: "DESCRIBES", to: id(root) };
     let links = bill.components.iter().flat_map(|component| {
         component.dependencies.iter().map(|&at| Relationship {
-            spdx_element_id: id(component),
-            relationship_type: "DEPENDS_ON",
-            related_spdx_element: id(&bill.components[at]),
+            from: id(component),
+            r#type: "DEPENDS_ON",
+            to: id(&bill.components[at]),
         })
     });
     let document = Document {
@@ -35,7 +31,7 @@ pub fn render(bill: &Bill) -> String {
         data_license: "CC0-1.0",
         id: DOCUMENT,
         name: &bill.program,
-        document_namespace: format!("https://spdx.org/spdxdocs/{}-{}-{}", root.name, bill.program, bill.uuid()),
+        namespace: format!("https://spdx.org/spdxdocs/{}-{}-{}", root.name, bill.program, bill.uuid()),
         creation_info: CreationInfo {
             created: &bill.created,
             creators: [format!("Tool: {}-{}", root.name, bill.version)],
@@ -58,7 +54,8 @@ struct Document<'a> {
     #[serde(rename = "SPDXID")]
     id: &'static str,
     name: &'a str,
-    document_namespace: String,
+    #[serde(rename = "documentNamespace")]
+    namespace: String,
     creation_info: CreationInfo<'a>,
     packages: Vec<Package<'a>>,
     relationships: Vec<Relationship>,
@@ -97,19 +94,23 @@ struct Checksum<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct ExternalRef {
-    reference_category: &'static str,
-    reference_type: &'static str,
-    reference_locator: String,
+    #[serde(rename = "referenceCategory")]
+    category: &'static str,
+    #[serde(rename = "referenceType")]
+    r#type: &'static str,
+    #[serde(rename = "referenceLocator")]
+    locator: String,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Relationship {
-    spdx_element_id: String,
-    relationship_type: &'static str,
-    related_spdx_element: String,
+    #[serde(rename = "spdxElementId")]
+    from: String,
+    #[serde(rename = "relationshipType")]
+    r#type: &'static str,
+    #[serde(rename = "relatedSpdxElement")]
+    to: String,
 }
 
 impl<'a> Package<'a> {
@@ -127,11 +128,7 @@ impl<'a> Package<'a> {
             license_concluded: UNKNOWN,
             license_declared: if component.license.is_empty() { UNKNOWN } else { &component.license },
             copyright_text: UNKNOWN,
-            external_refs: [ExternalRef {
-                reference_category: "PACKAGE-MANAGER",
-                reference_type: "purl",
-                reference_locator: component.purl(),
-            }],
+            external_refs: [ExternalRef { category: "PACKAGE-MANAGER", r#type: "purl", locator: component.purl() }],
         }
     }
 }
