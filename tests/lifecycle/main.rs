@@ -8,6 +8,8 @@ mod analyze;
 mod architecture;
 /// Runs of whole builds, phase by phase and by the creator.
 mod builds;
+/// Arguments as clients write them.
+mod clients;
 /// Which buildpacks take part.
 mod detect;
 /// What extensions write, and what they choose to run on.
