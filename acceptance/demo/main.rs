@@ -42,8 +42,10 @@ fn demo() -> Result<(), Trouble> {
     let lifecycle =
         fs::canonicalize(&lifecycle).map_err(|error| Trouble::with("find", Path::new(&lifecycle), &error))?;
     let user = user::choose()?;
-    // Below the temporary folder, because the user of the build must get there.
-    let dir = std::env::temp_dir().join(format!("cnb-demo-{}", user.uid));
+    // Below the temporary folder, because the user of the build must get there. By who starts the demo: nobody else may
+    // remove it the next time.
+    let starter = if user.we_are_root { 0 } else { user.uid };
+    let dir = std::env::temp_dir().join(format!("cnb-demo-{starter}"));
     let builder = Builder::prepare(&dir, &lifecycle, user)?;
 
     heading(&format!("Phase by phase, as user {}, below {}", builder.user.name, dir.display()));

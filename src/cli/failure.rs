@@ -5,6 +5,8 @@
 
 use super::documents::Fault;
 use crate::buildpack::build::BuildError;
+use crate::effect::images::ImageError;
+use crate::model::reference::ReferenceError;
 use crate::phase::{analyze, build, detect, export, generate, restore};
 
 /// Every way in which the program fails.
@@ -110,19 +112,26 @@ fn detect_hint(error: &detect::Error) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn image_hint(error: &ImageError) -> &'static str {
+    // A layout's file or a daemon's socket; a registry says it in other words.
+    if error.message.ends_with(": permission denied") {
+        "Let the user of this phase read and write it."
+    } else if error.denied {
+        "Give this phase the credentials of the registry (CNB_REGISTRY_AUTH, or docker's config.json)."
+    } else if error.retryable {
+        "Try again when the registry answers; if it never does, name an image that this phase can reach."
+    } else {
+        "Name an image that this phase can reach and read."
+    }
+}
+
 fn analyze_hint(error: &analyze::Error) -> Option<String> {
     use analyze::Error as E;
     let text = match error {
         E::ReadAccess { source, .. }
         | E::WriteAccess { source, .. }
         | E::PreviousImage(source)
-        | E::RunImage(source) => {
-            if source.denied {
-                "Give this phase the credentials of the registry (CNB_REGISTRY_AUTH, or docker's config.json)."
-            } else {
-                "Name an image that this phase can reach and read."
-            }
-        }
+        | E::RunImage(source) => image_hint(source),
         E::RunImageCorrupt { .. } | E::NoOperatingSystem => "Make the run image anew, or name another with -run-image.",
         E::Sbom(_) => "Leave the previous image's SBOM out with -skip-layers, or name another with -previous-image.",
         // The error itself says it.
@@ -222,6 +231,12 @@ impl Failure {
         Self::Inputs { cause: cause.to_string(), hint: None }
     }
 
+    /// An image name that is none.
+    pub(super) fn reference(error: &ReferenceError) -> Self {
+        let hint = "Name images as <registry>/<repository>:<tag>; repositories are in lower case.".to_owned();
+        Self::Inputs { cause: error.to_string(), hint: Some(hint) }
+    }
+
     /// Refuses what is wanted and not part of this version.
     pub(super) fn refuse(action: &'static str, wanted: bool, what: &str) -> Result<(), Self> {
         if wanted { Err(Self::NotSupported { action, what: what.to_owned() }) } else { Ok(()) }
@@ -263,7 +278,6 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::images::ImageError;
     use crate::effect::processes::{Exit, StartError};
 
     #[test]
@@ -284,12 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_image_asks_for_credentials() {
-        let hint = |denied| {
-            let source = ImageError { message: "no".into(), retryable: false, denied };
+    fn a_refused_image_asks_for_credentials_and_a_silent_registry_for_patience() {
+        let hint = |message: &str, denied, retryable| {
+            let source = ImageError { message: message.into(), retryable, denied };
             Failure::Analyze(analyze::Error::ReadAccess { name: "a/b".into(), source }).hint().unwrap()
         };
-        assert!(hint(true).contains("CNB_REGISTRY_AUTH"));
-        assert!(!hint(false).contains("CNB_REGISTRY_AUTH"));
+        assert!(hint("no", true, false).contains("CNB_REGISTRY_AUTH"));
+        assert!(!hint("no", false, false).contains("CNB_REGISTRY_AUTH"));
+        assert!(hint("no", false, true).starts_with("Try again"));
+        assert!(hint("open /layout/index.json: permission denied", true, false).starts_with("Let the user"));
     }
 }

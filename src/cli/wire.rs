@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::session::{Privileged, Session, Unprivileged, temp_dir};
+use super::stop::Stoppable;
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
@@ -15,7 +16,9 @@ use crate::cache::VolumeCache;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{CacheEvent, Events, Facts, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::events::{
+    CacheEvent, Events, Facts, Listener, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId,
+};
 use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
@@ -28,12 +31,11 @@ use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
-use crate::os::signal;
 use crate::phase::{build, detect, export, generate};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
-use crate::telemetry::{self, TelemetryConfig, ids};
+use crate::telemetry::{self, TelemetryConfig, ids, provider};
 
 /// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -158,8 +160,10 @@ pub(super) fn with_phase<T>(
     });
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let processes = processes.telling_held_output(Box::new(held));
-    end_spans_when_stopped(spans.as_ref(), &processes);
+    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref());
+    if let Some(spans) = &spans {
+        end_spans_at_a_panic(spans);
+    }
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -179,25 +183,17 @@ pub(super) fn with_phase<T>(
     result
 }
 
-/// A program that is told to stop tells its children, and spans end also then and when a fault of ours ends it
-/// (policy P38, telemetry R17 and R18).
-fn end_spans_when_stopped(spans: Option<&Arc<Spans>>, processes: &OsProcesses) {
-    let running = processes.running();
-    let at_signal = spans.cloned();
-    // Without the thread a signal ends the process at once: nothing that is left behind does harm.
-    let _ = signal::on_stop(move |signal| {
-        running.signal_all(signal);
-        if let Some(spans) = at_signal {
-            spans.finish(Outcome::Cancellation, None);
+/// Spans end also when a fault of ours ends the program (telemetry R18).
+fn end_spans_at_a_panic(spans: &Arc<Spans>) {
+    let spans = Arc::clone(spans);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if provider::is_printing() {
+            return;
         }
-    });
-    if let Some(spans) = spans.cloned() {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            report(panic);
-            spans.finish(Outcome::Error, Some("panic"));
-        }));
-    }
+        report(panic);
+        spans.finish(Outcome::Error, Some("panic"));
+    }));
 }
 
 /// Who owns what telemetry makes, where this process may give files away.
@@ -253,7 +249,7 @@ pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String,
         return Ok(name.to_owned());
     }
     let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::inputs(&error))
+    path.map(|path| path.display().to_string()).map_err(|error| Failure::reference(&error))
 }
 
 /// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
@@ -291,7 +287,8 @@ pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake
     session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
 }
 
-/// Opens the place where the images of a build are. Requests are told to `events` as parts of `parent`.
+/// Opens the place where the images of a build are. Requests and layers that are written are told to `events` as
+/// parts of `parent`.
 pub(super) fn images<S>(
     session: &Session<S>,
     keychain: &Keychain,
@@ -299,12 +296,13 @@ pub(super) fn images<S>(
     parent: Option<WorkId>,
 ) -> Box<dyn Images> {
     let architecture = os_release::architecture();
+    let listener = Listener { events: Arc::clone(events), parent };
     if session.uses_layout() {
-        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture));
+        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener));
     }
     if session.uses_daemon() {
         let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
-        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), Arc::clone(events), parent);
+        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
         return match launch_cache(session, &**events) {
             Some(cache) => Box::new(images.with_launch_cache(cache)),
             None => Box::new(images),
@@ -322,10 +320,9 @@ pub(super) fn images<S>(
             http: proxy("HTTP_PROXY", "http_proxy"),
             none: proxy("NO_PROXY", "no_proxy"),
         },
-        parent,
         ..RegistryConfig::new(architecture, temp_dir(&session.env))
     };
-    Box::new(RegistryImages::new(config, Arc::clone(events)))
+    Box::new(RegistryImages::new(config, listener))
 }
 
 /// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).

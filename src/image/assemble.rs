@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::blob::Blob;
-use super::sha256;
+use super::{media, sha256};
 use crate::effect::images::{DraftLayer, ImageDraft, ImageError};
 use crate::model::digest::{DiffId, Digest};
-use crate::model::image::{Descriptor, ImageConfig, ImageRecord, MediaFamily, StoredImageLayer};
+use crate::model::image::{Descriptor, ImageConfig, ImageRecord, StoredImageLayer};
 use crate::schema::image::{Manifest, parse_config, render_config, render_manifest};
 
 /// An image as bytes.
@@ -81,30 +81,6 @@ impl From<Error> for ImageError {
     }
 }
 
-/// The media type of a layer compressed with gzip (policy P7).
-pub fn layer_media_type(family: MediaFamily) -> &'static str {
-    match family {
-        MediaFamily::Docker => "application/vnd.docker.image.rootfs.diff.tar.gzip",
-        MediaFamily::Oci => "application/vnd.oci.image.layer.v1.tar+gzip",
-    }
-}
-
-/// The media type of a manifest.
-pub fn manifest_media_type(family: MediaFamily) -> &'static str {
-    match family {
-        MediaFamily::Docker => "application/vnd.docker.distribution.manifest.v2+json",
-        MediaFamily::Oci => "application/vnd.oci.image.manifest.v1+json",
-    }
-}
-
-/// The media type of a configuration.
-pub fn config_media_type(family: MediaFamily) -> &'static str {
-    match family {
-        MediaFamily::Docker => "application/vnd.docker.container.image.v1+json",
-        MediaFamily::Oci => "application/vnd.oci.image.config.v1+json",
-    }
-}
-
 /// Makes the documents of an image. `stored` has the blobs of the draft's new layers, `annotations` go into the manifest
 /// besides those of the base.
 ///
@@ -130,10 +106,10 @@ pub fn assemble(
     let (diff_ids, layers): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
 
     let config = render_config(&ImageConfig { history, diff_ids, ..draft.config.clone() });
-    let config_descriptor = describe(or(&draft.base.config_media_type, config_media_type(family)), &config);
+    let config_descriptor = describe(or(&draft.base.config_media_type, media::config(family)), &config);
     let mut all = draft.base.annotations.clone();
     all.extend(annotations.clone());
-    let media_type = or(&draft.base.manifest_media_type, manifest_media_type(family));
+    let media_type = or(&draft.base.manifest_media_type, media::manifest(family));
     let manifest = render_manifest(&Manifest {
         media_type: media_type.to_owned(),
         config: config_descriptor.clone(),
@@ -169,7 +145,7 @@ fn find(
         DraftLayer::New(new) => match stored.get(&new.diff_id) {
             Some(blob) => {
                 let descriptor = Descriptor {
-                    media_type: layer_media_type(draft.base.family).to_owned(),
+                    media_type: media::layer(draft.base.family).to_owned(),
                     size: blob.size,
                     digest: blob.digest.clone(),
                     urls: Vec::new(),
@@ -193,11 +169,10 @@ pub fn record(name: &str, identifier: String, manifest: Manifest, config: &[u8])
     }
     let layers: Vec<_> = config.diff_ids.iter().cloned().zip(manifest.layers).collect();
     check_layers(&layers)?;
-    let docker = manifest.media_type.starts_with("application/vnd.docker.");
     Ok(ImageRecord {
         name: name.to_owned(),
         identifier,
-        family: if docker { MediaFamily::Docker } else { MediaFamily::Oci },
+        family: media::family(&manifest.media_type),
         manifest_media_type: manifest.media_type,
         config_media_type: manifest.config.media_type,
         annotations: manifest.annotations,
@@ -251,6 +226,7 @@ mod tests {
     use super::*;
     use crate::image::conforms::{draft, layer, made_by, run_config};
     use crate::image::memory::{diff_id, new_layer};
+    use crate::model::image::MediaFamily;
     use crate::schema::image::{Document, parse_document};
 
     fn descriptor(content: &str, media_type: &str) -> Descriptor {
@@ -259,13 +235,13 @@ mod tests {
 
     /// A base image with the layers "one" and "two", compressed so that the blobs are "1" and "2".
     fn base(family: MediaFamily) -> ImageRecord {
-        let media_type = layer_media_type(family);
+        let media_type = media::layer(family);
         ImageRecord {
             name: "run".to_owned(),
             identifier: "a.io/run@sha256:00".to_owned(),
             family,
-            manifest_media_type: manifest_media_type(family).to_owned(),
-            config_media_type: config_media_type(family).to_owned(),
+            manifest_media_type: media::manifest(family).to_owned(),
+            config_media_type: media::config(family).to_owned(),
             annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
             config: ImageConfig { diff_ids: vec![diff_id(b"one"), diff_id(b"two")], ..run_config() },
             layers: [("one", "1"), ("two", "2")]
@@ -298,7 +274,7 @@ mod tests {
             let draft = draft(&base(family), None, "x");
             let image = assembled(&draft).unwrap();
             let Document::Manifest(manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };
-            assert!(manifest.layers.iter().all(|layer| layer.media_type == layer_media_type(family)));
+            assert!(manifest.layers.iter().all(|layer| layer.media_type == media::layer(family)));
             assert_eq!(manifest.layers, image.layers);
             assert_eq!(manifest.config, image.config_descriptor);
             let record = record("app", "id".to_owned(), manifest, &image.config).unwrap();

@@ -12,6 +12,7 @@ use std::thread;
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::sha256::{Sha256, Verified};
+use crate::effect::events::{Facts, Listener, Outcome, Work};
 use crate::effect::images::{NewLayer, TarSource};
 use crate::model::digest::{DiffId, Digest};
 use crate::os::error_text;
@@ -74,11 +75,21 @@ impl Error {
     }
 }
 
-/// Compresses a new layer into `sink`, in one pass over its source.
+/// Compresses a new layer into `sink`, in one pass over its source, and tells `listener` of it.
 ///
 /// # Errors
 /// See [`Error`]; what `sink` holds then is of no use.
-pub fn compress(layer: &NewLayer, sink: &mut (dyn Write + Send)) -> Result<Blob, Error> {
+pub fn compress(layer: &NewLayer, sink: &mut (dyn Write + Send), listener: &Listener) -> Result<Blob, Error> {
+    let work = listener.begin(Work::WriteLayer(layer.id.clone()));
+    let result = compressed(layer, sink);
+    match &result {
+        Ok(blob) => work.end(Outcome::Success, Facts { bytes: Some(blob.size), ..Facts::default() }),
+        Err(_) => work.end(Outcome::Error, Facts { error_type: Some("io"), ..Facts::default() }),
+    }
+    result
+}
+
+fn compressed(layer: &NewLayer, sink: &mut (dyn Write + Send)) -> Result<Blob, Error> {
     let (blocks, to_compress) = sync_channel(WAITING);
     let (emptied, spare) = sync_channel(WAITING + 2);
     let (made, stored) = thread::scope(|scope| {
@@ -201,7 +212,7 @@ mod tests {
     fn round_trip(tar: &[u8]) -> (Blob, Vec<u8>) {
         let layer = new_layer("a", tar.to_owned());
         let mut stored = Vec::new();
-        let blob = compress(&layer, &mut stored).unwrap();
+        let blob = compressed(&layer, &mut stored).unwrap();
         assert_eq!(blob.size, stored.len() as u64);
         assert_eq!(blob.digest, super::super::sha256::digest(&stored));
         let mut out = Vec::new();
@@ -241,7 +252,7 @@ mod tests {
     #[test]
     fn refuses_a_layer_of_other_bytes() {
         let mut stored = Vec::new();
-        compress(&new_layer("a", b"one".to_vec()), &mut stored).unwrap();
+        compressed(&new_layer("a", b"one".to_vec()), &mut stored).unwrap();
         let mut tar = uncompress(Box::new(io::Cursor::new(stored)), &diff_id(b"two")).unwrap();
         assert!(tar.read_to_end(&mut Vec::new()).is_err());
     }
@@ -256,7 +267,7 @@ mod tests {
     fn names_the_layer_whose_content_changed() {
         let mut layer = new_layer("samples/a:x", b"one".to_vec());
         layer.diff_id = diff_id(b"two");
-        let error = compress(&layer, &mut Vec::new()).unwrap_err().to_string();
+        let error = compressed(&layer, &mut Vec::new()).unwrap_err().to_string();
         assert!(error.starts_with("creating layer samples/a:x: its content changed"), "{error}");
     }
 
@@ -286,12 +297,12 @@ mod tests {
     #[test]
     fn tells_a_full_disk_from_a_bad_source() {
         let layer = new_layer("a", vec![1; 20 * BLOCK]);
-        let error = compress(&layer, &mut Full).unwrap_err();
+        let error = compressed(&layer, &mut Full).unwrap_err();
         assert_eq!(error.to_string(), "storing layer a: no space left on device");
         let error = error.written_to(Path::new("/tmp/x"));
         assert_eq!(error.to_string(), "storing layer a: write /tmp/x: no space left on device");
         let layer = NewLayer { tar: std::sync::Arc::new(Gone), ..layer };
-        let error = compress(&layer, &mut Vec::new()).unwrap_err();
+        let error = compressed(&layer, &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "creating layer a: open /layers/a/b: gone");
     }
 }

@@ -4,11 +4,45 @@
 //! disk or in a registry is looked at by each store's own tests.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex};
 
 use super::memory::{diff_id, new_layer};
+use crate::effect::events::{Event, Events, Listener, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, Images, NewLayer, Opened, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};
+
+/// Keeps what it hears.
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) Mutex<Vec<Event>>);
+
+impl Events for Heard {
+    fn emit(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Heard {
+    pub(crate) fn listener(self: &Arc<Self>) -> Listener {
+        Listener { events: Arc::clone(self) as Arc<dyn Events>, parent: None }
+    }
+
+    /// The layers that were written, with their sizes in bytes.
+    pub(crate) fn written(&self) -> Vec<(String, Option<u64>)> {
+        let heard = self.0.lock().unwrap();
+        let layers = heard.iter().filter_map(|event| match event {
+            Event::Begin { id, work: Work::WriteLayer(layer), .. } => Some((*id, layer.clone())),
+            _ => None,
+        });
+        let ended = |wanted| {
+            heard.iter().find_map(|event| match event {
+                Event::End { id, outcome: Outcome::Success, facts } if *id == wanted => facts.bytes,
+                _ => None,
+            })
+        };
+        layers.map(|(id, layer)| (layer, ended(id))).collect()
+    }
+}
 
 /// A configuration to start from, as a small run image has it.
 pub(crate) fn run_config() -> ImageConfig {

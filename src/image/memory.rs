@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::media;
 use super::sha256::{self, Sha256, Verified};
 use crate::effect::images::{
     DraftLayer, ImageDraft, ImageError, Images, NewLayer, Opened, StoreKind, TarSource, WrittenImage,
@@ -162,22 +163,13 @@ impl MemoryImages {
         annotations: BTreeMap<String, String>,
     ) -> ImageRecord {
         let digest = sha256::digest(format!("{config:?} {layers:?}").as_bytes());
-        let (manifest, image) = match family {
-            MediaFamily::Docker => (
-                "application/vnd.docker.distribution.manifest.v2+json",
-                "application/vnd.docker.container.image.v1+json",
-            ),
-            MediaFamily::Oci => {
-                ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json")
-            }
-        };
         let in_daemon = self.kind == StoreKind::Daemon;
         ImageRecord {
             name: name.to_owned(),
             identifier: self.identifier(name, &digest),
             family,
-            manifest_media_type: if in_daemon { String::new() } else { manifest.to_owned() },
-            config_media_type: if in_daemon { String::new() } else { image.to_owned() },
+            manifest_media_type: if in_daemon { String::new() } else { media::manifest(family).to_owned() },
+            config_media_type: if in_daemon { String::new() } else { media::config(family).to_owned() },
             annotations,
             config,
             layers,
@@ -198,12 +190,8 @@ impl MemoryImages {
 
 impl State {
     fn layer(&self, diff_id: &DiffId, family: MediaFamily) -> StoredImageLayer {
-        let media_type = match family {
-            MediaFamily::Docker => "application/vnd.docker.image.rootfs.diff.tar",
-            MediaFamily::Oci => "application/vnd.oci.image.layer.v1.tar",
-        };
         let descriptor = Digest::parse(diff_id.as_str()).ok().map(|digest| Descriptor {
-            media_type: media_type.to_owned(),
+            media_type: media::plain_layer(family).to_owned(),
             size: self.tars.get(diff_id).map_or(0, |tar| tar.len() as u64),
             digest,
             urls: Vec::new(),

@@ -8,6 +8,7 @@ pub mod blob;
 mod conforms;
 pub mod daemon;
 pub mod layout;
+pub mod media;
 pub mod memory;
 mod platform;
 pub mod registry;

@@ -3,13 +3,14 @@
 //! Linux on the architecture that this lifecycle was built for, or that the platform asked for: the first entry that
 //! fits, as the reference's registry library chooses.
 
+use oci_spec::image::{Arch, Os};
+
 use crate::schema::image::IndexEntry;
 
 /// Chooses the entry of an index for Linux on `architecture`, in Go's naming.
 pub(crate) fn choose<'a>(entries: &'a [IndexEntry], architecture: &str) -> Option<&'a IndexEntry> {
-    entries
-        .iter()
-        .find(|entry| entry.platform.as_ref().is_some_and(|(os, arch, _variant)| os == "linux" && arch == architecture))
+    let wanted = (Os::Linux, Arch::from(architecture));
+    entries.iter().find(|entry| entry.platform.as_ref() == Some(&wanted))
 }
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ pub(crate) mod tests {
                 urls: Vec::new(),
                 annotations: std::collections::BTreeMap::new(),
             },
-            platform: platform.map(|(os, arch)| (os.to_owned(), arch.to_owned(), String::new())),
+            platform: platform.map(|(os, arch)| (os.into(), arch.into())),
         }
     }
 

@@ -15,6 +15,8 @@ pub mod process;
 #[cfg(feature = "images")]
 pub mod signal;
 #[cfg(feature = "images")]
+mod spawn;
+#[cfg(feature = "images")]
 pub mod terminal;
 #[cfg(feature = "images")]
 pub mod user;

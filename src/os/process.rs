@@ -6,23 +6,21 @@
 //! Clauses: buildpack.md#phase-1-detection, buildpack.md#phase-3-build; telemetry R36; policy P38.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::io::{ErrorKind, Read as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{AccessFlags, Pid, access};
+use rustix::io::retry_on_intr;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::error_text;
+use super::spawn::Program;
 use crate::effect::processes::{Command, Exit, Finished, Output, Processes, StartError};
 
 /// How long a program's end waits for others that still hold its output, such as a server it left in the background.
@@ -85,23 +83,28 @@ impl Running {
     }
 
     /// Starts a program while holding the lock, so that [`Running::signal_all`] misses none.
-    fn start(&self, command: &mut std::process::Command) -> std::io::Result<Child> {
+    fn start(&self, program: &Program, output: BorrowedFd<'_>) -> std::io::Result<Pid> {
         let mut state = self.lock();
         if state.stopped {
             return Err(std::io::Error::other("the lifecycle was told to stop"));
         }
-        let child = command.spawn()?;
-        state.pids.insert(pid_of(&child));
-        Ok(child)
+        let pid = program.start(output)?;
+        state.pids.insert(pid);
+        Ok(pid)
     }
 
     /// Waits for a program's end and forgets it before its process id is free for others.
-    fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
-        let pid = pid_of(child);
-        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+    fn wait(&self, pid: Pid) -> rustix::io::Result<Exit> {
+        let id = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(rustix::io::Errno::CHILD)?;
+        let wait = |options| retry_on_intr(|| waitid(WaitId::Pid(id), options));
+        let ended = wait(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let mut state = self.lock();
         state.pids.remove(&pid);
-        child.wait()
+        let status = ended.and_then(|_| wait(WaitIdOptions::EXITED))?.ok_or(rustix::io::Errno::CHILD)?;
+        Ok(match status.terminating_signal() {
+            Some(signal) => Exit::Signal(signal),
+            None => Exit::Code(status.exit_status().unwrap_or_default()),
+        })
     }
 }
 
@@ -122,13 +125,12 @@ impl OsProcesses {
         self.running.clone()
     }
 
-    fn start(&self, command: &Command, stdout: Stdio, stderr: Stdio) -> Result<Child, StartError> {
-        let mut program = prepare(command)
+    fn start(&self, command: &Command, output: BorrowedFd<'_>) -> Result<Pid, StartError> {
+        let program = Program::of(command)
             .map_err(|_| StartError(format!("fork/exec {}: invalid argument", command.program.display())))?;
-        program.current_dir(&command.dir).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let mut tries = 1;
         loop {
-            match self.running.start(&mut program) {
+            match self.running.start(&program, output) {
                 Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                     tries += 1;
                     std::thread::sleep(BUSY_PAUSE);
@@ -140,10 +142,8 @@ impl OsProcesses {
 
     /// Runs a program with both streams as this program's own standard output.
     fn run_inherited(&self, command: &Command) -> Result<Exit, StartError> {
-        let stdout = || std::io::stdout().as_fd().try_clone_to_owned().map(Stdio::from);
-        let failed = |error: std::io::Error| start_error(command, &error);
-        let mut child = self.start(command, stdout().map_err(failed)?, stdout().map_err(failed)?)?;
-        self.running.wait(&mut child).map(exit).map_err(failed)
+        let pid = self.start(command, std::io::stdout().as_fd())?;
+        self.running.wait(pid).map_err(|error| start_error(command, &error.into()))
     }
 
     /// Runs a program with both streams going to `sink`. When it has ended, others that hold its output delay the
@@ -151,17 +151,17 @@ impl OsProcesses {
     fn run_piped(&self, command: &Command, sink: Sink) -> Result<Exit, StartError> {
         let failed = |error: std::io::Error| start_error(command, &error);
         let (reader, writer) = std::io::pipe().map_err(failed)?;
-        let second = writer.try_clone().map_err(failed)?;
         // The thread first: a program whose output nobody can take is not started.
         let closed = forward(reader, sink).map_err(failed)?;
-        let mut child = self.start(command, writer.into(), second.into())?;
-        let status = self.running.wait(&mut child);
+        let pid = self.start(command, writer.as_fd())?;
+        drop(writer);
+        let exit = self.running.wait(pid);
         if closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout)
             && let Some(held) = &self.held
         {
             held(&command.program);
         }
-        status.map(exit).map_err(failed)
+        exit.map_err(|error| failed(error.into()))
     }
 }
 
@@ -212,43 +212,6 @@ fn forward(mut reader: std::io::PipeReader, sink: Sink) -> std::io::Result<Recei
     Ok(closed)
 }
 
-/// Prepares a program whose child process calls `execve` itself: std's way through `execvp` would hand a file that is no
-/// program to `/bin/sh` on some C libraries, and would keep the signal mask.
-///
-/// # Errors
-/// A text has a NUL byte.
-#[expect(unsafe_code, reason = "nothing safe replaces a forked child by a program without a search by a C library")]
-fn prepare(command: &Command) -> Result<std::process::Command, std::ffi::NulError> {
-    let path = CString::new(command.program.as_os_str().as_bytes())?;
-    let mut args = vec![path.clone()];
-    for arg in &command.args {
-        args.push(CString::new(arg.as_bytes())?);
-    }
-    let mut env = Vec::new();
-    for (name, value) in command.env.iter() {
-        env.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
-    }
-    // Lists of addresses with a zero at the end, made before the fork: the child must not allocate. They are numbers
-    // because pointers may not go to another thread.
-    let addresses = |texts: &[CString]| -> Vec<usize> {
-        texts.iter().map(|text| text.as_ptr().expose_provenance()).chain([0]).collect()
-    };
-    let (argv, envp) = (addresses(&args), addresses(&env));
-    let mut program = std::process::Command::new(&command.program);
-    let become_program = move || {
-        // The lists point into these, so they move in as well.
-        let (_args, _env) = (&args, &env);
-        SigSet::empty().thread_set_mask()?;
-        // SAFETY: path is a C string, argv and envp are lists of C strings with a null pointer at the end, and all of
-        // them live as long as this closure.
-        unsafe { nix::libc::execve(path.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
-        Err(std::io::Error::last_os_error())
-    };
-    // SAFETY: the closure only makes two system calls, both of which may be made between fork and exec.
-    unsafe { program.pre_exec(become_program) };
-    Ok(program)
-}
-
 /// Brings back the default for SIGCHLD: who started the lifecycle may ignore the signal, which survives `execve`, and then
 /// the system would forget how programs ended.
 #[expect(
@@ -281,24 +244,15 @@ fn enter(dir: &Path) -> std::io::Result<()> {
     if std::fs::metadata(dir)?.is_dir() { Ok(access(dir, AccessFlags::X_OK)?) } else { Err(Errno::ENOTDIR.into()) }
 }
 
-fn exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-    }
-}
-
-fn pid_of(child: &Child) -> Pid {
-    // Process ids are positive 32-bit numbers; std only shows them as unsigned.
-    Pid::from_raw(child.id().cast_signed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::env::Environment;
+    use nix::sys::signal::SigSet;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
     use std::path::PathBuf;
+    use std::process::Stdio;
     use std::time::Instant;
     use tempfile::TempDir;
 

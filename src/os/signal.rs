@@ -1,6 +1,7 @@
 //! Being told to stop: SIGTERM and SIGINT.
 //!
-//! Policy P38: whoever must clean up does so, then the process dies by the very signal, as its parent expects.
+//! Policy P38: whoever must clean up does so, then the process dies by the very signal, as its parent expects. The first
+//! process of a container does not die by signals that come from within; it ends with the code that stands for one.
 
 use std::io;
 use std::thread;
@@ -21,8 +22,18 @@ pub fn on_stop(clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()>
         clean_up(signal);
         let _ = signals.thread_unblock();
         let _ = raise(signal);
+        end(signal);
     };
     thread::Builder::new().name("stop".to_owned()).spawn(wait).map(drop).inspect_err(|_| {
         let _ = signals.thread_unblock();
     })
+}
+
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "only here is known that the signal did not end the process"
+)]
+fn end(signal: Signal) {
+    std::process::exit(128 + signal as i32);
 }

@@ -3,6 +3,7 @@
 //! The SDK gives the span model, ids, limits and the tracer. Three of its parts are replaced: its simple processor drops
 //! spans that are not sampled, its parent-based sampler records none of them (R22), and its resource has no order (R7).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +111,16 @@ impl SpanProcessor for ToFile {
     }
 }
 
+thread_local! {
+    static PRINTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says whether this thread prints a span for a person. A panic is then no fault of ours: nobody reads, it is caught, and
+/// whoever is told of panics must not touch spans, which may be locked.
+pub fn is_printing() -> bool {
+    PRINTING.get()
+}
+
 /// Prints each span for a person to read.
 #[derive(Debug)]
 struct ToPerson {
@@ -122,8 +133,13 @@ impl SpanProcessor for ToPerson {
 
     fn on_end(&self, span: SpanData) {
         // The exporter prints with `println!`, which panics when nobody reads: that must not end a build (T13).
-        let print = || self.printer.on_end(span);
-        if !self.broken.load(Ordering::Relaxed) && catch_unwind(AssertUnwindSafe(print)).is_err() {
+        if self.broken.load(Ordering::Relaxed) {
+            return;
+        }
+        PRINTING.set(true);
+        let printed = catch_unwind(AssertUnwindSafe(|| self.printer.on_end(span)));
+        PRINTING.set(false);
+        if printed.is_err() {
             self.broken.store(true, Ordering::Relaxed);
         }
     }

@@ -20,6 +20,8 @@ mod program;
 mod release;
 /// The specification as data.
 mod spec;
+/// Builds that are told to stop.
+mod stop;
 /// What every test stands on.
 mod support;
 /// Traces, from outside.

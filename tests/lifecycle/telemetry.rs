@@ -201,12 +201,26 @@ fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
     assert!(results.iter().all(|attributes| attributes.contains("cancellation")), "{results:?}");
 }
 
-fn kill(pid: &str) {
+#[test]
+fn t13_printed_spans_that_nobody_reads_change_nothing() {
+    let world = World::new();
+    // It waits until nobody reads any more.
+    world.buildpack("test/one", "0.12", "", "while [ ! -e gone ]; do sleep 0.05; done", "exit 0");
+    world.order(&[&["test/one"]]);
+    let mut detector = world.start("detector", &[], &[ON, ("CNB_OTEL_STDOUT", Some("true"))]);
+    detector.stop_reading();
+    world.write("workspace/gone", "");
+    assert_eq!(wait_for(|| detector.ended()), 0);
+    assert!(spans(&world).iter().all(|span| !span.to_string().contains("panic")));
+}
+
+/// Tells a process to stop.
+pub(crate) fn kill(pid: &str) {
     assert!(std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
 }
 
 /// Asks again and again, for ten seconds.
-fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     for _ in 0..200 {
         if let Some(answer) = ask() {
             return answer;

@@ -77,7 +77,7 @@ pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image:
 }
 
 fn parse(name: &str) -> Result<Reference, Failure> {
-    Reference::parse(name).map_err(|error| Failure::inputs(&error))
+    Reference::parse(name).map_err(|error| Failure::reference(&error))
 }
 
 /// Holds that everything that is written goes to one registry.

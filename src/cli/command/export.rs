@@ -75,7 +75,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
     if !session.uses_layout() {
         let stored = [run_image, &analyzed.previous_image].into_iter().filter(|name| !name.is_empty());
         for name in names.iter().map(String::as_str).chain(stored) {
-            Reference::parse(name).map_err(|error| Failure::inputs(&error))?;
+            Reference::parse(name).map_err(|error| Failure::reference(&error))?;
         }
     }
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;

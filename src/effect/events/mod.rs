@@ -21,7 +21,7 @@ pub use export::{ExportEvent, LayerNotice};
 pub use generate::{GenerateEvent, GenerateStep};
 pub use restore::{NotRestored, Origin, RestoreEvent};
 pub use session::{SessionEvent, Timed};
-pub use work::{Facts, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
+pub use work::{Facts, Listener, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

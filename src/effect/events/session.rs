@@ -40,6 +40,13 @@ pub enum SessionEvent {
     DaemonAsleep(String),
     /// `-parallel` without a cache.
     ParallelWithoutCache,
+    /// A registry is reached in a way that others could listen to or step into.
+    UnsafeRegistry {
+        /// The registry.
+        registry: String,
+        /// By http, without encryption; else by https with a certificate that is not verified.
+        plain: bool,
+    },
     /// analyzed.toml is missing.
     NoAnalyzed(PathBuf),
     /// analyzed.toml cannot be read; the restorer goes on without it.

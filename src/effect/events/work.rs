@@ -2,6 +2,7 @@
 //!
 //! Telemetry R24, R25, R26.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Event, Events};
@@ -237,6 +238,22 @@ impl<'a> Ongoing<'a> {
     pub fn end(mut self, outcome: Outcome, facts: Facts) {
         self.ended = true;
         self.events.emit(Event::End { id: self.id, outcome, facts });
+    }
+}
+
+/// Who hears of work, and what it is a part of.
+#[derive(Clone)]
+pub struct Listener {
+    /// Who hears.
+    pub events: Arc<dyn Events>,
+    /// What all of the work is a part of.
+    pub parent: Option<WorkId>,
+}
+
+impl Listener {
+    /// Tells that work begins.
+    pub fn begin(&self, work: Work) -> Ongoing<'_> {
+        Ongoing::begin(&*self.events, self.parent, work)
     }
 }
 

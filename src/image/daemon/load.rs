@@ -12,10 +12,11 @@ use serde_json::{Deserializer, Value, json};
 use super::client::Call;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
+use crate::effect::events::{Facts, Listener, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
-use crate::image::{assemble, sha256};
+use crate::image::{assemble, media, sha256};
 use crate::model::digest::{DiffId, Digest};
-use crate::model::image::{Descriptor, ImageConfig, ImageRecord};
+use crate::model::image::{Descriptor, ImageConfig, ImageRecord, MediaFamily};
 use crate::model::reference::{Reference, Version};
 use crate::schema::image::{Manifest, render_config, render_manifest};
 
@@ -51,7 +52,7 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
     let stored = load(images, &plan, &name)?;
     let id = loaded(images, &plan, &name)?;
     if let Some(cache) = &images.launch_cache {
-        cache.keep(&plan.own_layers(&stored), &*images.events);
+        cache.keep(&plan.own_layers(&stored), &*images.listener.events);
     }
     let results = targets.into_iter().zip(names).map(|(target, name)| {
         let tagged = target.and_then(|target| images.tag(&id, &target.repository, &target.tag));
@@ -88,7 +89,7 @@ fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Stored, Er
 /// Sends the image; of the first `known` layers it sends nothing.
 fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Stored, Error> {
     let stored = plan.fetch(images, known)?;
-    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored);
+    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored, &images.listener);
     let answer = images.call(
         "load",
         Call {
@@ -215,7 +216,14 @@ impl<'a> Plan<'a> {
         own.collect()
     }
 
-    fn write_archive(&self, out: &mut dyn Write, name: &str, known: usize, stored: &Stored) -> io::Result<()> {
+    fn write_archive(
+        &self,
+        out: &mut dyn Write,
+        name: &str,
+        known: usize,
+        stored: &Stored,
+        listener: &Listener,
+    ) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
         let config = format!("{}.json", sha256::digest(&self.config).hex());
         archive.file(&config, self.config.len() as u64, |out| out.write_all(&self.config))?;
@@ -236,7 +244,9 @@ impl<'a> Plan<'a> {
                     Source::Stored(_) => stored.get(diff_id),
                 };
                 let layer = layer.ok_or_else(|| io::Error::other(format!("layer {diff_id} is lost")))?;
+                let work = listener.begin(Work::WriteLayer(layer.id.clone()));
                 archive.file(&member, layer.size, |out| layer.tar.write_tar(out))?;
+                work.end(Outcome::Success, Facts { bytes: Some(layer.size), ..Facts::default() });
             }
             members.push(member);
         }
@@ -257,13 +267,13 @@ impl<'a> Plan<'a> {
         let layers = self.diff_ids.iter().enumerate().filter_map(|(index, diff_id)| {
             let size = if let Source::New(new) = self.source(index) { new.size } else { 0 };
             let digest = Digest::parse(diff_id.as_str()).ok()?;
-            Some(descriptor("application/vnd.docker.image.rootfs.diff.tar", size, digest))
+            Some(descriptor(media::plain_layer(MediaFamily::Docker), size, digest))
         });
         let family = self.draft.base.family;
         let config = sha256::digest(&self.config);
         let manifest = Manifest {
-            media_type: assemble::manifest_media_type(family).to_owned(),
-            config: descriptor(assemble::config_media_type(family), self.config.len() as u64, config),
+            media_type: media::manifest(family).to_owned(),
+            config: descriptor(media::config(family), self.config.len() as u64, config),
             layers: layers.collect(),
             annotations: BTreeMap::new(),
         };

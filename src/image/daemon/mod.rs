@@ -29,7 +29,7 @@ pub use client::{Daemon, DaemonConfig};
 pub use error::Error;
 
 use crate::effect::cache::Cache;
-use crate::effect::events::{Events, Facts, Ongoing, Outcome, Work, WorkId};
+use crate::effect::events::{Facts, Listener, Outcome, Work};
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::{History, ImageRecord, MediaFamily, StoredImageLayer};
@@ -45,22 +45,15 @@ pub struct DaemonImages {
     daemon: Daemon,
     architecture: String,
     temp_dir: PathBuf,
-    events: Arc<dyn Events>,
-    parent: Option<WorkId>,
+    listener: Listener,
     launch_cache: Option<LaunchCache>,
 }
 
 impl DaemonImages {
-    /// The images of a daemon; of one for several platforms, those for Linux on `architecture`. Each request is told to
-    /// `events` as a part of `parent`. Layers of an image lie in `temp_dir` while they are read, and have no name there.
-    pub fn new(
-        daemon: Daemon,
-        architecture: &str,
-        temp_dir: PathBuf,
-        events: Arc<dyn Events>,
-        parent: Option<WorkId>,
-    ) -> Self {
-        Self { daemon, architecture: architecture.to_owned(), temp_dir, events, parent, launch_cache: None }
+    /// The images of a daemon; of one for several platforms, those for Linux on `architecture`. `listener`
+    /// hears of each request. Layers of an image lie in `temp_dir` while they are read, and have no name there.
+    pub fn new(daemon: Daemon, architecture: &str, temp_dir: PathBuf, listener: Listener) -> Self {
+        Self { daemon, architecture: architecture.to_owned(), temp_dir, listener, launch_cache: None }
     }
 
     /// Layers are looked for in this cache first, and those of every image that is written are kept in it.
@@ -71,7 +64,7 @@ impl DaemonImages {
 
     /// Asks the daemon; `about` is a fixed word for what.
     fn call(&self, about: &'static str, call: Call<'_>) -> Result<Answer, Error> {
-        let work = Ongoing::begin(&*self.events, self.parent, Work::Request { method: call.method, about });
+        let work = self.listener.begin(Work::Request { method: call.method, about });
         let answer = self.daemon.call(call);
         let (outcome, status, error_type) = match &answer {
             Ok(answer) => (Outcome::Success, Some(answer.status), None),

@@ -12,17 +12,10 @@ use tempfile::TempDir;
 use super::fake::{FakeDaemon, Fault, Store, is_empty};
 use super::*;
 use crate::cache::VolumeCache;
-use crate::effect::events::{Event, Events};
 use crate::effect::images::{DraftLayer, NewLayer, TarSource};
-use crate::image::conforms::{conforms, draft, found, layer, made_by, read, run_config};
+use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, read, run_config};
 use crate::image::memory::{diff_id, new_layer};
 use crate::model::image::ImageConfig;
-
-struct Silent;
-
-impl Events for Silent {
-    fn emit(&self, _: Event) {}
-}
 
 /// A daemon with a run image, and a folder for what must not stay.
 struct World {
@@ -46,7 +39,7 @@ impl World {
 
     fn images_with(&self, config: &DaemonConfig) -> DaemonImages {
         let daemon = Daemon::connect(config).unwrap();
-        DaemonImages::new(daemon, "amd64", self.temp.path().to_owned(), Arc::new(Silent), None)
+        DaemonImages::new(daemon, "amd64", self.temp.path().to_owned(), Arc::new(Heard::default()).listener())
     }
 
     fn images(&self) -> DaemonImages {

@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 pub use path::layout_path;
 
+use oci_spec::OciSpecError;
+
 use super::{assemble, blob};
+use crate::effect::events::Listener;
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
@@ -22,10 +25,11 @@ use crate::os::error_text;
 use path::Place;
 
 /// A folder of OCI layouts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LayoutImages {
     layout_dir: PathBuf,
     architecture: String,
+    listener: Listener,
 }
 
 /// Why an image in a layout could not be read or written.
@@ -74,6 +78,9 @@ pub enum Error {
     /// A new layer did not become a blob.
     #[error(transparent)]
     Blob(#[from] blob::Error),
+    /// The documents of the layout cannot be made.
+    #[error("making the index of the layout: {0}")]
+    Index(#[from] OciSpecError),
 }
 
 impl From<Error> for ImageError {
@@ -92,9 +99,9 @@ impl Error {
 
 impl LayoutImages {
     /// A folder of layouts; it need not exist. In an index of several platforms, the image for Linux on `architecture`
-    /// is the one that is meant.
-    pub fn new(layout_dir: PathBuf, architecture: &str) -> Self {
-        Self { layout_dir, architecture: architecture.to_owned() }
+    /// is the one that is meant. `listener` hears of layers that are stored.
+    pub fn new(layout_dir: PathBuf, architecture: &str, listener: Listener) -> Self {
+        Self { layout_dir, architecture: architecture.to_owned(), listener }
     }
 }
 
@@ -122,7 +129,7 @@ impl Images for LayoutImages {
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
-        Ok(write::write(&self.layout_dir, draft, names)?)
+        Ok(write::write(&self.layout_dir, draft, names, &self.listener)?)
     }
 }
 

@@ -3,13 +3,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::effect::images::DraftLayer;
-use crate::image::assemble::{config_media_type, manifest_media_type};
-use crate::image::conforms::{conforms, draft, found, layer, made_by, run_config};
+use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, run_config};
+use crate::image::media;
 use crate::image::memory::diff_id;
 use crate::image::sha256;
 use crate::model::digest::Digest;
@@ -20,6 +21,7 @@ struct World {
     _temporary: TempDir,
     dir: PathBuf,
     images: LayoutImages,
+    heard: Arc<Heard>,
 }
 
 impl World {
@@ -27,8 +29,9 @@ impl World {
     fn new(family: MediaFamily) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().join("layout");
-        let images = LayoutImages::new(dir.clone(), "amd64");
-        let world = Self { _temporary: temporary, dir, images };
+        let heard = Arc::new(Heard::default());
+        let images = LayoutImages::new(dir.clone(), "amd64", heard.listener());
+        let world = Self { _temporary: temporary, dir, images, heard };
         let draft = ImageDraft {
             base: nothing(family),
             previous: None,
@@ -57,8 +60,8 @@ fn nothing(family: MediaFamily) -> ImageRecord {
         name: String::new(),
         identifier: String::new(),
         family,
-        manifest_media_type: manifest_media_type(family).to_owned(),
-        config_media_type: config_media_type(family).to_owned(),
+        manifest_media_type: media::manifest(family).to_owned(),
+        config_media_type: media::config(family).to_owned(),
         annotations: std::collections::BTreeMap::new(),
         config: ImageConfig::default(),
         layers: Vec::new(),
@@ -83,6 +86,22 @@ fn check_blobs(folder: &Path) {
         let blob = blob_path(folder, descriptor.digest.hex());
         assert_eq!(blob.metadata().unwrap().len(), descriptor.size);
     }
+}
+
+#[test]
+fn tells_of_each_layer_that_it_stores_once() {
+    let world = World::new(MediaFamily::Oci);
+    let run = found(&world.images, "run");
+    world.heard.0.lock().unwrap().clear();
+    let names = ["one".to_owned(), "two".to_owned()];
+    world.images.write(&draft(&run, None, "x"), &names).unwrap();
+    let written = world.heard.written();
+    assert!(
+        !written.is_empty() && written.iter().all(|(_, bytes)| bytes.is_some_and(|bytes| bytes > 0)),
+        "{written:?}"
+    );
+    let layers: std::collections::BTreeSet<_> = written.iter().map(|(layer, _)| layer).collect();
+    assert_eq!(layers.len(), written.len(), "{written:?}");
 }
 
 #[test]
@@ -246,7 +265,7 @@ fn chooses_by_platform_also_in_an_index_within_the_index() {
     let outer = format!(r#"{{"schemaVersion":2,"manifests":[{{"size":1,"digest":"{inner_digest}"}}]}}"#);
     fs::write(folder.join("index.json"), outer).unwrap();
     assert_eq!(found(&world.images, "run").identifier, run.identifier);
-    let arm = LayoutImages::new(world.dir.clone(), "arm64");
+    let arm = LayoutImages::new(world.dir.clone(), "arm64", world.heard.listener());
     assert!(matches!(arm.open("run").unwrap(), Opened::Corrupt(reason) if reason.contains(other.as_str())));
 }
 

@@ -9,12 +9,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use oci_spec::image::{ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION};
 use tempfile::NamedTempFile;
 
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
+use crate::effect::events::Listener;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
@@ -28,14 +29,19 @@ pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 type Stored = BTreeMap<DiffId, (Blob, PathBuf)>;
 
 /// Writes a draft as a layout for each name.
-pub(super) fn write(layout_dir: &Path, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, Error> {
+pub(super) fn write(
+    layout_dir: &Path,
+    draft: &ImageDraft,
+    names: &[String],
+    listener: &Listener,
+) -> Result<WrittenImage, Error> {
     let mut stored = Stored::new();
     let mut first = None;
     let mut failure = None;
     let mut results = Vec::with_capacity(names.len());
     for name in names {
         let (reported, result) = match Place::find(layout_dir, name) {
-            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored)),
+            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored, listener)),
             Err(error) => (name.clone(), Err(error.into())),
         };
         match result {
@@ -64,7 +70,7 @@ pub(super) fn write(layout_dir: &Path, draft: &ImageDraft, names: &[String]) -> 
     }
 }
 
-fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<Descriptor, Error> {
+fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored, listener: &Listener) -> Result<Descriptor, Error> {
     let folder = &place.folder;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
@@ -72,7 +78,7 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<D
         match layer {
             DraftLayer::Base(index) => copy_base(folder, &draft.base, *index)?,
             DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
-            DraftLayer::New(layer) => store(folder, layer, stored)?,
+            DraftLayer::New(layer) => store(folder, layer, stored, listener)?,
         }
     }
     let annotations = BTreeMap::from([(REF_NAME.to_owned(), place.ref_name())]);
@@ -81,8 +87,8 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored) -> Result<D
         assemble(draft, &new, &annotations)?;
     put(folder, &blob_path(folder, config_descriptor.digest.hex()), &config)?;
     put(folder, &blob_path(folder, manifest_descriptor.digest.hex()), &manifest)?;
-    put(folder, &folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    put(folder, &folder.join("index.json"), &index(&manifest_descriptor, &annotations))?;
+    put(folder, &folder.join("oci-layout"), layout_version()?.as_bytes())?;
+    put(folder, &folder.join("index.json"), index(&manifest_descriptor, &annotations)?.as_bytes())?;
     Ok(manifest_descriptor)
 }
 
@@ -135,7 +141,7 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
 }
 
 /// Stores a new layer, by its source once and from there for every other name.
-fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Error> {
+fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored, listener: &Listener) -> Result<(), Error> {
     if let Some((blob, from)) = stored.get(&layer.diff_id) {
         let descriptor = Descriptor {
             media_type: String::new(),
@@ -149,25 +155,24 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored) -> Result<(), Err
         }
     }
     let mut temporary = temporary(folder)?;
-    let blob = blob::compress(layer, temporary.as_file_mut()).map_err(|error| error.written_to(folder))?;
+    let blob = blob::compress(layer, temporary.as_file_mut(), listener).map_err(|error| error.written_to(folder))?;
     persist(temporary, &blob_path(folder, blob.digest.hex()))?;
     stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
     Ok(())
 }
 
+/// The document that makes a folder a layout.
+fn layout_version() -> Result<String, Error> {
+    OciLayoutBuilder::default().image_layout_version("1.0.0").build()?.to_string().map_err(Error::from)
+}
+
 /// The index, for people to read too.
-fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Vec<u8> {
-    let document = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": manifest.media_type,
-            "size": manifest.size,
-            "digest": manifest.digest.as_str(),
-            "annotations": annotations,
-        }],
-    });
-    format!("{document:#}").into_bytes()
+fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Result<String, Error> {
+    let digest: oci_spec::image::Digest = manifest.digest.as_str().parse()?;
+    let mut entry = oci_spec::image::Descriptor::new(manifest.media_type.as_str().into(), manifest.size, digest);
+    entry.set_annotations(Some(annotations.clone().into_iter().collect()));
+    let index = ImageIndexBuilder::default().schema_version(SCHEMA_VERSION).media_type(MediaType::ImageIndex);
+    index.manifests([entry]).build()?.to_string_pretty().map_err(Error::from)
 }
 
 fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! through [`Client::call`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::insecure::Insecure;
 use super::retry::{Pause, Retries, RetryPolicy};
 use super::token::Token;
 use super::url::{Scheme, Url};
-use crate::effect::events::{Events, Facts, Note, Ongoing, Outcome, Work, WorkId};
+use crate::effect::events::{Facts, Listener, Note, Outcome, SessionEvent, Work};
 use crate::model::reference::Reference;
 
 /// The most that is read of an answer that says no, in bytes.
@@ -30,16 +31,26 @@ pub(super) struct Client {
     pub(super) pause: Arc<dyn Pause>,
     pub(super) insecure: Vec<Insecure>,
     pub(super) retry: RetryPolicy,
-    pub(super) events: Arc<dyn Events>,
-    pub(super) parent: Option<WorkId>,
+    pub(super) listener: Listener,
     pub(super) hosts: Mutex<BTreeMap<(String, bool), Arc<Host>>>,
 }
 
 /// What is known of a registry.
 #[derive(Default)]
 pub(super) struct Host {
-    reached: Mutex<Option<Reached>>,
+    reached: Mutex<Reach>,
+    /// How often it could not be reached.
+    failures: AtomicUsize,
     pub(super) tokens: Mutex<BTreeMap<String, Token>>,
+}
+
+/// What trying to reach a registry led to.
+#[derive(Default)]
+enum Reach {
+    #[default]
+    Untried,
+    Reached(Reached),
+    Failed(Arc<Error>),
 }
 
 /// How a registry is reached, and what it wants.
@@ -149,7 +160,7 @@ impl Client {
         mut once: impl FnMut() -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
-        let ongoing = Ongoing::begin(self.events.as_ref(), self.parent, work);
+        let ongoing = self.listener.begin(work);
         loop {
             let error = match once() {
                 Ok(reply) => {
@@ -218,10 +229,29 @@ impl Client {
 
     /// Finds out how a registry is reached: https, or http where that is allowed and https leads nowhere.
     fn reach(&self, repository: &Repository) -> Result<Reached, Error> {
-        let mut known = lock(&repository.host.reached);
-        if let Some(reached) = known.as_ref() {
-            return Ok(reached.clone());
+        let host = &repository.host;
+        let failures = host.failures.load(Ordering::Acquire);
+        let mut known = lock(&host.reached);
+        match &*known {
+            Reach::Reached(reached) => return Ok(reached.clone()),
+            // Who waited for another's tries shares what came of them; who asks later tries again.
+            Reach::Failed(error) if host.failures.load(Ordering::Acquire) != failures => {
+                return Err(Error::Shared(Arc::clone(error)));
+            }
+            Reach::Failed(_) | Reach::Untried => {}
         }
+        let result = self.find(repository).map_err(Arc::new);
+        if result.is_err() {
+            host.failures.fetch_add(1, Ordering::Release);
+        }
+        *known = match &result {
+            Ok(reached) => Reach::Reached(reached.clone()),
+            Err(error) => Reach::Failed(Arc::clone(error)),
+        };
+        result.map_err(Error::Shared)
+    }
+
+    fn find(&self, repository: &Repository) -> Result<Reached, Error> {
         let work = Work::Request { method: "GET", about: "ping" };
         let reply = self.retried(work, true, || {
             let https = match self.ping(repository, Scheme::Https) {
@@ -238,9 +268,13 @@ impl Client {
             401 => Challenge::parse(&reply.answer.headers("www-authenticate")),
             _ => Challenge::None,
         };
-        let reached = Reached { url: reply.url, challenge };
-        *known = Some(reached.clone());
-        Ok(reached)
+        let plain = reply.url.scheme() == Scheme::Http;
+        if plain || repository.insecure {
+            self.listener
+                .events
+                .emit(SessionEvent::UnsafeRegistry { registry: repository.registry.clone(), plain }.into());
+        }
+        Ok(Reached { url: reply.url, challenge })
     }
 
     fn ping(&self, repository: &Repository, scheme: Scheme) -> Result<Reply, Error> {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::effect::images::ImageError;
@@ -53,6 +54,9 @@ pub enum Error {
         /// What happened with http.
         http: Box<Error>,
     },
+    /// A registry could not be reached, as somebody else found out at the same time.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// The answer makes no sense.
     #[error("{method} {url}: {cause}")]
     Answer {
@@ -156,6 +160,7 @@ impl Error {
             Self::Unreachable { https, http } => {
                 http.is_retryable() || (http.status().is_none() && https.is_retryable())
             }
+            Self::Shared(error) => error.is_retryable(),
             _ => false,
         }
     }
@@ -170,6 +175,7 @@ impl Error {
         match self {
             Self::Status { refusal, .. } => Some(refusal.status),
             Self::Unreachable { https, http } => http.status().or(https.status()),
+            Self::Shared(error) => error.status(),
             _ => None,
         }
     }

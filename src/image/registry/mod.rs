@@ -34,7 +34,7 @@ pub use helper::HELPER_BUDGET;
 pub use http::{Proxies, Timeouts};
 pub use retry::{Pause, RealPause, RetryPolicy};
 
-use crate::effect::events::{Events, WorkId};
+use crate::effect::events::Listener;
 use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::image::blob;
 use crate::model::digest::DiffId;
@@ -64,8 +64,6 @@ pub struct RegistryConfig {
     pub retry: RetryPolicy,
     /// When a request has taken too long.
     pub timeouts: Timeouts,
-    /// The work that requests are part of.
-    pub parent: Option<WorkId>,
 }
 
 /// Images in registries.
@@ -87,27 +85,25 @@ impl RegistryConfig {
             temp_dir,
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
-            parent: None,
         }
     }
 }
 
 impl RegistryImages {
-    /// A client that has not spoken to any registry yet. Each request is told to `events`.
-    pub fn new(config: RegistryConfig, events: Arc<dyn Events>) -> Self {
-        Self::with_pause(config, events, Arc::new(RealPause))
+    /// A client that has not spoken to any registry yet. `listener` hears of each request.
+    pub fn new(config: RegistryConfig, listener: Listener) -> Self {
+        Self::with_pause(config, listener, Arc::new(RealPause))
     }
 
     /// The same with a time of its own, for tests.
-    pub fn with_pause(config: RegistryConfig, events: Arc<dyn Events>, pause: Arc<dyn Pause>) -> Self {
+    pub fn with_pause(config: RegistryConfig, listener: Listener, pause: Arc<dyn Pause>) -> Self {
         let client = Client {
             transport: Transport::new(config.lookup, config.proxies, config.timeouts),
             keychain: config.keychain,
             pause,
             insecure: config.insecure.iter().filter_map(|entry| Insecure::parse(entry)).collect(),
             retry: config.retry,
-            events,
-            parent: config.parent,
+            listener,
             hosts: Mutex::default(),
         };
         Self { client: Arc::new(client), architecture: config.architecture, temp_dir: config.temp_dir }

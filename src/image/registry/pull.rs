@@ -8,7 +8,7 @@ use super::error::Error;
 use super::http::{Body, Failure};
 use super::retry::Retries;
 use crate::effect::images::Opened;
-use crate::image::{assemble, platform, sha256};
+use crate::image::{assemble, media, platform, sha256};
 use crate::model::digest::Digest;
 use crate::model::image::{Descriptor, ImageRecord};
 use crate::model::reference::{Reference, Version};
@@ -20,10 +20,6 @@ const MANIFEST_LIMIT: u64 = 4 << 20;
 const CONFIG_LIMIT: u64 = 8 << 20;
 /// How deep indexes may lie in each other.
 const DEPTH: usize = 4;
-/// The documents that are understood.
-pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json";
 
 impl Client {
     /// Opens an image.
@@ -83,7 +79,7 @@ impl Client {
                 method: "HEAD",
                 about: "manifest",
                 target: Target::Path(format!("manifests/{}", text(version))),
-                headers: vec![("accept", ACCEPT)],
+                headers: vec![("accept", media::ACCEPTED.as_str())],
                 body: Body::None,
                 scopes: vec![scope],
                 accepts: &[200, 404],
@@ -103,7 +99,7 @@ impl Client {
                 method: "GET",
                 about: "manifest",
                 target: Target::Path(format!("manifests/{}", text(version))),
-                headers: vec![("accept", ACCEPT)],
+                headers: vec![("accept", media::ACCEPTED.as_str())],
                 body: Body::None,
                 scopes: vec![repository.pull()],
                 accepts: &[200, 404],

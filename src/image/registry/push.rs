@@ -16,6 +16,7 @@ use super::error::Error;
 use super::http::Body;
 use super::pull::blob_call;
 use super::upload::Source;
+use crate::effect::events::Listener;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
 use crate::image::blob::{self, Blob};
@@ -50,7 +51,7 @@ impl RegistryImages {
         if names.is_empty() {
             return Err(Error::NoNames);
         }
-        let spooled = spool(draft, &self.temp_dir)?;
+        let spooled = spool(draft, &self.temp_dir, &self.client.listener)?;
         let stored = spooled.iter().map(|(diff_id, blob, _)| (diff_id.clone(), blob.clone())).collect();
         let image = assemble(draft, &stored, &std::collections::BTreeMap::new())?;
         let needed = needed(draft, &image, &spooled);
@@ -186,7 +187,7 @@ fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled)
 }
 
 /// Compresses the new layers, some at a time: each takes two threads.
-fn spool(draft: &ImageDraft, folder: &Path) -> Result<Spooled, Error> {
+fn spool(draft: &ImageDraft, folder: &Path, listener: &Listener) -> Result<Spooled, Error> {
     let mut new: Vec<&NewLayer> = Vec::new();
     for (layer, _) in &draft.layers {
         if let DraftLayer::New(layer) = layer
@@ -199,7 +200,7 @@ fn spool(draft: &ImageDraft, folder: &Path) -> Result<Spooled, Error> {
     let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
     in_parallel(&new, at_once, |layer| {
         let mut file = spool_file(folder)?;
-        let blob = blob::compress(layer, &mut file).map_err(|error| error.written_to(folder))?;
+        let blob = blob::compress(layer, &mut file, listener).map_err(|error| error.written_to(folder))?;
         lock(&spooled).push((layer.diff_id.clone(), blob, file));
         Ok(())
     })?;

@@ -47,6 +47,12 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
         E::TimerEnded { work, at, took } => {
             Line::debug(format!("Timer: {} ran for {} and ended at {}", timer(*work), duration(*took), rfc3339(*at)))
         }
+        E::UnsafeRegistry { registry, plain: true } => {
+            Line::info(format!("Registry {registry} is reached by plain http"))
+        }
+        E::UnsafeRegistry { registry, plain: false } => {
+            Line::info(format!("The certificate of registry {registry} is not verified"))
+        }
         E::HeldOutput(program) => Line::warn(format!(
             "{} has ended; a process that it started still holds its output and is not waited for",
             program.display()

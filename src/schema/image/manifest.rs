@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use oci_spec::image::{Arch, Os};
+
 use super::object::{Object, texts_by_key};
 use crate::model::digest::Digest;
 use crate::model::image::Descriptor;
@@ -27,8 +29,8 @@ pub struct Manifest {
 pub struct IndexEntry {
     /// The manifest.
     pub descriptor: Descriptor,
-    /// Its platform as os, architecture and variant; `None` if it has none.
-    pub platform: Option<(String, String, String)>,
+    /// Its operating system and architecture, by the names of the OCI image specification; `None` if it has none.
+    pub platform: Option<(Os, Arch)>,
 }
 /// A manifest or an index, as a registry or layout gives one for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +102,7 @@ fn descriptor_json(descriptor: &Descriptor) -> Json {
 fn index_entry(fields: &Fields<'_>) -> Result<IndexEntry, Problem> {
     let platform = fields
         .table("platform")?
-        .map(|platform| Ok((platform.text("os")?, platform.text("architecture")?, platform.text("variant")?)));
+        .map(|platform| Ok((platform.text("os")?.as_str().into(), platform.text("architecture")?.as_str().into())));
     Ok(IndexEntry { descriptor: descriptor(fields)?, platform: platform.transpose()? })
 }
 
@@ -143,7 +145,7 @@ mod tests {
             sha("c")
         );
         let Ok(Document::Index(entries)) = parse_document(text.as_bytes()) else { panic!("{text}") };
-        assert_eq!(entries[0].platform, Some(("linux".into(), "arm64".into(), "v8".into())));
+        assert_eq!(entries[0].platform, Some((Os::Linux, Arch::ARM64)));
         assert_eq!((entries[0].descriptor.size, entries[1].platform.is_none()), (7, true));
     }
 

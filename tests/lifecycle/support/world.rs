@@ -204,6 +204,16 @@ impl Started {
         self.child.id()
     }
 
+    /// Reads no more of what it prints.
+    pub(crate) fn stop_reading(&mut self) {
+        self.child.stdout.take();
+    }
+
+    /// Its exit code, when it has ended.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Waits for its end.
     pub(crate) fn outcome(self) -> Outcome {
         let Self { command, child, layers } = self;

@@ -9,18 +9,9 @@ use super::retry::tests::NoPause;
 use super::*;
 use crate::effect::events::Event;
 use crate::effect::images::DraftLayer;
-use crate::image::assemble::{config_media_type, manifest_media_type};
-use crate::image::conforms::{found, layer, made_by, run_config};
+use crate::image::conforms::{Heard, found, layer, made_by, run_config};
+use crate::image::media;
 use crate::model::image::{ImageConfig, MediaFamily};
-
-#[derive(Default)]
-pub(super) struct Heard(pub(super) Mutex<Vec<Event>>);
-
-impl Events for Heard {
-    fn emit(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
-    }
-}
 
 pub(super) struct World {
     pub(super) registry: FakeRegistry,
@@ -35,7 +26,7 @@ fn client(change: impl FnOnce(&mut RegistryConfig)) -> (RegistryImages, Arc<Hear
     let mut config = RegistryConfig::new("amd64", temporary.path().to_owned());
     change(&mut config);
     let (heard, pause) = (Arc::new(Heard::default()), Arc::new(NoPause::new()));
-    (RegistryImages::with_pause(config, heard.clone(), pause.clone()), heard, pause, temporary)
+    (RegistryImages::with_pause(config, heard.listener(), pause.clone()), heard, pause, temporary)
 }
 
 impl World {
@@ -68,8 +59,8 @@ impl World {
             name: String::new(),
             identifier: String::new(),
             family,
-            manifest_media_type: manifest_media_type(family).to_owned(),
-            config_media_type: config_media_type(family).to_owned(),
+            manifest_media_type: media::manifest(family).to_owned(),
+            config_media_type: media::config(family).to_owned(),
             annotations: std::collections::BTreeMap::new(),
             config: ImageConfig::default(),
             layers: Vec::new(),

@@ -1,8 +1,12 @@
 //! What comes from a registry, in all its ways to fail.
 
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
 use super::super::fake::Fault;
+use super::super::retry::Pause;
 use super::*;
-use crate::effect::events::{Note, Outcome, Work};
+use crate::effect::events::{Note, Outcome, SessionEvent, Work};
 use crate::image::conforms::read;
 use crate::image::sha256;
 
@@ -150,6 +154,57 @@ fn names_both_ways_when_neither_leads_to_a_registry() {
     );
     assert!(error.retryable && !error.denied);
     assert_eq!(pause.slept.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn who_waits_for_a_registry_that_cannot_be_reached_shares_the_tries() {
+    /// A pause that lasts, the first time, until the other caller has begun and a little longer.
+    struct Slow(NoPause, Barrier);
+    impl Pause for Slow {
+        fn sleep(&self, time: Duration) {
+            if self.0.slept.lock().unwrap().is_empty() {
+                self.1.wait();
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            self.0.sleep(time);
+        }
+        fn now(&self) -> Instant {
+            self.0.now()
+        }
+        fn chance(&self) -> f64 {
+            self.0.chance()
+        }
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("{}/app", listener.local_addr().unwrap());
+    drop(listener);
+    let pause = Arc::new(Slow(NoPause::new(), Barrier::new(2)));
+    let temporary = tempfile::tempdir().unwrap();
+    let config = RegistryConfig::new("amd64", temporary.path().to_owned());
+    let images = RegistryImages::with_pause(config, Arc::new(Heard::default()).listener(), pause.clone());
+    let open = || images.open(&name).unwrap_err();
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(open);
+        pause.1.wait();
+        (open(), first.join().unwrap())
+    });
+    assert_eq!(first.message, second.message);
+    assert!(first.retryable && second.retryable);
+    assert_eq!(pause.0.slept.lock().unwrap().len(), 5);
+    open();
+    assert_eq!(pause.0.slept.lock().unwrap().len(), 10, "later it is tried again");
+}
+
+#[test]
+fn tells_once_how_an_unsafe_registry_is_reached() {
+    let world = World::new();
+    for _ in 0..2 {
+        world.run();
+    }
+    let unsafe_ways: Vec<Event> =
+        world.heard.0.lock().unwrap().iter().filter(|event| matches!(event, Event::Session(_))).cloned().collect();
+    let registry = world.name("run").trim_end_matches("/run").to_owned();
+    assert_eq!(unsafe_ways, [SessionEvent::UnsafeRegistry { registry, plain: true }.into()]);
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! Phases that are told to stop: policy P38.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{APP_IMAGE, World};
+use crate::telemetry::{kill, wait_for};
+
+#[test]
+fn a_buildpack_that_is_told_to_stop_may_clean_up_and_say_so() {
+    let world = World::new();
+    let wait =
+        "trap 'sleep 0.3; echo cleaned; exit 1' TERM; echo > \"$CNB_LAYERS_DIR/on\"; while :; do sleep 0.05; done";
+    world.buildpack("test/slow", "0.12", "", "exit 0", wait);
+    world.order(&[&["test/slow"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let builder = world.start("builder", &[], &[]);
+    wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
+    kill(&builder.id().to_string());
+    builder.outcome().exits(128 + 15).says("cleaned").does_not_say("ERROR").done();
+}
+
+/// The first process of a container is so, and programs of a parent that ignores the signal.
+#[test]
+fn a_phase_ends_also_where_the_signal_alone_would_not_end_it() {
+    let world = World::new();
+    world.buildpack("test/slow", "0.12", "", "exit 0", "echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 8");
+    world.order(&[&["test/slow"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let deaf = world.path("bin/deaf");
+    fs::write(&deaf, "#!/bin/sh\ntrap '' TERM\nexec bin/builder\n").unwrap();
+    fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
+    let builder = world.start("deaf", &[], &[]);
+    wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
+    kill(&builder.id().to_string());
+    builder.outcome().exits(128 + 15).does_not_say("ERROR").done();
+}
