@@ -6,7 +6,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -14,8 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use super::archive::{archive_name, contents, sha256, write_archive};
 use super::bill::Bill;
 use super::cargo::{PROGRAMS, components};
-use super::{Error, cyclonedx, image, spdx, syft};
-use crate::effect::events::{Event, Events};
+use super::{Error, cyclonedx, image, spdx, syft, unheard};
 use crate::effect::images::{ImageDraft, Images};
 use crate::image::daemon::{Daemon, DaemonConfig, DaemonImages};
 use crate::image::layout::LayoutImages;
@@ -133,7 +131,7 @@ fn make_image(
     if layout.exists() {
         fs::remove_dir_all(&layout).map_err(Error::file(&layout))?;
     }
-    write(&LayoutImages::new(folder.clone(), architecture), &draft, &layout.to_string_lossy())?;
+    write(&LayoutImages::new(folder.clone(), architecture, unheard()), &draft, &layout.to_string_lossy())?;
     say(out, &layout.display().to_string());
 
     let value = |name: &str| env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
@@ -153,7 +151,7 @@ fn make_image(
     };
     let name = &tagged(name, version);
     let daemon = Daemon::connect(&config).map_err(|error| Error::Image(format!("daemon: {error}")))?;
-    let images = DaemonImages::new(daemon, architecture, scratch.path().to_owned(), Arc::new(Unheard), None);
+    let images = DaemonImages::new(daemon, architecture, scratch.path().to_owned(), unheard());
     write(&images, &draft, name)?;
     say(out, &format!("{name}, in the daemon"));
     Ok(())
@@ -177,13 +175,6 @@ fn write(images: &dyn Images, draft: &ImageDraft, name: &str) -> Result<(), Erro
 /// Prints a line. That nobody reads it is no reason to fail.
 fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}");
-}
-
-/// Nobody listens to what the daemon's client tells.
-struct Unheard;
-
-impl Events for Unheard {
-    fn emit(&self, _: Event) {}
 }
 
 #[cfg(test)]

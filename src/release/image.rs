@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Error;
+use super::{Error, unheard};
 use crate::archive::{Entry, EntryKind, listed, measure};
 use crate::effect::images::{DraftLayer, ImageDraft, Images, NewLayer, Opened};
 use crate::image::layout::LayoutImages;
@@ -77,7 +77,7 @@ pub fn draft(
 /// It is not there, or for another architecture.
 pub fn layout_base(layout: &Path, architecture: &str) -> Result<ImageRecord, Error> {
     let path = layout.canonicalize().map_err(Error::file(layout))?;
-    let images = LayoutImages::new(path.clone(), architecture);
+    let images = LayoutImages::new(path.clone(), architecture, unheard());
     let failed = |reason: &str| Error::Image(format!("base image {}: {reason}", path.display()));
     match images.open(&path.to_string_lossy()) {
         Ok(Opened::Found(record)) if record.config.architecture == architecture => Ok(*record),
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn another_base_keeps_its_layers_and_loses_its_entrypoint() {
         let scratch = tempfile::tempdir().unwrap();
-        let images = LayoutImages::new(scratch.path().to_owned(), "amd64");
+        let images = LayoutImages::new(scratch.path().to_owned(), "amd64", unheard());
         let first = draft(contents(), "1", "amd64", None, scratch.path()).unwrap();
         let name = scratch.path().join("one").display().to_string();
         images.write(&first, std::slice::from_ref(&name)).unwrap();

@@ -18,8 +18,11 @@ mod syft;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
+
+use crate::effect::events::{Event, Events, Listener};
 
 pub use archive::{archive_name, contents, write_archive};
 pub use bill::{Bill, Component, Origin};
@@ -86,6 +89,15 @@ pub enum Error {
     /// The image cannot be made, or its base image is not there.
     #[error("{0}")]
     Image(String),
+}
+
+/// Nobody hears of requests and layers: the program says what it has made.
+fn unheard() -> Listener {
+    struct Unheard;
+    impl Events for Unheard {
+        fn emit(&self, _: Event) {}
+    }
+    Listener { events: Arc::new(Unheard), parent: None }
 }
 
 /// Writes a document for people to read, too, with a newline at its end.
