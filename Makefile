@@ -36,7 +36,7 @@ export SCM_REPO ?= $(shell git config --get remote.origin.url 2>/dev/null)
 # When the release was made: as reproducible as its commit.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --pretty=%ct 2>/dev/null)
 
-.PHONY: build package image demo test fmt clippy acceptance bench clean
+.PHONY: build package image layout demo test fmt clippy acceptance bench clean
 
 # musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc. For
 # another machine: static glibc with Debian's cross compiler, or musl where <cpu>-linux-musl-gcc is.
@@ -92,6 +92,10 @@ image: build
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cargo run --locked --quiet --example package -- \
 	    image out/linux-$(ARCH) $(or $(IMAGE),cnb-lifecycle) $(IMAGE_BASE)
 
+# The image without a daemon.
+layout: build
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cargo run --locked --quiet --example package -- layout out/linux-$(ARCH)
+
 demo: build
 	cargo run --locked --quiet --example demo -- $(OUT)
 
@@ -105,7 +109,7 @@ clippy:
 	cargo clippy --locked --all-targets --features acceptance -- -D warnings
 	cargo clippy --locked --no-default-features --bin launcher -- -D warnings
 
-acceptance: package image
+acceptance: package layout
 	acceptance/install-packages
 	cargo test --locked --features acceptance --test acceptance -- --test-threads=1
 

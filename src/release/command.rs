@@ -37,12 +37,16 @@ pub fn run(args: &[String], version: &str, env: &Environment, out: &mut dyn Writ
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["archive", folder] => archive(&Release::prepare(Path::new(folder), version, env)?, out),
+        ["layout", folder] => {
+            let release = Release::prepare(Path::new(folder), version, env)?;
+            make_image(&release, None, None, env, out)
+        }
         ["image", folder, name] => {
-            make_image(&Release::prepare(Path::new(folder), version, env)?, name, None, env, out)
+            make_image(&Release::prepare(Path::new(folder), version, env)?, Some(name), None, env, out)
         }
         ["image", folder, name, base] => {
             let release = Release::prepare(Path::new(folder), version, env)?;
-            make_image(&release, name, Some(Path::new(base)), env, out)
+            make_image(&release, Some(name), Some(Path::new(base)), env, out)
         }
         _ => Err(Error::Usage),
     }
@@ -113,9 +117,10 @@ fn archive(release: &Release<'_>, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes the image as a layout, and with a name in the daemon too, if there is one.
 fn make_image(
     release: &Release<'_>,
-    name: &str,
+    name: Option<&str>,
     base: Option<&Path>,
     env: &Environment,
     out: &mut dyn Write,
@@ -134,6 +139,7 @@ fn make_image(
     write(&LayoutImages::new(folder.clone(), architecture, unheard()), &draft, &layout.to_string_lossy())?;
     say(out, &layout.display().to_string());
 
+    let Some(name) = name else { return Ok(()) };
     let value = |name: &str| env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
     if value("DOCKER_HOST").is_empty() && !Path::new(SOCKET).exists() {
         say(out, "There is no daemon: set DOCKER_HOST to have the image in one.");

@@ -37,7 +37,7 @@ pub use syft::render as syft;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line is none.
-    #[error("usage: package (archive <folder> | image <folder> <name> [<layout of the base image>])")]
+    #[error("usage: package (archive <folder> | layout <folder> | image <folder> <name> [<layout of the base image>])")]
     Usage,
     /// A file or folder failed.
     #[error("{}: {}", path.display(), crate::os::error_text(cause))]
