@@ -43,6 +43,7 @@ impl Client {
         let (lifecycle_image, builder_image) = (registry.image("lifecycle"), registry.image("builder"));
         daemon.pull(&lifecycle_image);
         daemon.pull(&builder_image);
+        tool(Command::new("chmod").arg("1777").arg(platform.path("tmp")));
         platform.write("stack.toml", &format!("[run-image]\nimage = \"{}\"\n", registry.image("run")));
         platform.write(
             "layers/run.toml",
@@ -67,8 +68,8 @@ impl Client {
         }
         let (user, group) = self.owner();
         all.extend([format!("--env=CNB_USER_ID={user}"), format!("--env=CNB_GROUP_ID={group}")]);
-        // The image's own folder for temporary files belongs to root.
-        all.push("--tmpfs=/tmp:mode=1777".to_owned());
+        // The image's own folder for temporary files belongs to root, and docker gives a tmpfs the mode of what it covers.
+        all.push(format!("--volume={}:/tmp", self.platform.path("tmp").display()));
         self.run(&self.builder_image, all, options, command)
     }
 
