@@ -48,6 +48,11 @@ impl Daemon {
         self.dir.path().join("socket")
     }
 
+    /// Its address, for `DOCKER_HOST`.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
     /// Pulls an image.
     #[track_caller]
     pub(crate) fn pull(&self, image: &str) {

@@ -59,6 +59,14 @@ impl Platform {
         self
     }
 
+    /// Makes another run image, which has one program more, and gives its layout.
+    pub(crate) fn newer_run_image(&self, program: &str) -> PathBuf {
+        let layout = self.path("newer-run-image");
+        let programs = [&PROGRAMS[..], &[program]].concat();
+        run_image::make(&layout, &self.path("newer"), &self.user, &programs).unwrap();
+        layout
+    }
+
     /// Names the run image in run.toml.
     pub(crate) fn run_image(&self, image: &str) {
         self.write("run.toml", &format!("[[images]]\nimage = \"{image}\"\n"));

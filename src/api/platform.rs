@@ -95,6 +95,13 @@ pub const PLATFORM_FEATURES: &[Row<F>] = &[
 
 const SUPPORTED: [Version; 10] = zero(7);
 
+impl PlatformFeature {
+    /// Says whether a version has this feature, also one that is not served: an image keeps the one it was made at.
+    pub fn is_of(self, version: Version) -> bool {
+        PLATFORM_FEATURES.iter().any(|row| row.feature == self && row.gate.is_open(version))
+    }
+}
+
 impl PlatformApi {
     /// The versions offered to platforms.
     pub const SUPPORT: Support<'static> = Support { supported: &SUPPORTED, deprecated: &[] };
@@ -109,7 +116,7 @@ impl PlatformApi {
 
     /// Says whether this version has a feature.
     pub fn has(self, feature: PlatformFeature) -> bool {
-        PLATFORM_FEATURES.iter().any(|row| row.feature == feature && row.gate.is_open(self.0))
+        feature.is_of(self.0)
     }
 
     /// The version for messages, labels and the environment of the app.

@@ -4,7 +4,7 @@
 //! states them, and a test compares.
 
 use super::failure::Failure;
-use crate::phase::{build, detect, export, generate};
+use crate::phase::{build, detect, export, generate, rebase};
 
 /// Success.
 pub(super) const SUCCESS: u8 = 0;
@@ -19,7 +19,8 @@ pub(super) fn code(failure: &Failure) -> u8 {
         | Failure::Setup { .. }
         | Failure::Detect(detect::Error::Init(_))
         | Failure::Build(build::Error::TracingFolder(_))
-        | Failure::Export(export::Error::Open(_)) => 1,
+        | Failure::Export(export::Error::Open(_))
+        | Failure::Rebase(rebase::Error::RunImage(_) | rebase::Error::ReadRunImage(_)) => 1,
         Failure::NoPhase
         | Failure::UnknownPhase(_)
         | Failure::Arguments(_)
@@ -38,6 +39,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         Failure::Build(build::Error::Buildpack(_)) => 51,
         Failure::Build(build::Error::Other(_)) => 52,
         Failure::Export(export::Error::Other(_) | export::Error::Tags { .. }) | Failure::ExportDocument { .. } => 62,
+        Failure::Rebase(_) | Failure::RebaseReport { .. } => 72,
         Failure::Generate(generate::Error::Extension(_)) => 91,
         Failure::Generate(generate::Error::Other(_)) => 92,
     }

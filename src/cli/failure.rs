@@ -7,7 +7,7 @@ use super::documents::Fault;
 use crate::buildpack::build::BuildError;
 use crate::effect::images::ImageError;
 use crate::model::reference::ReferenceError;
-use crate::phase::{analyze, build, detect, export, generate, restore};
+use crate::phase::{analyze, build, detect, export, generate, rebase, restore};
 
 /// Every way in which the program fails.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,17 @@ pub(super) enum Failure {
         /// What the reader can do.
         hint: Option<String>,
     },
+    /// The rebase failed.
+    #[error("{0}")]
+    Rebase(rebase::Error),
+    /// The image was rebased, and that cannot be reported.
+    #[error("failed to write rebase report: {cause}")]
+    RebaseReport {
+        /// Why not.
+        cause: String,
+        /// What the reader can do.
+        hint: Option<String>,
+    },
 }
 
 /// `failed to <action>: <error>`, or the error alone where it says all.
@@ -169,6 +180,22 @@ fn export_hint(error: &export::Error) -> &'static str {
         export::Error::Other(_) => "Mend what this names, or let the user of this phase read and write it.",
         export::Error::Tags { .. } => "Let this phase write the images that this names; the others are written.",
     }
+}
+
+fn rebase_hint(error: &rebase::Error) -> Option<String> {
+    use rebase::Error as E;
+    let text = match error {
+        E::App(_) => {
+            "Name an image that a lifecycle built and that this phase can read, and its new run image with -run-image."
+        }
+        E::ReadApp(error) | E::ReadRunImage(error) => image_hint(error),
+        E::RunImage(_) => "Name a run image that is there and that this phase can read, with -run-image.",
+        E::Other(_) => "Build the app anew if no run image can be named that fits it.",
+        E::Tags { .. } => "Let this phase write the images that this names; the others are written.",
+        // The error itself says it.
+        E::Misfit(_) => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// A full disk is never a matter of who may write.
@@ -253,13 +280,14 @@ impl Failure {
             Self::BuildpackApi(_) | Self::Detect(detect::Error::Api(_)) | Self::Build(build::Error::Api(_)) => {
                 "Use a version of the buildpack whose API is 0.7 to 0.13."
             }
-            Self::NoPhase => "Call one of: lifecycle analyze, detect, restore, build, export, create.",
+            Self::NoPhase => "Call one of: lifecycle analyze, detect, restore, build, export, create, rebase.",
             Self::LogLevel(_) => "Use debug, info, warn, error or fatal.",
             Self::Experimental => "Set CNB_EXPERIMENTAL_MODE=warn to use the feature.",
             Self::NotSupported { .. } => "See the status table in the README of this lifecycle.",
-            Self::Setup { hint, .. } | Self::Inputs { hint, .. } | Self::ExportDocument { hint, .. } => {
-                return hint.clone();
-            }
+            Self::Setup { hint, .. }
+            | Self::Inputs { hint, .. }
+            | Self::ExportDocument { hint, .. }
+            | Self::RebaseReport { hint, .. } => return hint.clone(),
             Self::Detect(error) => return detect_hint(error),
             Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
             Self::Generate(error) => generate_hint(error),
@@ -268,6 +296,7 @@ impl Failure {
             Self::Restore(_) => "Let the user of this phase write the folder of -layers, or use -skip-layers.",
             Self::Build(error) => return build_hint(error),
             Self::Export(error) => export_hint(error),
+            Self::Rebase(error) => return rebase_hint(error),
             // It lists the phases.
             Self::UnknownPhase(_) => return None,
         };

@@ -168,9 +168,9 @@ inputs! {
     Layers: "layers" ["CNB_LAYERS_DIR"] "/layers" Dir "path to layers directory"
         &[(Analyze, None), (Detect, None), (Restore, None), (Extend, None), (Build, None), (Export, None), (Create, None)];
     Layout: "layout" ["CNB_USE_LAYOUT"] "false" Bool "use images in OCI layout format"
-        &[(Analyze, Some(Since(0, 12))), (Restore, Some(Since(0, 12))), (Export, Some(Since(0, 12))), (Create, Some(Since(0, 12)))];
+        &[(Analyze, Some(Since(0, 12))), (Restore, Some(Since(0, 12))), (Export, Some(Since(0, 12))), (Create, Some(Since(0, 12))), (Rebase, Some(Since(0, 12)))];
     LayoutDir: "layout-dir" ["CNB_LAYOUT_DIR"] "" File "path to directory of OCI layouts"
-        &[(Analyze, Some(Since(0, 12))), (Restore, Some(Since(0, 12))), (Export, Some(Since(0, 12))), (Create, Some(Since(0, 12)))];
+        &[(Analyze, Some(Since(0, 12))), (Restore, Some(Since(0, 12))), (Export, Some(Since(0, 12))), (Create, Some(Since(0, 12))), (Rebase, Some(Since(0, 12)))];
     LogLevel: "log-level" ["CNB_LOG_LEVEL"] "info" Text "logging level: debug, info, warn, error or fatal" ALL;
     NoColor: "no-color" ["CNB_NO_COLOR"] "false" Bool "disable color output" ALL;
     Order: "order" ["CNB_ORDER_PATH"] "<layers>/order.toml" File "path to order.toml; /cnb/order.toml if the default is not there"

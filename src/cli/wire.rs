@@ -31,7 +31,7 @@ use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
-use crate::phase::{build, detect, export, generate};
+use crate::phase::{build, detect, export, generate, rebase};
 use crate::report::Fan;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
@@ -192,7 +192,7 @@ fn end_spans_at_a_panic(spans: &Arc<Spans>) {
             return;
         }
         report(panic);
-        spans.finish(Outcome::Error, Some("panic"));
+        spans.finish_after_panic();
     }));
 }
 
@@ -214,7 +214,10 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
         | Failure::Detect(detect::Error::Api(_))
         | Failure::Generate(generate::Error::Api(_))
         | Failure::Build(build::Error::Api(_)) => (Outcome::Error, "buildpack_api"),
-        Failure::Export(export::Error::Tags { .. }) => (Outcome::Error, "tags"),
+        Failure::Export(export::Error::Tags { .. }) | Failure::Rebase(rebase::Error::Tags { .. }) => {
+            (Outcome::Error, "tags")
+        }
+        Failure::Rebase(rebase::Error::Misfit(_)) => (Outcome::Failure, "misfit"),
         _ => (Outcome::Error, "phase"),
     };
     let facts = Facts { exit_code: Some(exit::code(failure).into()), error_type: Some(error_type), ..Facts::default() };

@@ -5,7 +5,7 @@
 pub mod assemble;
 pub mod blob;
 #[cfg(test)]
-mod conforms;
+pub(crate) mod conforms;
 pub mod daemon;
 pub mod layout;
 pub mod media;

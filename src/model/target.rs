@@ -50,6 +50,19 @@ impl RunTarget {
         let or = |found: String, host: &str| if found.is_empty() { host.to_owned() } else { found };
         Self { os: or(found.os, &host.os), arch: or(found.arch, &host.arch), distro: host.distro.clone(), ..found }
     }
+
+    /// Says whether an app that was made for target `app` runs on this one: the same system, and whatever this one says
+    /// of variant and distribution is true of the app.
+    pub fn can_carry(&self, app: &Self) -> bool {
+        let says = |ours: &str, theirs: &str| ours.is_empty() || ours == theirs;
+        let distro = match (&self.distro, &app.distro) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ours), Some(theirs)) => says(&ours.name, &theirs.name) && says(&ours.version, &theirs.version),
+        };
+        let variant = app.variant.is_empty() || says(&self.variant, &app.variant);
+        self.os == app.os && self.arch == app.arch && variant && distro
+    }
 }
 
 impl ModuleTarget {
@@ -90,6 +103,26 @@ mod tests {
         assert_eq!(RunTarget::completed(Some(&found), &host), run("linux", "arm64", Some(("ubuntu", "22.04"))));
         let found = run("linux", "", Some(("debian", "12")));
         assert_eq!(RunTarget::completed(Some(&found), &host), found);
+    }
+
+    #[test]
+    fn an_app_is_carried_by_its_own_system_alone() {
+        let app = run("linux", "amd64", Some(("ubuntu", "22.04")));
+        for (base, fits) in [
+            (run("linux", "amd64", None), true),
+            (run("linux", "amd64", Some(("ubuntu", ""))), true),
+            (run("linux", "amd64", Some(("ubuntu", "24.04"))), false),
+            (run("linux", "amd64", Some(("debian", "22.04"))), false),
+            (run("linux", "arm64", None), false),
+            (run("windows", "amd64", None), false),
+        ] {
+            assert_eq!(base.can_carry(&app), fits, "{base:?}");
+        }
+        assert!(!app.can_carry(&run("linux", "amd64", None)), "a distribution that the app knows nothing of");
+        let variant = |variant: &str| RunTarget { variant: variant.into(), ..run("linux", "arm64", None) };
+        assert!(variant("v8").can_carry(&variant("")));
+        assert!(variant("").can_carry(&variant("v8")));
+        assert!(!variant("v7").can_carry(&variant("v8")));
     }
 
     #[test]

@@ -66,8 +66,13 @@ fn check(images: &dyn Images, name: &str) -> Result<(), String> {
 
 /// Finds the entry of run.toml that `name` belongs to, by image or mirror, digests aside and names normalised.
 pub fn find<'a>(run: &'a RunImages, name: &str) -> Option<&'a RunImageRef> {
+    run.images.iter().find(|entry| contains(entry, name))
+}
+
+/// Says whether `name` is that of a run image or of one of its mirrors, digests aside and names normalised.
+pub fn contains(names: &RunImageRef, name: &str) -> bool {
     let wanted = normalised(name);
-    run.images.iter().find(|entry| entry.names().any(|name| normalised(name) == wanted))
+    names.names().any(|name| normalised(name) == wanted)
 }
 
 /// A name in full and without a digest; one that is no name stays as it is.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::strip::Strip;
 use super::text::{Level, Line, lines};
-use crate::effect::events::{Event, Events};
+use crate::effect::events::{Event, Events, SessionEvent};
 
 /// From which level on lines are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ impl Threshold {
 pub struct Console {
     threshold: Threshold,
     out: Mutex<Out>,
+    /// What is told once, however many stores of images find it out.
+    told: Mutex<Vec<SessionEvent>>,
 }
 
 struct Out {
@@ -64,7 +66,7 @@ impl Console {
     /// Makes one. Without colour, escape sequences are taken out of everything, programs' output included.
     pub fn new(writer: Box<dyn Write + Send>, threshold: Threshold, colour: bool) -> Arc<Self> {
         let strip = (!colour).then(Strip::default);
-        Arc::new(Self { threshold, out: Mutex::new(Out { writer, strip }) })
+        Arc::new(Self { threshold, out: Mutex::new(Out { writer, strip }), told: Mutex::default() })
     }
 
     /// Says whether it shows colours.
@@ -99,6 +101,13 @@ impl Console {
 
 impl Events for Console {
     fn emit(&self, event: Event) {
+        if let Event::Session(event @ SessionEvent::UnsafeRegistry { .. }) = &event {
+            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if told.contains(event) {
+                return;
+            }
+            told.push(event.clone());
+        }
         for line in lines(&event) {
             self.print(&line);
         }
@@ -147,6 +156,16 @@ mod tests {
         assert_eq!(printed("WARNING", false, &lines), "Warning: w\nERROR: e\n");
         assert_eq!(printed("fatal", false, &lines), "");
         assert!(Threshold::parse("nope").is_err());
+    }
+
+    #[test]
+    fn an_unsafe_way_to_a_registry_is_told_once_by_a_program() {
+        let out = Shared::default();
+        let console = Console::new(Box::new(out.clone()), Threshold::From(Level::Info), false);
+        for registry in ["a.io", "a.io", "b.io"] {
+            console.emit(SessionEvent::UnsafeRegistry { registry: registry.into(), plain: true }.into());
+        }
+        assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 2);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
@@ -25,6 +25,10 @@ use crate::telemetry::context::Origin;
 use crate::telemetry::files::Seen;
 use crate::telemetry::session::{LogPath, Session};
 use crate::telemetry::{CNB_TRACEPARENT, Fault, LOG_PATH, TRACEPARENT, TRACESTATE, TelemetryConfig, describe};
+
+/// How often, and with what pause, spans are looked for after a panic.
+const TRIES_AFTER_PANIC: u32 = 50;
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(10);
 
 /// The consumer of events that writes spans.
 pub struct Spans {
@@ -68,6 +72,19 @@ impl Spans {
         };
         for open in open.into_values().rev() {
             self.close(open, outcome, &Facts { error_type, ..Facts::default() });
+        }
+    }
+
+    /// Ends what is open after a panic, wherever it was: in here too, where waiting for a lock would be for ever (R18).
+    pub fn finish_after_panic(&self) {
+        for _ in 0..TRIES_AFTER_PANIC {
+            match self.state.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE_AFTER_PANIC),
+                free => {
+                    drop(free);
+                    return self.finish(Outcome::Error, Some("panic"));
+                }
+            }
         }
     }
 
@@ -183,6 +200,7 @@ impl Events for Spans {
             | Event::Restore(_)
             | Event::Build(_)
             | Event::Export(_)
+            | Event::Rebase(_)
             | Event::Cache(_) => {}
         }
     }

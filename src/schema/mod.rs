@@ -27,6 +27,7 @@ pub mod report;
 pub mod run_image;
 pub mod sbom;
 mod syntax;
+pub mod target;
 mod value;
 mod wire;
 mod write;

@@ -16,6 +16,8 @@ mod detect;
 mod generate;
 /// Names, flags and faults that come before any phase.
 mod program;
+/// Apps on newer run images.
+mod rebase;
 /// What the release says of itself.
 mod release;
 /// The specification as data.

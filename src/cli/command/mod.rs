@@ -5,6 +5,7 @@ mod build;
 mod create;
 mod detect;
 mod export;
+mod rebase;
 mod restore;
 pub(super) mod trace;
 
@@ -22,7 +23,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
         Phase::Export => export::run(session),
         Phase::Create => create::run(session),
         Phase::Extend => Failure::refuse("extend", true, "the extender"),
-        Phase::Rebase => Failure::refuse("rebase", true, "the rebaser"),
+        Phase::Rebase => rebase::run(session),
     }
 }
 

@@ -9,6 +9,7 @@ mod cache;
 mod detect;
 mod export;
 mod generate;
+mod rebase;
 mod restore;
 mod session;
 mod work;
@@ -19,6 +20,7 @@ pub use cache::CacheEvent;
 pub use detect::{DetectEvent, Transcript};
 pub use export::{ExportEvent, LayerNotice};
 pub use generate::{GenerateEvent, GenerateStep};
+pub use rebase::{Misfit, RebaseEvent};
 pub use restore::{NotRestored, Origin, RestoreEvent};
 pub use session::{SessionEvent, Timed};
 pub use work::{Facts, Listener, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
@@ -65,6 +67,8 @@ pub enum Event {
     Build(BuildEvent),
     /// The export phase.
     Export(ExportEvent),
+    /// The rebaser.
+    Rebase(RebaseEvent),
     /// Caches, in any phase.
     Cache(CacheEvent),
 }
@@ -87,5 +91,6 @@ macro_rules! from_phase {
 
 from_phase!(
     SessionEvent => Session, AnalyzeEvent => Analyze, DetectEvent => Detect, GenerateEvent => Generate,
-    RestoreEvent => Restore, BuildEvent => Build, ExportEvent => Export, CacheEvent => Cache
+    RestoreEvent => Restore, BuildEvent => Build, ExportEvent => Export, RebaseEvent => Rebase,
+    CacheEvent => Cache
 );

@@ -189,6 +189,22 @@ fn a_layer_that_the_previous_image_lost_is_an_error() {
 }
 
 #[test]
+fn a_base_layer_with_other_bytes_is_an_error_whether_it_could_be_linked_or_not() {
+    for mode in [0o644, 0o600] {
+        let world = World::new(MediaFamily::Oci);
+        let base = found(&world.images, "run");
+        let blob = blob_path(&world.folder("run"), base.layers[0].descriptor.as_ref().unwrap().digest.hex());
+        let mut bytes = fs::read(&blob).unwrap();
+        bytes[20] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+        fs::set_permissions(&blob, Permissions::from_mode(mode)).unwrap();
+        let error = world.images.write(&draft(&base, None, ""), &["app".to_owned()]).unwrap_err();
+        assert!(error.message.contains("but the content is sha256:"), "{error}");
+        assert!(!world.folder("app").join("index.json").exists());
+    }
+}
+
+#[test]
 fn a_base_layer_of_another_size_is_an_error() {
     let world = World::new(MediaFamily::Oci);
     let base = found(&world.images, "run");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Seek as _, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use crate::effect::events::Listener;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
+use crate::image::sha256::Verified;
 use crate::model::digest::DiffId;
 use crate::model::image::{Descriptor, ImageRecord};
 
@@ -120,7 +121,7 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
     if target.metadata().is_ok_and(|found| found.len() == descriptor.size) {
         return Ok(true);
     }
-    let mut file = match File::open(&source) {
+    let file = match File::open(&source) {
         Ok(file) => file,
         Err(cause) if is_missing(&cause) => return Ok(false),
         Err(cause) => return Err(Error::file("open", &source)(cause)),
@@ -129,13 +130,19 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
     if found.len() != descriptor.size {
         return Err(Error::Size { path: source, expected: descriptor.size, found: found.len() });
     }
-    // A link costs nothing, but keeps the mode; and a link to a symlink may lead nowhere.
+    // Who made the other layout may have lost bytes: no image is written with a layer that is not what it is called.
+    let verified = || Verified::new(BufReader::with_capacity(1 << 20, &file), descriptor.digest.as_str(), None);
+    // A link costs nothing more, but keeps the mode; and a link to a symlink may lead nowhere.
     let linkable = found.mode() & 0o444 == 0o444 && source.symlink_metadata().is_ok_and(|found| found.is_file());
-    if linkable && fs::hard_link(&source, &target).is_ok() {
-        return Ok(true);
+    if linkable {
+        io::copy(&mut verified(), &mut io::sink()).map_err(Error::file("read", &source))?;
+        if fs::hard_link(&source, &target).is_ok() {
+            return Ok(true);
+        }
+        (&file).rewind().map_err(Error::file("read", &source))?;
     }
     let mut temporary = temporary(to)?;
-    io::copy(&mut file, temporary.as_file_mut()).map_err(Error::file("write", &target))?;
+    io::copy(&mut verified(), temporary.as_file_mut()).map_err(Error::file("copy", &source))?;
     persist(temporary, &target)?;
     Ok(true)
 }

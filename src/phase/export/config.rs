@@ -6,11 +6,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::api::{PlatformApi, PlatformFeature};
-use crate::model::image::{ContainerConfig, History, ImageConfig};
+use crate::model::image::ContainerConfig;
 use crate::model::process::Process;
-
-/// When every image and each of its layers was made, for all they say.
-pub(super) const CREATED: &str = "1980-01-01T00:00:01Z";
+use crate::phase::history::CREATED;
 
 /// Folder of links to the launcher, one for each process type.
 const PROCESS_DIR: &str = "/cnb/process";
@@ -96,23 +94,6 @@ pub(super) fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
     }
 }
 
-/// History of the run image, one entry for each of its layers. Entries without a layer go; if others do not fit the
-/// layers, none is believed.
-pub(super) fn base_history(api: PlatformApi, config: &ImageConfig, layers: usize, created: &str) -> Vec<History> {
-    let kept: Vec<&History> = config.history.iter().filter(|entry| !entry.empty_layer).collect();
-    if kept.len() == layers {
-        kept.into_iter().map(|entry| history(api, entry.clone(), created)).collect()
-    } else {
-        vec![history(api, History::default(), created); layers]
-    }
-}
-
-/// A history entry as this Platform API shows it: below 0.12 it only says when.
-pub(super) fn history(api: PlatformApi, entry: History, created: &str) -> History {
-    let kept = if api.has(PlatformFeature::LayerHistory) { entry } else { History::default() };
-    History { created: created.to_owned(), ..kept }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,22 +149,5 @@ mod tests {
     #[test]
     fn an_image_without_path_gets_one_with_an_empty_end() {
         assert_eq!(path(&ContainerConfig::default()), "/cnb/process:/cnb/lifecycle:");
-    }
-
-    #[test]
-    fn history_follows_the_layers_or_is_blank() {
-        let entry = |text: &str, empty_layer| History {
-            created: "2020".into(),
-            created_by: text.into(),
-            empty_layer,
-            ..History::default()
-        };
-        let config = ImageConfig { history: vec![entry("a", false), entry("env", true)], ..ImageConfig::default() };
-        let texts = |api, layers| {
-            base_history(api, &config, layers, "now").into_iter().map(|h| (h.created, h.created_by)).collect::<Vec<_>>()
-        };
-        assert_eq!(texts(api("0.12"), 1), [("now".to_owned(), "a".to_owned())]);
-        assert_eq!(texts(api("0.11"), 1), [("now".to_owned(), String::new())]);
-        assert_eq!(texts(api("0.12"), 2), vec![("now".to_owned(), String::new()); 2]);
     }
 }

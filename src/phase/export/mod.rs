@@ -16,7 +16,6 @@ mod plan;
 mod sbom;
 #[cfg(test)]
 mod tests;
-mod write;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +23,8 @@ use std::thread;
 
 use config::Entrypoint;
 
+use super::history;
+use super::save::{self, save};
 use crate::api::{PlatformApi, PlatformFeature};
 use crate::archive::{self, Owner};
 use crate::effect::Effects;
@@ -105,6 +106,15 @@ pub enum Error {
     },
 }
 
+impl From<save::Error> for Error {
+    fn from(error: save::Error) -> Self {
+        match error {
+            save::Error::Failed(text) => Self::Other(text),
+            save::Error::Tags { failed, report } => Self::Tags { failed, report },
+        }
+    }
+}
+
 /// The image as it was planned and written; the cache can still be written after the report.
 pub struct Exported {
     /// report.toml.
@@ -125,7 +135,7 @@ pub struct Exported {
 pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Error> {
     let created = config::created(inputs.api, inputs.source_date_epoch.as_deref()).unwrap_or_else(|| {
         effects.emit(ExportEvent::InvalidSourceDateEpoch);
-        config::CREATED.to_owned()
+        history::CREATED.to_owned()
     });
     let bases = base::open(effects, inputs)?;
     if inputs.api.has(PlatformFeature::LifecycleSbom) {
@@ -153,12 +163,12 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     };
     let layers: Vec<NewLayer> = made.into_iter().filter_map(|made| made.layer).collect();
     let (report, staged) = match inputs.cache.filter(|_| inputs.parallel) {
-        None => (write::write(effects, &draft, &inputs.names, build_bom)?, None),
+        None => (save(effects, &draft, &inputs.names, build_bom)?, None),
         Some(cache) => {
             let failed = AtomicBool::new(false);
             let (written, staged) = thread::scope(|scope| {
                 let staging = scope.spawn(|| cache::stage(effects, inputs, cache, &folders, &layers, &failed));
-                let written = write::write(effects, &draft, &inputs.names, build_bom);
+                let written = save(effects, &draft, &inputs.names, build_bom);
                 failed.store(written.is_err(), Ordering::Relaxed);
                 let staged = staging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 (written, staged)
@@ -264,11 +274,11 @@ fn draft_layers(
     made: &[make::Made<'_>],
     created: &str,
 ) -> Vec<(DraftLayer, History)> {
-    let history = config::base_history(api, &bases.run.config, bases.run.layers.len(), created);
+    let history = history::of_run_image(api, &bases.run.config, bases.run.layers.len(), created);
     let base = history.into_iter().enumerate().map(|(index, history)| (DraftLayer::Base(index), history));
     let own = made.iter().map(|layer| {
         let entry = History { created_by: layer.planned.created_by.clone(), ..History::default() };
-        (layer.draft(kind), config::history(api, entry, created))
+        (layer.draft(kind), history::entry(api, entry, created))
     });
     base.chain(own).collect()
 }

@@ -344,6 +344,14 @@ fn r15_a_marker_is_in_the_file_before_the_program_starts() {
 }
 
 #[test]
+fn r18_a_panic_inside_of_telemetry_ends_the_program_all_the_same() {
+    let layers = tempfile::tempdir().unwrap();
+    let spans = spans(config(layers.path(), Phase::Build));
+    let _held = spans.state.lock().unwrap();
+    spans.finish_after_panic();
+}
+
+#[test]
 fn r17_r18_finish_ends_what_is_open_from_the_inside_out() {
     for (outcome, error, result) in
         [(Outcome::Cancellation, None, "cancellation"), (Outcome::Error, Some("panic"), "error")]
@@ -444,14 +452,25 @@ fn r26_layers_tell_bytes_files_and_reuse() {
 }
 
 #[test]
+fn t13_a_missing_layers_folder_is_made() {
+    let temporary = tempfile::tempdir().unwrap();
+    let layers = temporary.path().join("missing");
+    let spans = spans(config(&layers, Phase::Build));
+    build_phase(&spans, None);
+    assert!(spans.warnings().is_empty(), "{:?}", spans.warnings());
+    assert_eq!(lines(&layers, "lifecycle/build.jsonl").len(), 5);
+}
+
+#[test]
 fn t13_no_layers_folder_is_one_warning_and_programs_still_have_a_context() {
-    let layers = tempfile::tempdir().unwrap();
-    let spans = spans(config(&layers.path().join("missing"), Phase::Build));
+    let temporary = tempfile::tempdir().unwrap();
+    let layers = temporary.path().join("file/layers");
+    fs::write(temporary.path().join("file"), "").unwrap();
+    let spans = spans(config(&layers, Phase::Build));
     let variables = build_phase(&spans, None);
     let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [CNB_TRACEPARENT, TRACEPARENT]);
-    let path = layers.path().join("missing");
-    let warning = format!("telemetry is incomplete: '{}' cannot be used: no such file or directory", path.display());
+    let warning = format!("telemetry is incomplete: '{}' cannot be used: not a directory", layers.display());
     assert_eq!(spans.warnings(), [warning]);
 }
 

@@ -6,6 +6,7 @@ mod cache;
 mod detect;
 mod export;
 mod generate;
+mod rebase;
 mod restore;
 mod session;
 mod target;
@@ -75,6 +76,7 @@ pub fn lines(event: &Event) -> Vec<Line> {
         Event::Restore(event) => restore::lines(event),
         Event::Build(event) => build::lines(event),
         Event::Export(event) => export::lines(event),
+        Event::Rebase(event) => rebase::lines(event),
         Event::Cache(event) => cache::lines(event),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::list;
-use crate::model::app_metadata::{AppMetadata, CacheMetadata, StoredBuildpack, StoredLayer};
+use crate::model::app_metadata::{AppMetadata, CacheMetadata, RunImageMetadata, StoredBuildpack, StoredLayer};
 use crate::model::digest::DiffId;
 use crate::model::run_image::RunImageRef;
 use crate::schema::analyzed::{Keys, metadata, stored_buildpack};
@@ -30,13 +30,19 @@ pub fn render_app(metadata: &AppMetadata) -> Result<String, Error> {
         config: Sha::of(metadata.config.as_ref()),
         launcher: Sha::of(metadata.launcher.as_ref()),
         process_types: Sha::of(metadata.process_types.as_ref()),
-        run_image: RunImage {
-            top_layer: &metadata.run_image.top_layer,
-            reference: &metadata.run_image.reference,
-            names: Names::of(&metadata.run_image.names),
-        },
+        run_image: RunImage::of(&metadata.run_image),
         stack: metadata.stack.as_ref().map(|stack| Stack { run_image: Names::of(stack) }),
     }))
+}
+
+/// Writes `runImage` of `io.buildpacks.lifecycle.metadata` by itself, as messages show it.
+pub fn render_run_image(run_image: &RunImageMetadata) -> String {
+    json::render(&RunImage::of(run_image))
+}
+
+/// Writes `stack.runImage` by itself, as messages show it.
+pub fn render_stack_run_image(names: &RunImageRef) -> String {
+    json::render(&Names::of(names))
 }
 
 /// Reads the cache metadata; its `store` keys are dropped.
@@ -144,6 +150,12 @@ struct RunImage<'a> {
     reference: &'a str,
     #[serde(flatten)]
     names: Names<'a>,
+}
+
+impl<'a> RunImage<'a> {
+    fn of(metadata: &'a RunImageMetadata) -> Self {
+        Self { top_layer: &metadata.top_layer, reference: &metadata.reference, names: Names::of(&metadata.names) }
+    }
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,6 @@ mod image;
 mod outcome;
 mod world;
 
-pub(crate) use image::sha256;
+pub(crate) use image::{Image, empty_tar, sha256};
 pub(crate) use outcome::Outcome;
 pub(crate) use world::{APP_IMAGE, RUN_IMAGE, World};

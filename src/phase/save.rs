@@ -1,19 +1,35 @@
-//! Writing the image under all its names, and the report of it.
+//! Writing an image under all its names, and the report of it: exporter and rebaser end alike.
 //!
-//! Clause: platform.md#exporter, platform.md#reporttoml-toml; catalogue 2, sections 2.9 and 2.10; policy P25.
+//! Clauses: platform.md#exporter, platform.md#rebaser, platform.md#reporttoml-toml; catalogue 2, sections 2.9 and 2.10;
+//! policy P25.
 
-use super::Error;
 use crate::effect::Effects;
 use crate::effect::events::{ExportEvent, Facts, Outcome, Work};
 use crate::effect::images::{ImageDraft, WrittenImage};
 use crate::model::launch::BomEntry;
 use crate::model::report::Report;
 
-/// Writes the image.
+/// Why an image is not under all its names.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// It is under no name at all.
+    #[error("{0}")]
+    Failed(String),
+    /// Some names could not be written, others were.
+    #[error("failed to write image to the following tags: {failed}")]
+    Tags {
+        /// `[<name>: <error>],[...]`.
+        failed: String,
+        /// What was written.
+        report: Box<Report>,
+    },
+}
+
+/// Writes an image, and tells it as part of the export phase or of the rebaser.
 ///
 /// # Errors
 /// It could not be made, or not be written under every name.
-pub(super) fn write(
+pub(super) fn save(
     effects: &Effects<'_>,
     draft: &ImageDraft,
     names: &[String],
@@ -23,7 +39,8 @@ pub(super) fn write(
         effects.emit(ExportEvent::Saving(name.clone()));
     }
     let work = effects.begin(Work::WriteImage);
-    let written = effects.images.write(draft, names).map_err(|error| Error::Other(format!("saving image: {error}")))?;
+    let written =
+        effects.images.write(draft, names).map_err(|error| Error::Failed(format!("saving image: {error}")))?;
     let outcome =
         if written.names.iter().all(|(_, result)| result.is_ok()) { Outcome::Success } else { Outcome::Error };
     work.end(outcome, Facts::default());
@@ -65,7 +82,7 @@ fn report(written: WrittenImage, build_bom: Vec<BomEntry>) -> Result<Report, Err
         (true, _) => Ok(report),
         (false, false) => Err(Error::Tags { failed: failed.join(","), report: Box::new(report) }),
         (false, true) => {
-            Err(Error::Other(format!("failed to write image to the following tags: {}", failed.join(","))))
+            Err(Error::Failed(format!("failed to write image to the following tags: {}", failed.join(","))))
         }
     }
 }
@@ -101,6 +118,6 @@ mod tests {
     #[test]
     fn there_is_nothing_to_report_when_no_name_was_written() {
         let error = report(written(&[("a", Err("x"))]), Vec::new()).unwrap_err();
-        assert!(matches!(error, Error::Other(text) if text == "failed to write image to the following tags: [a: x]"));
+        assert!(matches!(error, Error::Failed(text) if text == "failed to write image to the following tags: [a: x]"));
     }
 }
