@@ -75,6 +75,8 @@ build:
 	    export "CARGO_TARGET_$$(tr a-z- A-Z_ <<<"$$target")_LINKER=$$compiler" "CC_$${target//-/_}=$$compiler"
 	fi
 	export RUSTFLAGS="$$flags $${RUSTFLAGS:-}"
+	# mimalloc prints when it was compiled. Always the same time, as Cargo keeps objects from one commit to the next.
+	export SOURCE_DATE_EPOCH=315532801
 	cargo build --locked --release --bin lifecycle --target "$$target"
 	cargo rustc --locked --profile launcher --no-default-features --bin launcher --target "$$target" -- $(LAUNCHER_FLAGS)
 	rm -rf $(OUT)
