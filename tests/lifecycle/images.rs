@@ -43,7 +43,7 @@ fn from_0_14_on_a_listed_run_image_must_be_readable() {
     // run.toml is read also where there is no run image to check.
     let world = analyzed("0.14", &image, "[[");
     world.write("layers/analyzed.toml", "");
-    world.run("restorer", &[]).exits(1).says("failed to restore: failed to read run file: toml: line 1").done();
+    world.run("restorer", &[]).exits(1).says("ERROR: failed to read run file: toml: line 1").done();
     // In a layout every name counts as accessible.
     let world = analyzed("0.14", &image, &listed);
     world.run("restorer", &[]).exits(0).done();

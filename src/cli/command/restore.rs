@@ -39,7 +39,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
             Some(resolve_run_image(&session, &keychain, &group, analyzed)?)
         }
         Err(fault) => {
-            session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
+            session.emit(SessionEvent::AnalyzedUnusable(fault.text()));
             None
         }
     };
@@ -109,7 +109,7 @@ fn resolve_run_image(
 ) -> Result<Analyzed, Failure> {
     let path = session.values.path(Key::Run);
     let run = if session.api.has(PlatformFeature::RestorerChecksRunImage) {
-        documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?
+        documents::run(&path, &*session.events).map_err(Failure::fault)?
     } else {
         None
     };
