@@ -80,7 +80,7 @@ fn layer_toml() {
 
 #[test]
 fn store_toml() {
-    written("store", |text| layer::parse_store(text).ok().flatten(), |store| layer::render_store(store));
+    written("store", |text| layer::parse_store(text).ok().flatten(), layer::render_store);
 }
 
 #[test]
