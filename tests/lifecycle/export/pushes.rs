@@ -50,6 +50,21 @@ fn only_what_changed_is_sent_and_nothing_when_nothing_did() {
 }
 
 #[test]
+fn a_layer_that_the_registry_lost_is_sent_again() {
+    let (registry, world) = ready();
+    create(&world, &registry, &[]).exits(0).done();
+    for (parallel, content) in [(&[][..], "new\n"), (&["-parallel", "-cache-dir", "cache"], "newer\n")] {
+        registry.spoil("app", 1, None);
+        world.write("workspace/other", content);
+        let lost = format!("{}@{}", registry.image("app"), registry.digest("app"));
+        let text = format!("Warning: Image '{lost}' has lost layer 'test/one:app'; it is added again");
+        create(&world, &registry, parallel).exits(0).says("Reusing layer 'test/one:app'").says(&text).done();
+        let layer = registry.manifest("app").unwrap()["layers"][1]["digest"].as_str().unwrap().to_owned();
+        assert!(registry.has_blob("app", &layer));
+    }
+}
+
+#[test]
 fn base_layers_are_mounted_and_never_read() {
     let (registry, world) = ready();
     registry.refuse("GET", "/v2/run/blobs/", 500);
