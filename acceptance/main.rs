@@ -7,6 +7,8 @@
 
 /// The app from its image, as a container.
 mod container;
+/// Builds into daemons, and programs that read images.
+mod daemons;
 /// `make demo`, as root and as an ordinary user.
 mod demo;
 /// Registries that refuse, break or talk nonsense.
