@@ -7,6 +7,8 @@
 
 /// The app from its image, as a container.
 mod container;
+/// Exports that end in the middle.
+mod crashes;
 /// Builds into daemons, and programs that read images.
 mod daemons;
 /// `make demo`, as root and as an ordinary user.

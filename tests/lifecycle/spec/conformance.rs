@@ -83,8 +83,5 @@ fn a_rule_that_is_missing_or_has_no_proof_is_a_fault() {
     let proof = "proof = ['no/such/case']\n";
     assert_eq!(read(&format!("[parts]\nitem = 1\n{rule}{proof}")), ["item-1: there is no no/such/case"]);
     let reason = format!("{rule}reason = 'x'\n");
-    assert_eq!(
-        read(&format!("[parts]\nitem = 1\n{reason}{reason}")),
-        ["item-1 is there twice, or no part has it"]
-    );
+    assert_eq!(read(&format!("[parts]\nitem = 1\n{reason}{reason}")), ["item-1 is there twice, or no part has it"]);
 }
