@@ -65,7 +65,7 @@ impl Builds {
     /// The exporter, for the build `old` or `new`.
     fn export(&self, build: &str, image: &str, cache: &Path, temp: &Path) -> Command {
         let path = |name: &str| self.platform.path(build).join(name).display().to_string();
-        let report = cache.with_extension("report.toml");
+        let report = self.folder("reports").join(image.replace('/', "_"));
         let args = [
             "-layers".to_owned(),
             path("layers"),
@@ -102,7 +102,7 @@ impl Builds {
     /// What a whole export leaves: the image's digest and the files of the cache.
     fn learn(&self, build: &str) -> State {
         let (image, cache) = (self.registry.image(&format!("whole-{build}")), self.folder(&format!("whole-{build}")));
-        self.exports(build, &image, &cache, &self.platform.path("tmp"));
+        self.exports(build, &image, &cache, &self.folder("temp"));
         let digest = Image::fetch(&self.registry, &image, &self.platform.path(&format!("{build}-fetched"))).digest;
         State { digest, cache: committed(&cache) }
     }
@@ -161,7 +161,7 @@ fn kills() -> usize {
 fn an_export_that_is_killed_or_told_to_stop_leaves_old_or_new() {
     let builds = Builds::new();
     let states = [builds.learn("old"), builds.learn("new")];
-    let temp = builds.platform.path("tmp");
+    let temp = builds.folder("temp");
     let start = Instant::now();
     builds.exports("old", &builds.registry.image("measured"), &builds.folder("measured"), &temp);
     let whole = u64::try_from(start.elapsed().as_micros()).unwrap();
@@ -214,7 +214,7 @@ fn an_export_without_room_leaves_old_or_new() {
 fn an_export_whose_registry_dies_leaves_old_or_new() {
     let builds = Builds::new();
     let states = [builds.learn("old"), builds.learn("new")];
-    let temp = builds.platform.path("tmp");
+    let temp = builds.folder("temp");
     let moments = [1, 2, 4, 7, 11, 16, 22, 29, 37, 46];
     for moment in moments {
         let repository = format!("dies-{moment}");

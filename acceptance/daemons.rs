@@ -142,7 +142,7 @@ fn large() -> Vec<u8> {
 fn layers_of_several_gzip_members_are_read_by_every_program() {
     let registry = Registry::plain();
     let platform = Platform::new().run_image_in(&registry);
-    let (app, file) = (registry.image("large"), platform.path("workspace/large"));
+    let (app, file) = (registry.image("large:1"), platform.path("workspace/large"));
     let large = large();
     fs::write(&file, &large).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
