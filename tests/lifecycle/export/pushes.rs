@@ -139,3 +139,16 @@ fn a_run_image_that_is_missing_or_denied_is_told_at_once() {
         assert!(registry.manifest("new").is_none());
     }
 }
+
+#[test]
+fn a_push_that_takes_long_is_told_with_layer_bytes_and_rate() {
+    let (registry, world) = ready();
+    registry.slow_down(std::time::Duration::from_millis(2100));
+    let told = create(&world, &registry, &[]).exits(0).says("Sent layer 'test/one:app': 0.0 MB in 2.");
+    told.says(" MB/s\n").does_not_say("\r").done();
+    world.write("workspace/other", "new\n");
+    create(&world, &registry, &["-log-level", "warn"]).exits(0).does_not_say("Sent layer").done();
+    registry.slow_down(std::time::Duration::ZERO);
+    world.write("workspace/other", "newer\n");
+    create(&world, &registry, &[]).exits(0).does_not_say("Sent layer").done();
+}

@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -28,6 +29,8 @@ struct State {
     seen: Vec<String>,
     /// Methods and parts of targets that are refused, the status for them, and how often still.
     refused: Vec<(&'static str, String, u16, usize)>,
+    /// How long an upload takes.
+    slowness: Duration,
     /// What `Authorization` must be.
     login: Option<String>,
 }
@@ -80,6 +83,11 @@ impl Registry {
     /// The same, as often as is said.
     pub(crate) fn refuse_times(&self, method: &'static str, target: &str, status: u16, times: usize) {
         self.state().refused.push((method, target.to_owned(), status, times));
+    }
+
+    /// Takes its time with each upload from now on.
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.state().slowness = slowness;
     }
 
     /// Refuses nothing any more.
@@ -165,6 +173,10 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
         let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         input.read_exact(&mut body).ok()?;
+        if method == "PATCH" {
+            let slowness = state.lock().ok()?.slowness;
+            std::thread::sleep(slowness);
+        }
         let Reply(status, headers, body) = state.lock().ok()?.answer(&method, &target, &headers, body);
         let mut text = format!("HTTP/1.1 {status} -\r\n");
         for (name, value) in headers {
