@@ -13,4 +13,4 @@ pub mod media;
 pub mod memory;
 mod platform;
 pub mod registry;
-mod sha256;
+pub(crate) mod sha256;

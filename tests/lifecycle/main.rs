@@ -10,6 +10,8 @@ mod architecture;
 mod builds;
 /// Caches that are images.
 mod caches;
+/// Arguments as clients write them.
+mod clients;
 /// Which buildpacks take part.
 mod detect;
 /// What flags, odd files and faults do to an export.
@@ -22,6 +24,8 @@ mod generate;
 mod program;
 /// Apps on newer run images.
 mod rebase;
+/// What the release says of itself.
+mod release;
 /// The specification as data.
 mod spec;
 /// Builds that are told to stop.
