@@ -111,10 +111,12 @@ impl Builds {
     fn digest(&self, image: &str) -> String {
         let mut curl = Command::new("curl");
         let (host, repository) = image.split_once('/').unwrap();
-        curl.args(["--silent", "--fail", "--head", "--header", "Accept: application/vnd.oci.image.manifest.v1+json"]);
+        // The registry may be in the middle of writing the tag for a client that is gone, and answers 500 then.
+        curl.args(["--silent", "--fail", "--head", "--retry", "5"]);
+        curl.args(["--header", "Accept: application/vnd.oci.image.manifest.v1+json"]);
         let head = tool(curl.arg(format!("http://{host}/v2/{repository}/manifests/latest")));
         let head = String::from_utf8_lossy(&head).into_owned();
-        let digest = head.lines().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
+        let digest = head.lines().rev().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
         digest.unwrap_or_else(|| panic!("{head}")).trim().to_owned()
     }
 
@@ -136,6 +138,15 @@ impl Builds {
             assert!(sum.starts_with(name.trim_end_matches(".tar").as_bytes()), "{} has other bytes", path.display());
         }
         is_new
+    }
+}
+
+impl Builds {
+    /// Checks that tag and cache are those of a whole export.
+    #[track_caller]
+    fn is_new(&self, repository: &str, cache: &Path, new: &State) {
+        let digest = self.digest(&self.registry.image(repository));
+        assert_eq!((&digest, &committed(cache)), (&new.digest, &new.cache));
     }
 }
 
@@ -179,7 +190,7 @@ fn an_export_that_is_killed_or_told_to_stop_leaves_old_or_new() {
         let is_new = builds.is_old_or_new(&repository, &cache, [&states[0], &states[1]]);
         ends[usize::from(is_new)] += 1;
         builds.exports("new", &image, &cache, &temp);
-        assert!(builds.is_old_or_new(&repository, &cache, [&states[1], &states[1]]));
+        builds.is_new(&repository, &cache, &states[1]);
         assert_eq!(fs::read_dir(&temp).unwrap().count(), 0, "nothing stays in the temporary folder");
         fs::remove_dir_all(&cache).unwrap();
     }
@@ -191,7 +202,7 @@ fn an_export_without_room_leaves_old_or_new() {
     let builds = Builds::new();
     let states = [builds.learn("old"), builds.learn("new")];
     let mut chance = Chance(0xd15c);
-    for moment in 0..8 {
+    for moment in 0..6 {
         let repository = format!("full-{moment}");
         let (image, disk) = (builds.registry.image(&repository), Disk::at(&builds.platform.path(&repository)));
         let (cache, temp) = (disk.0.join("cache"), disk.0.join("tmp"));
@@ -206,7 +217,7 @@ fn an_export_without_room_leaves_old_or_new() {
         builds.is_old_or_new(&repository, &cache, [&states[0], &states[1]]);
         disk.resize(65536);
         builds.exports("new", &image, &cache, &temp);
-        assert!(builds.is_old_or_new(&repository, &cache, [&states[1], &states[1]]));
+        builds.is_new(&repository, &cache, &states[1]);
     }
 }
 
@@ -241,7 +252,7 @@ fn an_export_whose_registry_dies_leaves_old_or_new() {
         let is_new = builds.is_old_or_new(&repository, &cache, [&states[0], &states[1]]);
         assert!(!is_new || moment > 20, "{moment} requests are not enough for an image");
         builds.exports("new", &image, &cache, &temp);
-        assert!(builds.is_old_or_new(&repository, &cache, [&states[1], &states[1]]));
+        builds.is_new(&repository, &cache, &states[1]);
     }
 }
 
