@@ -20,7 +20,7 @@ use crate::support::registry::Registry;
 use crate::support::{give, tool};
 
 /// How often an export is killed here; `CRASHES` asks for another number.
-const KILLS: usize = 40;
+const KILLS: usize = 24;
 
 /// Numbers without a pattern, the same each time.
 struct Chance(u64);
