@@ -9,6 +9,10 @@
 mod clients;
 /// The app from its image, as a container.
 mod container;
+/// Exports that end in the middle.
+mod crashes;
+/// Builds into daemons, and programs that read images.
+mod daemons;
 /// `make demo`, as root and as an ordinary user.
 mod demo;
 /// Registries that refuse, break or talk nonsense.

@@ -38,6 +38,7 @@ use crate::api::{DeprecationMode, Negotiated, PlatformApi, Support};
 use crate::effect::events::{Event, Events as _, Phase, SessionEvent};
 use crate::model::env::Environment;
 use crate::os::clock::SystemClock;
+use crate::os::terminal;
 use crate::report::console::{Console, Threshold};
 use crate::report::text::Level;
 
@@ -98,7 +99,7 @@ pub fn run(program: Program) -> u8 {
                     return fail(&console, &Failure::LogLevel(error));
                 }
             };
-            let console = Console::new(Box::new(out), threshold, !no_color);
+            let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             for argument in values.positional.iter().filter(|argument| argument.starts_with('-')) {
                 console.emit(SessionEvent::FlagLikeArgument(argument.clone()).into());
             }
@@ -111,6 +112,11 @@ pub fn run(program: Program) -> u8 {
             }
         }
     }
+}
+
+/// How wide the terminal is that the user looks at, if there is one.
+fn terminal() -> Option<usize> {
+    if terminal::is_stdout() { terminal::columns() } else { None }
 }
 
 /// Negotiates the Platform API; a deprecated one is told or refused as `CNB_DEPRECATION_MODE` says.

@@ -14,6 +14,8 @@ mod caches;
 mod clients;
 /// Which buildpacks take part.
 mod detect;
+/// What flags, odd files and faults do to an export.
+mod export;
 /// What extensions made of the run image.
 mod extended;
 /// What extensions write, and what they choose to run on.

@@ -111,6 +111,7 @@ impl RegistryImages {
             retry: config.retry,
             listener,
             hosts: Mutex::default(),
+            names: Mutex::default(),
         };
         Self {
             client: Arc::new(client),
