@@ -12,6 +12,8 @@ mod builds;
 mod detect;
 /// What extensions write, and what they choose to run on.
 mod generate;
+/// Starts of processes.
+mod launch;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.

@@ -1,0 +1,135 @@
+//! The same 200 starts by this launcher and by another one.
+//!
+//! What the reference did with them is recorded in spec-fixtures/launcher/golden.txt: exit code, and a digest of what
+//! the process said. With `OTHER` the other launcher itself is asked, and everything is compared: `make compare-launcher
+//! OTHER=<its folder>`. With `RECORD=yes` besides, its answers are recorded.
+
+use std::fmt::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::generator::generate;
+use super::{folder, launcher};
+use crate::support::sha256;
+
+const CASES: usize = 200;
+
+/// What a launcher did.
+#[derive(PartialEq)]
+struct Observation {
+    /// Its exit code, or that of what it became.
+    code: Option<i32>,
+    /// What it and the process wrote, with odd bytes escaped.
+    said: String,
+    /// The process's descriptors and signals, which depend on the machine too.
+    inherited: String,
+    /// The number of lines on standard error, whose text is the shells' own.
+    complaints: usize,
+}
+
+impl Observation {
+    /// A line for the record.
+    fn line(&self, index: usize) -> String {
+        let digest = &sha256(self.said.as_bytes())[..16];
+        let first = self.said.lines().next().unwrap_or_default().replace("\\x1b[", "");
+        let first = first.char_indices().nth(90).map_or(first.as_str(), |(end, _)| &first[..end]);
+        format!("{index} {} {digest} {first}", self.code.map_or("signal".into(), |code| code.to_string()))
+    }
+
+    fn shown(&self) -> String {
+        let Self { code, said, inherited, complaints } = self;
+        format!("exit {code:?}, {complaints} lines of complaint\n{said}{inherited}")
+    }
+}
+
+fn observe(launcher: &Path, index: usize) -> Observation {
+    let root = tempfile::Builder::new().prefix("launch-").tempdir_in("/tmp").unwrap();
+    let start = generate(root.path(), index);
+    let mut command = Command::new(launcher);
+    command.arg0(start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let here = root.path().to_str().unwrap();
+    let said = output.stdout.escape_ascii().to_string().replace(here, "{root}").replace("\\n", "\n");
+    let (said, inherited) = said.split_once("==machine==").unwrap_or((&said, ""));
+    let complaints = output.stderr.split(|byte| *byte == b'\n').count();
+    Observation { code: output.status.code(), said: comparable(said), inherited: inherited.to_owned(), complaints }
+}
+
+/// Sorts the environment, whose order means nothing, and leaves out what a TOML parser calls an error of syntax.
+fn comparable(said: &str) -> String {
+    let mut text = String::new();
+    let mut is_environment = false;
+    for line in said.lines() {
+        if let Some((before, error)) = line.split_once("toml: line ")
+            && !["incompatible types", "unknown command type", "type mismatch", "Key '"]
+                .iter()
+                .any(|own| error.contains(own))
+        {
+            let number = error.split([' ', ':']).next().unwrap();
+            writeln!(text, "{before}toml: line {number}: ...").unwrap();
+        } else if is_environment && line.contains("\\x00") {
+            let mut variables: Vec<&str> = line.split("\\x00").collect();
+            variables.sort_unstable();
+            writeln!(text, "{}", variables.join("\n")).unwrap();
+        } else {
+            writeln!(text, "{line}").unwrap();
+        }
+        is_environment |= line == "==env==";
+    }
+    text
+}
+
+fn record() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("spec-fixtures/launcher/golden.txt")
+}
+
+/// Observes every case, two at a time.
+fn observe_all(launcher: &Path) -> Vec<Observation> {
+    let half = |range: std::ops::Range<usize>| range.map(|index| observe(launcher, index)).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| half(0..CASES / 2));
+        let second = half(CASES / 2..CASES);
+        first.join().unwrap().into_iter().chain(second).collect()
+    })
+}
+
+#[test]
+fn starts_two_hundred_generated_images_as_the_reference_does() {
+    let ours = observe_all(&launcher());
+    for (index, one) in ours.iter().enumerate() {
+        assert!(!one.said.contains("panicked"), "case {index}: {}", one.said);
+    }
+    if let Some(other) = folder("OTHER") {
+        let others = observe_all(&other.join("launcher"));
+        if folder("RECORD").is_some() {
+            let lines: Vec<String> = others.iter().enumerate().map(|(index, one)| one.line(index)).collect();
+            std::fs::create_dir_all(record().parent().unwrap()).unwrap();
+            std::fs::write(record(), lines.join("\n") + "\n").unwrap();
+        }
+        let differ: Vec<usize> = (0..CASES).filter(|index| ours[*index] != others[*index]).collect();
+        for index in differ.iter().take(10) {
+            println!("== case {index}\n-- ours: {}\n-- other: {}", ours[*index].shown(), others[*index].shown());
+        }
+        assert!(differ.is_empty(), "{} of {CASES} cases differ: {differ:?}", differ.len());
+        println!(
+            "{CASES} cases: arguments, environment, folder, descriptors, signals, texts and exit codes are the same"
+        );
+    } else {
+        let recorded = std::fs::read_to_string(record()).unwrap();
+        assert_eq!(recorded.lines().count(), CASES);
+        for ((index, one), line) in ours.iter().enumerate().zip(recorded.lines()) {
+            assert_eq!(one.line(index), line, "case {index}\n{}", one.shown());
+        }
+    }
+}
+
+#[test]
+fn the_generated_images_cover_what_they_are_for() {
+    let recorded = std::fs::read_to_string(record()).unwrap();
+    let with_code = |wanted: &str| recorded.lines().filter(|line| line.split(' ').nth(1) == Some(wanted)).count();
+    assert!(with_code("0") > CASES / 3, "{} start", with_code("0"));
+    for code in ["1", "11", "82", "127"] {
+        assert!(with_code(code) > 1, "nothing ends with {code}");
+    }
+}
