@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions};
-use nix::sys::signal::{SigHandler, Signal};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::model::env::Environment;
@@ -28,13 +28,18 @@ const KEPT: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
+/// The last signal of Linux: behind those that have names come the real-time ones.
+const LAST_SIGNAL: i32 = 64;
+
 /// Gives all other signals their default actions, for this program and all that it starts: Rust's runtime ignores
-/// SIGPIPE, and whoever started the launcher may have ignored more.
+/// SIGPIPE, and whoever started the launcher may have ignored more. The C library keeps two or three to itself.
 pub fn reset_signals() {
-    for signal in Signal::iterator().filter(|signal| !KEPT.contains(signal)) {
+    for signal in (1..=LAST_SIGNAL).filter(|signal| !KEPT.iter().any(|kept| *kept as i32 == *signal)) {
         #[expect(unsafe_code, reason = "the default action is no function, so there is none that could be unsound")]
-        // SAFETY: no handler is installed. The call fails for unknown signals only, and these are known.
-        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+        // SAFETY: no handler is installed. The call fails for signals that it may not touch, and changes nothing then.
+        unsafe {
+            nix::libc::signal(signal, nix::libc::SIG_DFL);
+        }
     }
 }
 

@@ -276,4 +276,19 @@ mod tests {
         let error = run(&layer.path().join("layer/exec.d/p"), &env).unwrap_err();
         assert!(error.to_string().ends_with(": exec: environment variable contains NUL"), "{error}");
     }
+
+    #[test]
+    fn fuzzed_output_is_read_as_another_reader_reads_it_or_refused() {
+        use proptest::prelude::*;
+        let words = ["A = ", "'a'", "\"\"\"", "\n", "\\u00e9", "[t]\n", "[", "]", "{", "}", "=", ".", "1"];
+        crate::fuzz::documents("launch-exec-d", &words, |document| {
+            let other = std::str::from_utf8(document).ok().and_then(|text| text.parse::<::toml::Table>().ok());
+            let strings = other.as_ref().and_then(|table| {
+                let pairs = table.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+                pairs.collect::<Option<Vec<_>>>()
+            });
+            prop_assert_eq!(decode(document).ok(), strings.map(|pairs| pairs.into_iter().collect::<Environment>()));
+            Ok(())
+        });
+    }
 }

@@ -31,8 +31,10 @@ pub enum Kind {
     Folder,
     /// A symbolic link.
     Link,
-    /// A file, or anything else.
+    /// A regular file.
     File,
+    /// Anything else.
+    Other,
 }
 
 impl From<FileType> for Kind {
@@ -40,7 +42,8 @@ impl From<FileType> for Kind {
         match found {
             FileType::Directory => Self::Folder,
             FileType::Symlink => Self::Link,
-            _ => Self::File,
+            FileType::RegularFile => Self::File,
+            _ => Self::Other,
         }
     }
 }
@@ -124,18 +127,24 @@ impl Folder {
         Ok(entries.into_sorted_vec())
     }
 
-    /// Reads a file of the folder.
+    /// Reads what a name of the folder stands for; `kind` is what [`Self::entries`] says of it.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn read(&self, name: &OsStr) -> Result<Vec<u8>> {
+    pub fn read(&self, name: &OsStr, kind: Kind) -> Result<Vec<u8>> {
         let file = retry_on_intr(|| openat(&self.fd, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))?;
         let mut contents = Vec::new();
         let mut buffer = [MaybeUninit::uninit(); 4 << 10];
         loop {
             match rustix::io::read(&file, &mut buffer) {
                 Ok(([], _)) => return Ok(contents),
-                Ok((read, _)) => contents.extend_from_slice(read),
+                Ok((read, rest)) => {
+                    contents.extend_from_slice(read);
+                    // A regular file gives as much as it has, so there is no need to ask whether it goes on.
+                    if kind == Kind::File && !rest.is_empty() {
+                        return Ok(contents);
+                    }
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -199,7 +208,9 @@ mod tests {
         for length in [0, 1, 4095, 4096, 4097, 100_000] {
             let contents: Vec<u8> = (0..=255).cycle().take(length).collect();
             std::fs::write(root.path().join("file"), &contents).unwrap();
-            assert_eq!(folder.read(OsStr::new("file")).unwrap(), contents);
+            for kind in [Kind::File, Kind::Other] {
+                assert_eq!(folder.read(OsStr::new("file"), kind).unwrap(), contents);
+            }
         }
     }
 

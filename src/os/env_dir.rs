@@ -41,7 +41,7 @@ pub fn read_entries(folder: &Folder, entries: &[Entry]) -> Result<Vec<EnvFile>, 
             kind => kind,
         };
         if kind != Kind::Folder {
-            let value = folder.read(&entry.name).map_err(|error| failed("open", &path(), &error))?;
+            let value = folder.read(&entry.name, entry.kind).map_err(|error| failed("open", &path(), &error))?;
             if value.contains(&0) {
                 return Err(EnvDirError(format!("{}: no variable can hold a NUL byte", path().display())));
             }

@@ -18,7 +18,7 @@ pub(super) struct Start {
 /// and what it inherited.
 pub(super) const PROBE: &str = r"printf '==args==\n'; /bin/cat /proc/$$/cmdline; printf '\n==env==\n'
 /bin/cat /proc/$$/environ; printf '\n==dir==\n'; pwd -P
-printf '==machine==\n'; /bin/grep -E '^Sig(Blk|Ign)' /proc/$$/status; cd /proc/$$/fd; echo *
+printf '==machine==\n'; /bin/grep -E '^Sig(Blk|Ign)' /proc/self/status; cd /proc/$$/fd; echo *
 ";
 
 const TYPES: [&str; 4] = ["web", "worker", "with.dots", "x"];

@@ -4,7 +4,6 @@
 //! the process said. With `OTHER` the other launcher itself is asked, and everything is compared: `make compare-launcher
 //! OTHER=<its folder>`. With `RECORD=yes` besides, its answers are recorded.
 
-use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,34 +49,41 @@ fn observe(launcher: &Path, index: usize) -> Observation {
     command.arg0(start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
     let output = command.output().unwrap();
     let here = root.path().to_str().unwrap();
-    let said = output.stdout.escape_ascii().to_string().replace(here, "{root}").replace("\\n", "\n");
+    let said = sorted_environment(&output.stdout).escape_ascii().to_string();
+    let said = said.replace(here, "{root}").replace("\\n", "\n");
     let (said, inherited) = said.split_once("==machine==").unwrap_or((&said, ""));
+    let said = said.lines().map(without_syntax).collect::<Vec<_>>().join("\n");
     let complaints = output.stderr.split(|byte| *byte == b'\n').count();
-    Observation { code: output.status.code(), said: comparable(said), inherited: inherited.to_owned(), complaints }
+    Observation { code: output.status.code(), said, inherited: signals(inherited), complaints }
 }
 
-/// Sorts the environment, whose order means nothing, and leaves out what a TOML parser calls an error of syntax.
-fn comparable(said: &str) -> String {
-    let mut text = String::new();
-    let mut is_environment = false;
-    for line in said.lines() {
-        if let Some((before, error)) = line.split_once("toml: line ")
-            && !["incompatible types", "unknown command type", "type mismatch", "Key '"]
-                .iter()
-                .any(|own| error.contains(own))
-        {
-            let number = error.split([' ', ':']).next().unwrap();
-            writeln!(text, "{before}toml: line {number}: ...").unwrap();
-        } else if is_environment && line.contains("\\x00") {
-            let mut variables: Vec<&str> = line.split("\\x00").collect();
-            variables.sort_unstable();
-            writeln!(text, "{}", variables.join("\n")).unwrap();
-        } else {
-            writeln!(text, "{line}").unwrap();
+/// Sorts the environment that a probe wrote: its order means nothing.
+fn sorted_environment(said: &[u8]) -> Vec<u8> {
+    let at = |marker: &[u8]| said.windows(marker.len()).position(|window| window == marker);
+    let (Some(start), Some(end)) = (at(b"==env==\n"), at(b"\n==dir==\n")) else { return said.to_vec() };
+    let mut variables: Vec<&[u8]> = said[start + 8..end].split(|byte| *byte == 0).collect();
+    variables.sort_unstable();
+    [&said[..start], &variables.join(&b'\n'), &said[end..]].concat()
+}
+
+/// Leaves out what a TOML parser calls an error of syntax: each has its own words.
+fn without_syntax(line: &str) -> String {
+    let own = ["incompatible types", "unknown command type", "type mismatch", "Key '"];
+    match line.split_once("toml: line ") {
+        Some((before, error)) if !own.iter().any(|own| error.contains(own)) => {
+            format!("{before}toml: line {}: ...", error.split([' ', ':']).next().unwrap())
         }
-        is_environment |= line == "==env==";
+        _ => line.to_owned(),
     }
-    text
+}
+
+/// Leaves the signals out that C libraries and runtimes keep to themselves, 32 to 34.
+fn signals(inherited: &str) -> String {
+    let line = |line: &str| match line.split_once(":\\t") {
+        Some((name, mask)) => format!("{name} {:x}", u64::from_str_radix(mask, 16).unwrap() & !(7 << 31)),
+        None => line.to_owned(),
+    };
+    inherited.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn record() -> PathBuf {
