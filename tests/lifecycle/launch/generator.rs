@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// How a launcher is started.
 pub(super) struct Start {
-    pub argv0: &'static str,
+    pub argv0: String,
     pub args: Vec<OsString>,
     pub env: BTreeMap<OsString, OsString>,
 }
@@ -128,19 +128,23 @@ pub(super) fn generate(root: &Path, index: usize) -> Start {
     if random.percent(50) {
         world.program("app/local", PROBE);
     }
-    let metadata = metadata(root, &buildpacks, random);
+    let mut types = random.some(&TYPES, 3);
+    if !types.contains(&"web") {
+        types.push("web");
+    }
+    let metadata = metadata(root, &buildpacks, &types, random);
     world.write("layers/config/metadata.toml", metadata.as_bytes());
-    start(root, index, random)
+    start(root, index, &types, random)
 }
 
-fn start(root: &Path, index: usize, random: &mut Random) -> Start {
+fn start(root: &Path, index: usize, types: &[&str], random: &mut Random) -> Start {
     let mut env = BTreeMap::new();
     let mut set = |name: &[u8], value: &[u8]| {
         env.insert(OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned());
     };
     let bytes = |path: PathBuf| path.into_os_string().into_vec();
-    let paths = ["/cnb/process:/cnb/lifecycle:/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin:", ":/usr/bin:/bin", ""];
-    set(b"PATH", random.pick(&paths).as_bytes());
+    let paths = ["/cnb/process:/cnb/lifecycle:/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin:", ":/usr/bin:/bin"];
+    set(b"PATH", if random.percent(4) { "" } else { random.pick(&paths) }.as_bytes());
     let apis = ["0.7", "0.9", "0.10", "0.14", "0.15", "0.15", "0.15", "v0.12"];
     let odd_apis = ["", " ", "x", "9.9"];
     set(b"CNB_PLATFORM_API", if random.percent(4) { random.pick(&odd_apis) } else { random.pick(&apis) }.as_bytes());
@@ -166,16 +170,11 @@ fn start(root: &Path, index: usize, random: &mut Random) -> Start {
         (0..5000).for_each(|index| set(format!("BIG{index}").as_bytes(), format!("v{index}").as_bytes()));
     }
 
-    let argv0 = random.pick(&[
-        "/cnb/process/web",
-        "/cnb/process/worker",
-        "/cnb/process/with.dots",
-        "/cnb/process/x",
-        "web",
-        "./y/worker",
-        "/cnb/lifecycle/launcher",
-        "launcher",
-    ]);
+    let argv0 = match random.below(10) {
+        0 | 1 => random.pick(&["/cnb/lifecycle/launcher", "launcher"]).to_owned(),
+        2 => format!("./y/{}", random.pick(&TYPES)),
+        _ => format!("/cnb/process/{}", random.pick(types)),
+    };
     let args: Vec<OsString> = if argv0.ends_with("launcher") {
         let probe = root.join("probe").into_os_string();
         let quoted = OsString::from(format!("{} \"$V1\" \"$0\"", root.join("probe").display()));
@@ -203,7 +202,7 @@ fn start(root: &Path, index: usize, random: &mut Random) -> Start {
     Start { argv0, args, env }
 }
 
-fn metadata(root: &Path, buildpacks: &[(String, &str)], random: &mut Random) -> String {
+fn metadata(root: &Path, buildpacks: &[(String, &str)], types: &[&str], random: &mut Random) -> String {
     let mut text = String::new();
     for (id, api) in buildpacks {
         text += &format!("[[buildpacks]]\nid = {}\napi = \"{api}\"\nversion = \"1\"\n", quoted(id));
@@ -211,11 +210,11 @@ fn metadata(root: &Path, buildpacks: &[(String, &str)], random: &mut Random) -> 
     let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", "));
     let probe = root.join("probe").display().to_string();
     let with_argument = format!("{probe} $HOME");
-    for process_type in random.some(&TYPES, 4) {
+    for process_type in types {
         text += &format!("[[processes]]\ntype = {}\n", quoted(process_type));
-        let commands =
-            ["probe", &probe, &probe, "sh", "sh", "tool", &with_argument, "printf", "nope", "./local", "", "$V1"];
-        let command = random.pick(&commands);
+        let sound = [&probe, &probe, &probe, "sh"];
+        let odd = ["probe", &with_argument, "tool", "printf", "nope", "./local", "", "$V1"];
+        let command = if random.percent(70) { random.pick(&sound) } else { random.pick(&odd) };
         if command == "sh" {
             text += &format!("command = [\"sh\", \"-c\", {}]\n", quoted(PROBE));
         } else if random.percent(3) {
@@ -234,13 +233,13 @@ fn metadata(root: &Path, buildpacks: &[(String, &str)], random: &mut Random) -> 
         text += &format!("direct = {}\n", command == "sh" || random.percent(50));
         if random.percent(30) {
             let sub = root.join("app/sub").display().to_string();
-            text += &format!("working-dir = {}\n", quoted(random.pick(&["/tmp", "/nope", "sub", "", &sub])));
+            text += &format!("working-dir = {}\n", quoted(random.pick(&["/tmp", "/tmp", "/nope", "sub", "", &sub])));
         }
         if random.percent(30) {
             text += &format!("exec-env = {}\n", list(&random.some(&["test", "production", "*", "dev"], 2)));
         }
-        let by = buildpacks.first().filter(|_| random.percent(90)).map(|(id, _)| id.as_str());
-        text += &format!("buildpack-id = {}\n", quoted(by.unwrap_or(random.pick(&["", "unknown"]))));
+        let by = buildpacks.first().filter(|_| random.percent(96)).map(|(id, _)| id.as_str());
+        text += &format!("buildpack-id = {}\n", quoted(by.unwrap_or(random.pick(&["", "", "unknown"]))));
     }
     text += "[[slices]]\npaths = [\"a\"]\n";
     if random.percent(3) {
@@ -344,7 +343,7 @@ impl World {
                 }
             }
         }
-        if random.percent(6) {
+        if random.percent(3) {
             let target = random.pick(&["/nope", ".", "LINK", "/dev/null", "../bin/tool"]);
             self.link(target, layer.join("env/LINK"));
         }
@@ -364,7 +363,7 @@ impl World {
                 "echo hello; echo err >&2; pwd",
                 "printf \"E1 = 'x'\\n\\\"E 2\\\" = \\\"\\\"\\\"\\n\\303\\251 a\\\"\\\"\\\"\\n\" >&3",
                 "exit 0",
-                "/bin/cat; cd /proc/$$/fd; echo *; printf 'PATH = \"%s:/from/exec.d\"' \"$PATH\" >&3",
+                "/bin/cat; echo $#; printf 'PATH = \"%s:/from/exec.d\"' \"$PATH\" >&3",
                 "(/bin/sleep 0.1; echo 'LATE = \"\"' >&3) &",
             ];
             let bad = [
@@ -378,8 +377,8 @@ impl World {
                 "echo 'A =' >&3",
             ];
             let program = layer.join(folder).join(OsStr::from_bytes(random.pick(&[b"p", b"q", b"\xfe"])));
-            self.program(&program, if random.percent(15) { random.pick(&bad) } else { random.pick(&sound) });
-            if random.percent(5) {
+            self.program(&program, if random.percent(8) { random.pick(&bad) } else { random.pick(&sound) });
+            if random.percent(3) {
                 fs::set_permissions(self.root.join(program), Permissions::from_mode(0o644)).unwrap();
             }
         }

@@ -30,7 +30,7 @@ struct Observation {
 impl Observation {
     /// A line for the record.
     fn line(&self, index: usize) -> String {
-        let digest = &sha256(self.said.as_bytes())[..16];
+        let digest = &sha256(self.said.as_bytes())[7..23];
         let first = self.said.lines().next().unwrap_or_default().replace("\\x1b[", "");
         let first = first.char_indices().nth(90).map_or(first.as_str(), |(end, _)| &first[..end]);
         format!("{index} {} {digest} {first}", self.code.map_or("signal".into(), |code| code.to_string()))
@@ -46,13 +46,13 @@ fn observe(launcher: &Path, index: usize) -> Observation {
     let root = tempfile::Builder::new().prefix("launch-").tempdir_in("/tmp").unwrap();
     let start = generate(root.path(), index);
     let mut command = Command::new(launcher);
-    command.arg0(start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
+    command.arg0(&start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
     let output = command.output().unwrap();
     let here = root.path().to_str().unwrap();
     let said = sorted_environment(&output.stdout).escape_ascii().to_string();
     let said = said.replace(here, "{root}").replace("\\n", "\n");
     let (said, inherited) = said.split_once("==machine==").unwrap_or((&said, ""));
-    let said = said.lines().map(without_syntax).collect::<Vec<_>>().join("\n");
+    let said = without_syntax(said).lines().map(readable).collect::<Vec<_>>().join("\n");
     let complaints = output.stderr.split(|byte| *byte == b'\n').count();
     Observation { code: output.status.code(), said, inherited: signals(inherited), complaints }
 }
@@ -66,15 +66,23 @@ fn sorted_environment(said: &[u8]) -> Vec<u8> {
     [&said[..start], &variables.join(&b'\n'), &said[end..]].concat()
 }
 
-/// Leaves out what a TOML parser calls an error of syntax: each has its own words.
-fn without_syntax(line: &str) -> String {
-    let own = ["incompatible types", "unknown command type", "type mismatch", "Key '"];
-    match line.split_once("toml: line ") {
+/// Leaves out what a TOML parser calls an error of syntax, and its last key: each has its own words. They come last.
+fn without_syntax(said: &str) -> String {
+    let own = ["incompatible types", "unknown command type", "type mismatch", "Key "];
+    match said.split_once("toml: line ") {
         Some((before, error)) if !own.iter().any(|own| error.contains(own)) => {
             format!("{before}toml: line {}: ...", error.split([' ', ':']).next().unwrap())
         }
-        _ => line.to_owned(),
+        _ => said.to_owned(),
     }
+}
+
+/// Shows bytes that are no UTF-8 as this launcher does in messages: docs/PARITY.md has a row.
+fn readable(line: &str) -> String {
+    if !line.contains("ERROR: ") {
+        return line.to_owned();
+    }
+    ["\\xff", "\\xfe"].iter().fold(line.to_owned(), |line, byte| line.replace(byte, "\\xef\\xbf\\xbd"))
 }
 
 /// Leaves the signals out that C libraries and runtimes keep to themselves, 32 to 34.
