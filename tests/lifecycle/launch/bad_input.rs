@@ -187,7 +187,7 @@ fn what_this_user_may_not_read_is_named() {
     let (file, folder) = ("bp/layer/env/V", "bp/locked");
     image.write(file, "x");
     let ours = image.path("launcher");
-    fs::copy(launcher(), &ours).unwrap();
+    fs::hard_link(launcher(), &ours).or_else(|_| fs::copy(launcher(), &ours).map(drop)).unwrap();
     let is_root = nix::unistd::geteuid().is_root();
     for name in ["", "config", "bp", "bp/layer", "bp/layer/env"] {
         fs::set_permissions(image.path(name), Permissions::from_mode(0o755)).unwrap();

@@ -47,7 +47,10 @@ fn observe(launcher: &Path, index: usize) -> Observation {
     let start = generate(root.path(), index);
     let mut command = Command::new(launcher);
     command.arg0(&start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
-    let output = command.output().unwrap();
+    // A script is busy as long as another thread of these tests starts something while it is written.
+    let output = std::iter::repeat_with(|| command.output().unwrap())
+        .find(|output| !output.stdout.windows(4).any(|window| window == b"busy"))
+        .unwrap();
     let here = root.path().to_str().unwrap();
     let said = sorted_environment(&output.stdout).escape_ascii().to_string();
     let said = said.replace(here, "{root}").replace("\\n", "\n");
