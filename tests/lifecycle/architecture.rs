@@ -63,6 +63,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("image", &["api", "archive", "effect", "model", "os", "schema"]),
     ("fuzz", &[]),
     ("cache", &["archive", "effect", "model", "os", "schema"]),
+    ("release", &["api", "archive", "effect", "image", "model", "os", "schema"]),
     ("telemetry", &["api", "effect", "model", "os"]),
     ("report", &["api", "effect", "model", "telemetry"]),
     ("trace", &["model", "os", "telemetry"]),

@@ -10,7 +10,6 @@ use crate::os::user;
 
 pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
-    super::analyze::refuse(&session, "create")?;
     let keychain = credentials::gather(&session, &[])?;
     let images = super::analyze::resolve(&session, &keychain, &image)?;
     session.warn_without_cache();
@@ -46,7 +45,9 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
         if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
             banner(Phase::Restore);
             let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-            creator.phase(Phase::Restore, |run| super::restore::restored(&session, run, group, metadata, cache))?;
+            creator.phase(Phase::Restore, |run| {
+                super::restore::restored(&session, run, &keychain, group, metadata, cache)
+            })?;
         }
         banner(Phase::Build);
         let (group, plan) = (detected.group.clone(), detected.plan);
