@@ -20,7 +20,7 @@ const ALIGNMENT: usize = 16;
 /// The memory. Only what was allocated last can be given back or grow where it lies.
 #[repr(align(16))]
 pub struct Arena {
-    bytes: UnsafeCell<[MaybeUninit<u8>; LENGTH]>,
+    bytes: UnsafeCell<MaybeUninit<[u8; LENGTH]>>,
     /// Where the free part starts.
     end: AtomicUsize,
 }
@@ -32,7 +32,7 @@ impl Arena {
     /// Makes an empty one.
     #[expect(clippy::new_without_default, reason = "it is made once, in a static, and that must be a constant")]
     pub const fn new() -> Self {
-        Self { bytes: UnsafeCell::new([MaybeUninit::uninit(); LENGTH]), end: AtomicUsize::new(0) }
+        Self { bytes: UnsafeCell::new(MaybeUninit::uninit()), end: AtomicUsize::new(0) }
     }
 
     fn start(&self) -> *mut u8 {

@@ -75,3 +75,23 @@ fn c_environment(env: &Environment) -> Result<Vec<CString>, Errno> {
 fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Errno> {
     CString::new(bytes).map_err(|_| Errno::EINVAL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::failure::{Failure, LaunchError};
+
+    #[test]
+    fn an_image_without_bash_is_told() {
+        let error = exec(Path::new("/nowhere/bash"), &[OsStr::new("bash")], &Environment::default());
+        let failure = Failure::from(LaunchError::BashExec(error));
+        assert_eq!(failure.to_string(), "failed to launch: bash exec: no such file or directory");
+        assert_eq!(failure.exit_code(), 82);
+    }
+
+    #[test]
+    fn an_argument_with_a_nul_byte_is_refused() {
+        let args = [OsStr::new("true"), OsStr::new("\0")];
+        assert_eq!(exec(Path::new("/bin/true"), &args, &Environment::default()), Errno::EINVAL);
+    }
+}

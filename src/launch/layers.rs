@@ -62,8 +62,8 @@ pub fn open(dir: &Path) -> Result<Option<Folder>, ListError> {
     Folder::open(dir.to_owned()).map_err(|error| unlisted(dir, &error))
 }
 
-/// Takes the files of the folder `name` of every layer of every buildpack, sorted by name, each layer's followed by those
-/// in the folder `below` of that folder. Links are files here, wherever they lead; a missing folder has nothing.
+/// Takes the files of the folder `name` of every layer of every buildpack, sorted by name, each layer's followed by
+/// those in the folder `below` of that folder. Links are files here, wherever they lead; a missing folder has nothing.
 ///
 /// # Errors
 /// A folder cannot be read, or `take` fails.

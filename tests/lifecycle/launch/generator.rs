@@ -203,45 +203,46 @@ fn start(root: &Path, index: usize, types: &[&str], random: &mut Random) -> Star
 }
 
 fn metadata(root: &Path, buildpacks: &[(String, &str)], types: &[&str], random: &mut Random) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (id, api) in buildpacks {
-        text += &format!("[[buildpacks]]\nid = {}\napi = \"{api}\"\nversion = \"1\"\n", quoted(id));
+        lines.push(format!("[[buildpacks]]\nid = {}\napi = \"{api}\"\nversion = \"1\"\n", quoted(id)));
     }
     let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", "));
     let probe = root.join("probe").display().to_string();
     let with_argument = format!("{probe} $HOME");
     for process_type in types {
-        text += &format!("[[processes]]\ntype = {}\n", quoted(process_type));
+        lines.push(format!("[[processes]]\ntype = {}\n", quoted(process_type)));
         let sound = [&probe, &probe, &probe, "sh"];
         let odd = ["probe", &with_argument, "tool", "printf", "nope", "./local", "", "$V1"];
         let command = if random.percent(70) { random.pick(&sound) } else { random.pick(&odd) };
         if command == "sh" {
-            text += &format!("command = [\"sh\", \"-c\", {}]\n", quoted(PROBE));
+            lines.push(format!("command = [\"sh\", \"-c\", {}]\n", quoted(PROBE)));
         } else if random.percent(3) {
-            text += "command = []\n";
+            lines.push("command = []\n".to_owned());
         } else if random.percent(50) {
             let mut words = vec![command];
             words.extend(random.words(2));
-            text += &format!("command = {}\n", list(&words));
+            lines.push(format!("command = {}\n", list(&words)));
         } else {
-            text += &format!("command = {}\n", quoted(command));
+            lines.push(format!("command = {}\n", quoted(command)));
         }
         if random.percent(60) {
-            text += &format!("args = {}\n", list(&random.words(4)));
+            lines.push(format!("args = {}\n", list(&random.words(4))));
         }
         // Scripts of several lines are for `sh` itself: in a shell process each word is evaluated once more.
-        text += &format!("direct = {}\n", command == "sh" || random.percent(50));
+        lines.push(format!("direct = {}\n", command == "sh" || random.percent(50)));
         if random.percent(30) {
             let sub = root.join("app/sub").display().to_string();
-            text += &format!("working-dir = {}\n", quoted(random.pick(&["/tmp", "/tmp", "/nope", "sub", "", &sub])));
+            lines.push(format!("working-dir = {}\n", quoted(random.pick(&["/tmp", "/tmp", "/nope", "sub", "", &sub]))));
         }
         if random.percent(30) {
-            text += &format!("exec-env = {}\n", list(&random.some(&["test", "production", "*", "dev"], 2)));
+            lines.push(format!("exec-env = {}\n", list(&random.some(&["test", "production", "*", "dev"], 2))));
         }
         let by = buildpacks.first().filter(|_| random.percent(96)).map(|(id, _)| id.as_str());
-        text += &format!("buildpack-id = {}\n", quoted(by.unwrap_or(random.pick(&["", "", "unknown"]))));
+        lines.push(format!("buildpack-id = {}\n", quoted(by.unwrap_or(random.pick(&["", "", "unknown"])))));
     }
-    text += "[[slices]]\npaths = [\"a\"]\n";
+    lines.push("[[slices]]\npaths = [\"a\"]\n".to_owned());
+    let mut text = lines.concat();
     if random.percent(3) {
         text.truncate(text.floor_char_boundary(random.below(text.len())));
     }
