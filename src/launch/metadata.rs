@@ -349,7 +349,7 @@ mod tests {
                 // Sound TOML is refused for a value of the wrong type, which has a name.
                 (Err(error), Some(_)) => prop_assert!(error.key.is_some(), "{}", error),
                 (Err(error), None) => {
-                    prop_assert!(error.line <= document.split(|byte| *byte == b'\n').count(), "{}", error)
+                    prop_assert!(error.line <= document.split(|byte| *byte == b'\n').count(), "{}", error);
                 }
                 // Tables that are defined twice go unnoticed.
                 (Ok(_), None) => {}

@@ -244,7 +244,8 @@ fn metadata(root: &Path, buildpacks: &[(String, &str)], types: &[&str], random: 
     lines.push("[[slices]]\npaths = [\"a\"]\n".to_owned());
     let mut text = lines.concat();
     if random.percent(3) {
-        text.truncate(text.floor_char_boundary(random.below(text.len())));
+        let end = random.below(text.len());
+        text.truncate((0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap());
     }
     text
 }
