@@ -6,6 +6,8 @@
 #   make demo        a real app image from source, started, with the build's waterfall
 #   make test        formatting, clippy, unit and integration tests
 #   make acceptance  the same with a real registry, daemon and containers (root; installs Debian packages)
+#   make fuzz        hostile documents for our readers, FUZZ_SECONDS for each target (60)
+#   make compare-launcher   200 generated starts by our launcher and the one in the folder OTHER
 #   make bench       figures, beside another lifecycle when OTHER=<its folder> is given
 #   make clean
 #
@@ -36,7 +38,7 @@ export SCM_REPO ?= $(shell git config --get remote.origin.url 2>/dev/null)
 # When the release was made: as reproducible as its commit.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --pretty=%ct 2>/dev/null)
 
-.PHONY: build package image layout demo test fmt clippy acceptance bench clean
+.PHONY: build package image layout demo test fmt clippy acceptance fuzz compare-launcher bench clean
 
 # musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc. For
 # another machine: static glibc with Debian's cross compiler, or musl where <cpu>-linux-musl-gcc is.
@@ -117,6 +119,14 @@ clippy:
 acceptance: package layout
 	acceptance/install-packages
 	cargo test --locked --features acceptance --test acceptance -- --test-threads=1
+
+# A target is a test with `fuzz` in its path: src/fuzz.rs.
+fuzz:
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --lib fuzz -- --nocapture --test-threads=2
+
+compare-launcher: build
+	[ -n "$(OTHER)" ] || { echo "usage: make compare-launcher OTHER=<folder of another launcher>" >&2; exit 2; }
+	OURS="$(abspath $(OUT))" OTHER="$(abspath $(OTHER))" cargo test --locked --test lifecycle launch::golden -- --nocapture
 
 bench: build
 	benches/runs/all $(OUT) $(OTHER)

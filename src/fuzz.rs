@@ -50,17 +50,36 @@ fn search<S: Strategy>(
 /// Gives a parser every file of a corpus, `seeds` besides, and what becomes of them by changes. It must not panic; a
 /// fault is written to `target/fuzz/<target>` as small as it can be made: into the corpus with it.
 pub(crate) fn parser(target: &str, cases: u32, seeds: &[Vec<u8>], parse: impl Fn(&[u8])) {
+    inputs(target, cases, seeds, &[], |bytes| {
+        parse(bytes);
+        Ok(())
+    });
+}
+
+/// The same for a target that also holds a property; `words` are put in as well.
+pub(crate) fn documents(target: &str, words: &[&'static str], holds: impl Fn(&[u8]) -> TestCaseResult) {
+    inputs(target, 256, &[], words, holds);
+}
+
+fn inputs(
+    target: &str,
+    cases: u32,
+    seeds: &[Vec<u8>],
+    words: &[&'static str],
+    holds: impl Fn(&[u8]) -> TestCaseResult,
+) {
     let mut known = corpus(target);
     known.extend(seeds.iter().enumerate().map(|(at, bytes)| (format!("seed {at}"), bytes.clone())));
     assert!(!known.is_empty(), "spec-fixtures/corpus/{target} is empty");
     for (name, bytes) in &known {
-        assert!(catch_unwind(AssertUnwindSafe(|| parse(bytes))).is_ok(), "{target}: {name} makes it panic");
+        match catch_unwind(AssertUnwindSafe(|| holds(bytes))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("{target}: {name}: {error}"),
+            Err(_) => panic!("{target}: {name} makes it panic"),
+        }
     }
     let seeds: Vec<Vec<u8>> = known.into_iter().map(|(_, bytes)| bytes).collect();
-    let result = search(cases, &changed(seeds), |input| {
-        parse(&input.0);
-        Ok(())
-    });
+    let result = search(cases, &changed(seeds, words), |input| holds(&input.0));
     if let Err(TestError::Fail(reason, input)) = &result {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
         fs::create_dir_all(&folder).unwrap();
@@ -153,11 +172,12 @@ const TOKENS: &[&[u8]] = &[
     "\u{e9}\u{2028}".as_bytes(),
 ];
 
-fn change() -> impl Strategy<Value = Change> {
+fn change(words: &[&'static str]) -> impl Strategy<Value = Change> + use<> {
     let place = any::<Index>;
+    let tokens: Vec<&[u8]> = TOKENS.iter().copied().chain(words.iter().map(|word| word.as_bytes())).collect();
     prop_oneof![
         (place(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
-        (place(), prop::sample::select(TOKENS)).prop_map(|(at, token)| Change::Insert(at, token.to_vec())),
+        (place(), prop::sample::select(tokens)).prop_map(|(at, token)| Change::Insert(at, token.to_vec())),
         (place(), vec(any::<u8>(), 1..6)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
         (place(), 1_usize..40).prop_map(|(at, length)| Change::Remove(at, length)),
         (place(), place(), 1_usize..200, place()).prop_map(|(seed, from, length, to)| Change::Transplant {
@@ -170,8 +190,8 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
-    (any::<Index>(), vec(change(), 0..10)).prop_map(move |(seed, changes)| {
+fn changed(seeds: Vec<Vec<u8>>, words: &[&'static str]) -> impl Strategy<Value = Input> + use<> {
+    (any::<Index>(), vec(change(words), 0..10)).prop_map(move |(seed, changes)| {
         let mut bytes = seed.get(&seeds).clone();
         for change in &changes {
             apply(change, &mut bytes, &seeds);
@@ -208,7 +228,7 @@ fn apply(change: &Change, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
 #[test]
 fn a_fault_is_found_and_made_small() {
     let seeds = vec![b"a seed of some length".to_vec()];
-    let error = search(5_000, &changed(seeds), |input| {
+    let error = search(5_000, &changed(seeds, &[]), |input| {
         prop_assert!(!input.0.contains(&b'\0'));
         Ok(())
     });

@@ -23,6 +23,7 @@ pub mod cli;
 #[cfg(feature = "images")]
 pub mod effect;
 #[cfg(all(test, feature = "images"))]
+#[cfg(test)]
 mod fuzz;
 #[cfg(feature = "images")]
 pub mod image;

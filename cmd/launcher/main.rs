@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use cnb_lifecycle::launch::{self, console::Console, environment};
+use cnb_lifecycle::launch::{self, arena::Arena, console::Console, environment};
+
+#[global_allocator]
+static MEMORY: Arena = Arena::new();
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment becomes an argument")]
 fn main() -> ExitCode {

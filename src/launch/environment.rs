@@ -6,9 +6,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::layers::{ListError, buildpack_dirs, layers};
+use super::layers::{BuildpackLayers, ListError, buildpack_dirs, layers, open};
 use super::path_lookup::join;
 use crate::model::env::{Environment, NoSuffix};
+use crate::os::dir::Folder;
 use crate::os::{env_dir, error_text};
 
 /// Variables that are meant for the launcher alone.
@@ -69,34 +70,49 @@ pub fn add_layers<'a>(
     layers_dir: &Path,
     ids: impl Iterator<Item = &'a str>,
     process_type: &str,
-) -> Result<Vec<PathBuf>, EnvironmentError> {
+) -> Result<Vec<BuildpackLayers>, EnvironmentError> {
     let mut all = Vec::new();
     for dir in buildpack_dirs(layers_dir, ids)? {
-        let layers = layers(&dir).map_err(|ListError(text)| EnvironmentError::Root(text))?;
-        for layer in &layers {
-            add_root(env, layer)?;
+        let unlisted = |ListError(text)| EnvironmentError::Root(text);
+        let Some(buildpack) = open(&dir).map_err(unlisted)? else { continue };
+        let names = layers(&buildpack).map_err(unlisted)?;
+        add_roots(env, &buildpack, &names)?;
+        for layer in &names {
+            let path = Path::new(layer).join("env");
+            // Most layers have no such folder, and to ask for it costs half of trying to open it.
+            if !matches!(buildpack.has(&path), Ok(false)) {
+                add_files(env, &buildpack, &path, "")?;
+            }
+            add_files(env, &buildpack, &Path::new(layer).join("env.launch"), process_type)?;
         }
-        for layer in &layers {
-            add_files(env, join(layer, "env"), "")?;
-            add_files(env, join(layer, "env.launch"), process_type)?;
-        }
-        all.extend(layers);
+        all.push(BuildpackLayers { dir, names });
     }
     Ok(all)
 }
 
-/// Puts `<layer>/bin` and `<layer>/lib` in front, if they exist.
-fn add_root(env: &mut Environment, layer: &Path) -> Result<(), EnvironmentError> {
+/// Puts every layer's `bin` and `lib` in front, if they exist, the last layer's first.
+fn add_roots(env: &mut Environment, buildpack: &Folder, layers: &[OsString]) -> Result<(), EnvironmentError> {
     let failed = |text: String| EnvironmentError::Root(text);
-    for (folder, variable) in ROOT_FOLDERS {
-        let path = join(layer, folder);
-        match std::fs::metadata(&path) {
-            Ok(_) => {
-                let path = absolute(path).map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
-                env.prepend_path(variable, path.as_os_str());
+    let mut found = ROOT_FOLDERS.map(|_| Vec::new());
+    for layer in layers {
+        for ((folder, _), found) in ROOT_FOLDERS.iter().zip(&mut found) {
+            let path = Path::new(layer).join(folder);
+            let full_path = || buildpack.path().join(&path);
+            match buildpack.has(&path) {
+                Ok(true) => {
+                    let path = absolute(full_path());
+                    let path = path.map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
+                    found.push(path.into_os_string());
+                }
+                Ok(false) => {}
+                Err(error) => return Err(failed(format!("stat {}: {}", full_path().display(), error_text(&error)))),
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(format!("stat {}: {}", path.display(), error_text(&error)))),
+        }
+    }
+    for ((_, variable), mut found) in ROOT_FOLDERS.iter().zip(found) {
+        if !found.is_empty() {
+            found.reverse();
+            env.prepend_path(variable, &found.join(OsStr::new(":")));
         }
     }
     Ok(())
@@ -108,17 +124,16 @@ fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
 }
 
 /// Applies the files of a folder and then those of its folder `below`, if the listing shows one.
-fn add_files(env: &mut Environment, dir: PathBuf, below: &str) -> Result<(), EnvironmentError> {
-    let read = || {
-        let entries = env_dir::list(&dir)?;
-        Ok((env_dir::read_entries(&dir, &entries)?, entries.iter().any(|entry| entry.name == below)))
-    };
-    let (files, goes_on) = match read() {
-        Ok(found) => found,
-        Err(cause) => return Err(EnvironmentError::Files { dir, cause }),
-    };
+fn add_files(env: &mut Environment, parent: &Folder, path: &Path, below: &str) -> Result<(), EnvironmentError> {
+    let dir = || parent.path().join(path);
+    let failed = |cause| EnvironmentError::Files { dir: dir(), cause };
+    let unlisted = |error| failed(env_dir::failed("open", &dir(), &error));
+    let Some(folder) = parent.open_below(path).map_err(unlisted)? else { return Ok(()) };
+    let entries = folder.entries().map_err(unlisted)?;
+    let files = env_dir::read_entries(&folder, &entries).map_err(failed)?;
     env.apply(&files, NoSuffix::Override);
-    if goes_on { add_files(env, join(&dir, below), "") } else { Ok(()) }
+    let goes_on = entries.iter().any(|entry| entry.name == below);
+    if goes_on { add_files(env, &folder, Path::new(below), "") } else { Ok(()) }
 }
 
 #[cfg(test)]

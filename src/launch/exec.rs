@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions};
-use nix::sys::signal::{SigHandler, Signal};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::model::env::Environment;
@@ -28,13 +28,18 @@ const KEPT: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
+/// The last signal of Linux: behind those that have names come the real-time ones.
+const LAST_SIGNAL: i32 = 64;
+
 /// Gives all other signals their default actions, for this program and all that it starts: Rust's runtime ignores
-/// SIGPIPE, and whoever started the launcher may have ignored more.
+/// SIGPIPE, and whoever started the launcher may have ignored more. The C library keeps two or three to itself.
 pub fn reset_signals() {
-    for signal in Signal::iterator().filter(|signal| !KEPT.contains(signal)) {
+    for signal in (1..=LAST_SIGNAL).filter(|signal| !KEPT.iter().any(|kept| *kept as i32 == *signal)) {
         #[expect(unsafe_code, reason = "the default action is no function, so there is none that could be unsound")]
-        // SAFETY: no handler is installed. The call fails for unknown signals only, and these are known.
-        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+        // SAFETY: no handler is installed. The call fails for signals that it may not touch, and changes nothing then.
+        unsafe {
+            nix::libc::signal(signal, nix::libc::SIG_DFL);
+        }
     }
 }
 
@@ -69,4 +74,24 @@ fn c_environment(env: &Environment) -> Result<Vec<CString>, Errno> {
 /// A byte string for the system; one with a NUL byte is an invalid argument.
 fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Errno> {
     CString::new(bytes).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::failure::{Failure, LaunchError};
+
+    #[test]
+    fn an_image_without_bash_is_told() {
+        let error = exec(Path::new("/nowhere/bash"), &[OsStr::new("bash")], &Environment::default());
+        let failure = Failure::from(LaunchError::BashExec(error));
+        assert_eq!(failure.to_string(), "failed to launch: bash exec: no such file or directory");
+        assert_eq!(failure.exit_code(), 82);
+    }
+
+    #[test]
+    fn an_argument_with_a_nul_byte_is_refused() {
+        let args = [OsStr::new("true"), OsStr::new("\0")];
+        assert_eq!(exec(Path::new("/bin/true"), &args, &Environment::default()), Errno::EINVAL);
+    }
 }

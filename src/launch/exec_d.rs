@@ -14,8 +14,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::exec::spawn;
-use super::layers::{ListError, each_file};
-use super::path_lookup::join;
+use super::layers::{BuildpackLayers, ListError, each_file};
 use super::toml::{self, Value};
 use crate::model::env::Environment;
 use crate::os::error_text;
@@ -62,16 +61,13 @@ pub enum ExecDError {
 ///
 /// # Errors
 /// The first program that fails.
-pub fn run_all(layers: &[PathBuf], process_type: &str, env: &mut Environment) -> Result<(), ExecDError> {
-    for layer in layers {
-        each_file(&join(layer, "exec.d"), process_type, &mut |program| {
-            let output = run(&program, env)?;
-            let variables = decode(&output).map_err(|cause| ExecDError::Decode { path: program, cause })?;
-            variables.iter().for_each(|(name, value)| env.set(name, value));
-            Ok::<_, ExecDError>(())
-        })?;
-    }
-    Ok(())
+pub fn run_all(layers: &[BuildpackLayers], process_type: &str, env: &mut Environment) -> Result<(), ExecDError> {
+    each_file(layers, "exec.d", process_type, &mut |program| {
+        let output = run(&program, env)?;
+        let variables = decode(&output).map_err(|cause| ExecDError::Decode { path: program, cause })?;
+        variables.iter().for_each(|(name, value)| env.set(name, value));
+        Ok(())
+    })
 }
 
 /// Runs one program in the working directory and reads what it writes, until nobody can write any more.
@@ -165,11 +161,16 @@ mod tests {
         decode(text.as_bytes()).map_err(|error| error.to_string())
     }
 
-    /// A layer with these scripts.
+    /// The layer in a folder.
+    fn layers(root: &tempfile::TempDir) -> [BuildpackLayers; 1] {
+        [BuildpackLayers { dir: root.path().to_owned(), names: vec!["layer".into()] }]
+    }
+
+    /// A buildpack's folder that has a layer with these scripts.
     fn layer(scripts: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (name, script) in scripts {
-            let path = root.path().join(name);
+            let path = root.path().join("layer").join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -179,8 +180,8 @@ mod tests {
 
     fn failure(script: &str) -> String {
         let layer = layer(&[("exec.d/p", script)]);
-        let error = run_all(&[layer.path().to_owned()], "", &mut Environment::default()).unwrap_err().to_string();
-        error.replace(&format!("'{}/exec.d/p'", layer.path().display()), "P")
+        let error = run_all(&layers(&layer), "", &mut Environment::default()).unwrap_err().to_string();
+        error.replace(&format!("'{}/layer/exec.d/p'", layer.path().display()), "P")
     }
 
     #[test]
@@ -231,7 +232,7 @@ mod tests {
         let layer =
             layer(&[("exec.d/b", script), ("exec.d/a", script), ("exec.d/web/t", script), ("exec.d/x/n", script)]);
         let mut env = [("V", "0")].into_iter().collect();
-        run_all(&[layer.path().to_owned()], "web", &mut env).unwrap();
+        run_all(&layers(&layer), "web", &mut env).unwrap();
         assert_eq!(env.get("V"), Some(OsStr::new("0abt")));
     }
 
@@ -239,7 +240,7 @@ mod tests {
     fn a_program_has_no_input_and_only_its_environment() {
         let layer = layer(&[("exec.d/p", "printf 'IN = \"%s\"\\nHOME_IS = \"%s\"' \"$(cat)\" \"$HOME\" >&3")]);
         let mut env = Environment::default();
-        run_all(&[layer.path().to_owned()], "", &mut env).unwrap();
+        run_all(&layers(&layer), "", &mut env).unwrap();
         assert_eq!(env.get("IN"), Some(OsStr::new("")));
         assert_eq!(env.get("HOME_IS"), Some(OsStr::new("")));
     }
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn what_cannot_be_executed_is_an_error() {
         let layer = layer(&[("exec.d/p", "")]);
-        let path = layer.path().join("exec.d/p");
+        let path = layer.path().join("layer/exec.d/p");
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         let error = run(&path, &Environment::default()).unwrap_err().to_string();
         let path = path.display();
@@ -272,7 +273,22 @@ mod tests {
     fn a_value_with_a_nul_byte_cannot_reach_a_program() {
         let layer = layer(&[("exec.d/p", "")]);
         let env = [("A", "\0")].into_iter().collect();
-        let error = run(&layer.path().join("exec.d/p"), &env).unwrap_err();
+        let error = run(&layer.path().join("layer/exec.d/p"), &env).unwrap_err();
         assert!(error.to_string().ends_with(": exec: environment variable contains NUL"), "{error}");
+    }
+
+    #[test]
+    fn fuzzed_output_is_read_as_another_reader_reads_it_or_refused() {
+        use proptest::prelude::*;
+        let words = ["A = ", "'a'", "\"\"\"", "\n", "\\u00e9", "[t]\n", "[", "]", "{", "}", "=", ".", "1"];
+        crate::fuzz::documents("launch-exec-d", &words, |document| {
+            let other = std::str::from_utf8(document).ok().and_then(|text| text.parse::<::toml::Table>().ok());
+            let strings = other.as_ref().and_then(|table| {
+                let pairs = table.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+                pairs.collect::<Option<Vec<_>>>()
+            });
+            prop_assert_eq!(decode(document).ok(), strings.map(|pairs| pairs.into_iter().collect::<Environment>()));
+            Ok(())
+        });
     }
 }

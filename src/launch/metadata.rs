@@ -312,4 +312,49 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert_eq!(text(&path), format!("read {shown}: is a directory"));
     }
+
+    #[test]
+    fn fuzzed_metadata_is_read_as_another_reader_reads_it_or_refused() {
+        use proptest::prelude::*;
+        let words = [
+            "[[processes]]\n",
+            "[[buildpacks]]\n",
+            "type = ",
+            "'a'",
+            "[",
+            "]",
+            "{",
+            "}",
+            "\"\"\"",
+            "\n",
+            "=",
+            ".",
+            ",",
+        ];
+        crate::fuzz::documents("launch-metadata", &words, |document| {
+            let other = std::str::from_utf8(document).ok().and_then(|text| text.parse::<::toml::Table>().ok());
+            match (parse(document), other) {
+                (Ok(found), Some(table)) => {
+                    let texts = |list: &str, key: &str| -> Vec<String> {
+                        let items = table.get(list).and_then(::toml::Value::as_array).into_iter().flatten();
+                        items
+                            .map(|item| item.get(key).and_then(::toml::Value::as_str).unwrap_or("").to_owned())
+                            .collect()
+                    };
+                    let types: Vec<_> = found.processes.into_iter().map(|process| process.r#type).collect();
+                    prop_assert_eq!(types, texts("processes", "type"));
+                    let ids: Vec<_> = found.buildpacks.into_iter().map(|buildpack| buildpack.id).collect();
+                    prop_assert_eq!(ids, texts("buildpacks", "id"));
+                }
+                // Sound TOML is refused for a value of the wrong type, which has a name.
+                (Err(error), Some(_)) => prop_assert!(error.key.is_some(), "{}", error),
+                (Err(error), None) => {
+                    prop_assert!(error.line <= document.split(|byte| *byte == b'\n').count(), "{}", error);
+                }
+                // Tables that are defined twice go unnoticed.
+                (Ok(_), None) => {}
+            }
+            Ok(())
+        });
+    }
 }

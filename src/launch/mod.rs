@@ -6,8 +6,10 @@
 //! chooses a process ([`select`]), makes its environment from the layers ([`environment`], [`layers`]), runs the exec.d
 //! programs ([`exec_d`]) and becomes the process ([`exec`]), in a shell ([`shell`]) or without one ([`path_lookup`]).
 //!
-//! The program lies in every app image, so it is small and quick before all else: no serde, no threads, no network.
+//! The program lies in every app image, so it is small and quick before all else: no serde, no threads, no network,
+//! and memory of its own ([`arena`]).
 
+pub mod arena;
 pub mod console;
 pub mod environment;
 pub mod exec;
@@ -23,7 +25,7 @@ pub mod toml;
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::api::PlatformFeature;
 use crate::model::env::Environment;
@@ -103,7 +105,7 @@ fn in_shell(
     start: &Start,
     caller: &OsStr,
     app_dir: &Path,
-    layers: &[PathBuf],
+    layers: &[layers::BuildpackLayers],
     env: &Environment,
     buildpacks: &[negotiate::Buildpack],
 ) -> Result<Infallible, LaunchError> {

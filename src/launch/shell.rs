@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::layers::{ListError, each_file};
+use super::layers::{BuildpackLayers, ListError, each_file};
 use super::path_lookup::join;
 use crate::os::error_text;
 
@@ -36,14 +36,12 @@ pub enum ProfileError {
 ///
 /// # Errors
 /// A folder cannot be read.
-pub fn profiles(layers: &[PathBuf], process_type: &str, app_dir: &Path) -> Result<Vec<PathBuf>, ProfileError> {
+pub fn profiles(layers: &[BuildpackLayers], process_type: &str, app_dir: &Path) -> Result<Vec<PathBuf>, ProfileError> {
     let mut profiles = Vec::new();
-    for layer in layers {
-        each_file(&join(layer, "profile.d"), process_type, &mut |file| {
-            profiles.push(file);
-            Ok::<_, ProfileError>(())
-        })?;
-    }
+    each_file(layers, "profile.d", process_type, &mut |file| {
+        profiles.push(file);
+        Ok::<_, ProfileError>(())
+    })?;
     let path = join(app_dir, APP_PROFILE);
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -126,7 +124,7 @@ exec bash -c '"$(eval echo \"$0\")" "$(eval echo \"${1}\")" "$(eval echo \"${2}\
             std::fs::write(path, "").unwrap();
         }
         let at = |name: &str| root.path().join(name);
-        let layers = [at("a"), at("b")];
+        let layers = [BuildpackLayers { dir: root.path().to_owned(), names: vec!["a".into(), "b".into()] }];
         let found = profiles(&layers, "web", &at("app")).unwrap();
         assert_eq!(found, [at("a/profile.d/z"), at("a/profile.d/web/p"), at("b/profile.d/y"), ".profile".into()]);
         let found = profiles(&layers, "", &at("nowhere")).unwrap();

@@ -83,15 +83,22 @@ impl Environment {
     }
 
     /// Joins a value, empty or not, to the one that is there; without one, or beside an empty one, it stands alone.
+    ///
+    /// It grows where it lies: a hundred layers put their folders in front of the same `PATH`.
     fn combine(&mut self, name: &OsStr, value: &OsStr, delimiter: &OsStr, side: Side) {
-        let old = self.get(name).unwrap_or(OsStr::new("")).as_bytes();
-        let new = value.as_bytes();
-        let delimiter = if old.is_empty() { &[][..] } else { delimiter.as_bytes() };
-        let joined = match side {
-            Side::Front => [new, delimiter, old].concat(),
-            Side::Back => [old, delimiter, new].concat(),
-        };
-        self.set(name, OsString::from_vec(joined));
+        let Some(old) = self.0.get_mut(name).filter(|old| !old.is_empty()) else { return self.set(name, value) };
+        if let Side::Back = side {
+            old.push(delimiter);
+            return old.push(value);
+        }
+        let mut joined = std::mem::take(old).into_vec();
+        let (value, delimiter, end) = (value.as_bytes(), delimiter.as_bytes(), joined.len());
+        let start = value.len() + delimiter.len();
+        joined.resize(start + end, 0);
+        joined.copy_within(..end, start);
+        joined[..value.len()].copy_from_slice(value);
+        joined[value.len()..start].copy_from_slice(delimiter);
+        *old = OsString::from_vec(joined);
     }
 }
 

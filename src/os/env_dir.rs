@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use super::dir::{Entry, Kind, entries};
+use super::dir::{Entry, Folder, Kind};
 use super::error_text;
 use crate::model::env::EnvFile;
 
@@ -21,34 +21,29 @@ pub struct EnvDirError(pub String);
 /// # Errors
 /// The folder or one of its files cannot be read.
 pub fn read(dir: &Path) -> Result<Vec<EnvFile>, EnvDirError> {
-    read_entries(dir, &list(dir)?)
+    let refused = |error| failed("open", dir, &error);
+    match Folder::open(dir.to_owned()).map_err(refused)? {
+        Some(folder) => read_entries(&folder, &folder.entries().map_err(refused)?),
+        None => Ok(Vec::new()),
+    }
 }
 
-/// Lists a folder: what [`read_entries`] reads.
-///
-/// # Errors
-/// The folder cannot be read.
-pub fn list(dir: &Path) -> Result<Vec<Entry>, EnvDirError> {
-    entries(dir).map_err(|error| failed("open", dir, &error))
-}
-
-/// Reads the files among the entries of a folder.
+/// Reads the files among the entries of a folder, as [`read`] does.
 ///
 /// # Errors
 /// One of them cannot be read, or is a link that leads nowhere.
-pub fn read_entries(dir: &Path, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDirError> {
+pub fn read_entries(folder: &Folder, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDirError> {
     let mut files = Vec::new();
     for entry in entries {
-        let path = dir.join(&entry.name);
-        let is_folder = match entry.kind {
-            Kind::Folder => true,
-            Kind::Link => std::fs::metadata(&path).map_err(|error| failed("stat", &path, &error))?.is_dir(),
-            Kind::File => false,
+        let path = || folder.path().join(&entry.name);
+        let kind = match entry.kind {
+            Kind::Link => folder.kind(&entry.name).map_err(|error| failed("stat", &path(), &error))?,
+            kind => kind,
         };
-        if !is_folder {
-            let value = std::fs::read(&path).map_err(|error| failed("open", &path, &error))?;
+        if kind != Kind::Folder {
+            let value = folder.read(&entry.name, entry.kind).map_err(|error| failed("open", &path(), &error))?;
             if value.contains(&0) {
-                return Err(EnvDirError(format!("{}: no variable can hold a NUL byte", path.display())));
+                return Err(EnvDirError(format!("{}: no variable can hold a NUL byte", path().display())));
             }
             files.push(EnvFile { name: entry.name.clone(), value: OsString::from_vec(value) });
         }
@@ -57,7 +52,7 @@ pub fn read_entries(dir: &Path, entries: &[Entry]) -> Result<Vec<EnvFile>, EnvDi
 }
 
 /// The error of an operation on a path.
-fn failed(verb: &str, path: &Path, error: &std::io::Error) -> EnvDirError {
+pub fn failed(verb: &str, path: &Path, error: &std::io::Error) -> EnvDirError {
     EnvDirError(format!("{verb} {}: {}", path.display(), error_text(error)))
 }
 

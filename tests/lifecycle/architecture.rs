@@ -61,6 +61,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("phase", &["api", "archive", "buildpack", "effect", "model", "os", "schema"]),
     ("launch", &["api", "effect", "model", "os", "schema"]),
     ("image", &["api", "archive", "effect", "model", "os", "schema"]),
+    ("fuzz", &[]),
     ("cache", &["archive", "effect", "model", "os", "schema"]),
     ("release", &["api", "archive", "effect", "image", "model", "os", "schema"]),
     ("telemetry", &["api", "effect", "model", "os"]),

@@ -22,6 +22,8 @@ mod extended;
 mod generate;
 /// Run images in registries.
 mod images;
+/// Starts of processes.
+mod launch;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.
