@@ -20,6 +20,8 @@ mod failures;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
+/// Who owns what when root starts a phase.
+mod privileges;
 /// Apps on newer run images.
 mod rebase;
 /// Builds to a registry, phase by phase and by the creator, judged by other programs.

@@ -207,6 +207,13 @@ mod tests {
         assert!(Threshold::parse("nope").is_err());
     }
 
+    /// It crashes the reference.
+    #[test]
+    fn an_empty_line_is_a_line() {
+        let lines = [Line::info(""), Line::warn(""), Line::error(""), Line::info("\n")];
+        assert_eq!(printed("info", false, &lines), "\nWarning: \nERROR: \n\n");
+    }
+
     #[test]
     fn an_unsafe_way_to_a_registry_is_told_once_by_a_program() {
         let out = Shared::default();

@@ -20,6 +20,8 @@ mod export;
 mod extended;
 /// What extensions write, and what they choose to run on.
 mod generate;
+/// Run images in registries.
+mod images;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.
