@@ -107,24 +107,11 @@ impl Builds {
         State { digest, cache: committed(&cache) }
     }
 
-    /// The digest of an image's manifest.
-    fn digest(&self, image: &str) -> String {
-        let mut curl = Command::new("curl");
-        let (host, repository) = image.split_once('/').unwrap();
-        // The registry may be in the middle of writing the tag for a client that is gone, and answers 500 then.
-        curl.args(["--silent", "--fail", "--head", "--retry", "5"]);
-        curl.args(["--header", "Accept: application/vnd.oci.image.manifest.v1+json"]);
-        let head = tool(curl.arg(format!("http://{host}/v2/{repository}/manifests/latest")));
-        let head = String::from_utf8_lossy(&head).into_owned();
-        let digest = head.lines().rev().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
-        digest.unwrap_or_else(|| panic!("{head}")).trim().to_owned()
-    }
-
     /// Checks that tag and cache are each one of two states, whole, and returns which the tag is.
     #[track_caller]
     fn is_old_or_new(&self, repository: &str, cache: &Path, states: [&State; 2]) -> bool {
         let image = self.registry.image(repository);
-        let digest = self.digest(&image);
+        let digest = digest(&image);
         let is_new = digest == states[1].digest;
         assert!(is_new || digest == states[0].digest, "{digest} is neither image");
         if is_new {
@@ -145,7 +132,7 @@ impl Builds {
     /// Checks that tag and cache are those of a whole export.
     #[track_caller]
     fn is_new(&self, repository: &str, cache: &Path, new: &State) {
-        let digest = self.digest(&self.registry.image(repository));
+        let digest = digest(&self.registry.image(repository));
         assert_eq!((&digest, &committed(cache)), (&new.digest, &new.cache));
     }
 }
@@ -154,6 +141,19 @@ impl Builds {
 struct State {
     digest: String,
     cache: BTreeSet<String>,
+}
+
+/// The digest of an image's manifest.
+fn digest(image: &str) -> String {
+    let mut curl = Command::new("curl");
+    let (host, repository) = image.split_once('/').unwrap();
+    // The registry may be in the middle of writing the tag for a client that is gone, and answers 500 then.
+    curl.args(["--silent", "--fail", "--head", "--retry", "5"]);
+    curl.args(["--header", "Accept: application/vnd.oci.image.manifest.v1+json"]);
+    let head = tool(curl.arg(format!("http://{host}/v2/{repository}/manifests/latest")));
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let digest = head.lines().rev().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
+    digest.unwrap_or_else(|| panic!("{head}")).trim().to_owned()
 }
 
 /// The names of the files in a cache.

@@ -207,7 +207,7 @@ impl State {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         self.seen.push(format!("{method} {path}"));
         let refuses =
-            |(m, t, _, times): &&mut (&str, String, _, usize)| *m == method && *times > 0 && path.contains(&*t);
+            |(m, t, _, times): &&mut (&str, String, _, usize)| *m == method && *times > 0 && path.contains(t.as_str());
         if let Some((.., status, times)) = self.refused.iter_mut().find(refuses) {
             *times -= 1;
             return empty(*status);
