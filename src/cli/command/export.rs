@@ -15,14 +15,16 @@ use crate::model::report::Report;
 use crate::phase::export::{Error, Inputs, export, export_cache};
 use crate::schema;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
-    let names = &session.values.positional;
-    if names.is_empty() {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    if session.values.positional.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
-    let values = &session.values;
-    Failure::refuse("export", values.some_text(Key::CacheImage).is_some(), "a cache image")?;
-    let (analyzed, names) = resolve(&session, names)?;
+    Failure::refuse("export", session.values.some_text(Key::CacheImage).is_some(), "a cache image")?;
+    wire::with_phase(session, Phase::Export, begun)
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
+    let (analyzed, names) = resolve(&session, &session.values.positional)?;
     // An image without the layers of its extensions would be a wrong image.
     Failure::refuse("export", is_extended(&session, &analyzed), "a run image that extensions extend")?;
     session.guard_layout()?;
@@ -36,9 +38,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let group = documents::group(&session.values.path(Key::Group))?;
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
-    wire::with_phase(&session, Phase::Export, |run| {
-        exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
-    })
+    exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
 }
 
 /// Says whether extensions added layers to the run image, or were to.

@@ -16,7 +16,7 @@ use crate::model::order::Group;
 use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     super::no_arguments(&session, "received unexpected Args")?;
     session.warn_without_cache();
     let values = &session.values;
@@ -26,6 +26,10 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
         session.api.has(PlatformFeature::RestorerResolvesImages) && values.some_text(Key::BuildImage).is_some(),
         "a build image",
     )?;
+    wire::with_phase(session, Phase::Restore, begun)
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
     wire::connect_daemon(&mut session)?;
@@ -37,7 +41,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
-        Ok(analyzed) => Some(resolve_run_image(&session, &keychain, &group, analyzed)?),
+        Ok(analyzed) => Some(resolve_run_image(&session, run, &keychain, &group, analyzed)?),
         Err(fault) => {
             session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
             None
@@ -48,13 +52,14 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     }
     let cache = wire::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
-    wire::with_phase(&session, Phase::Restore, |run| restored(&session, run, group, metadata, cache.as_deref()))
+    restored(&session, run, group, metadata, cache.as_deref())
 }
 
 /// Checks the run image that analysis chose, from Platform API 0.14 on, and makes what is said of it whole in a build
 /// with extensions.
 fn resolve_run_image(
     session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
     keychain: &Keychain,
     group: &Group,
     analyzed: Analyzed,
@@ -62,11 +67,12 @@ fn resolve_run_image(
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
     let pulled = run_image.extend && session.api.has(PlatformFeature::ExtensionLayers);
     Failure::refuse("restore", pulled, "a run image that extensions extend")?;
-    let images = wire::images(session, keychain, &session.events, None);
+    let images = run.open_images(session, keychain);
     if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
         let path = session.values.path(Key::Run);
-        let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
-        let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
+        let images_of_run = documents::run(&path, &*session.events);
+        let images_of_run = images_of_run.map_err(|fault| Failure::document("restore", fault))?;
+        let listed = images_of_run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),
