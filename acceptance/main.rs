@@ -14,6 +14,8 @@ mod failures;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
+/// What `lifecycle trace --html` writes, in a browser.
+mod page;
 /// Apps on newer run images.
 mod rebase;
 /// Builds to a registry, phase by phase and by the creator, judged by other programs.

@@ -122,7 +122,23 @@ impl Platform {
         self.run_by(phase, args, false)
     }
 
+    /// Runs a phase as root and kills it after some milliseconds; says whether it had not ended before.
+    pub(crate) fn killed_after(&self, phase: &str, args: &[&str], milliseconds: u64) -> bool {
+        let mut child = self.command(phase, args, true).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let ended = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        child.wait().unwrap();
+        !ended
+    }
+
     fn run_by(&self, phase: &str, args: &[&str], as_root: bool) -> Outcome {
+        let output = self.command(phase, args, as_root).output();
+        let output = output.unwrap_or_else(|error| panic!("{phase} does not start: {error}"));
+        Outcome::new(format!("{phase} {}", args.join(" ")), &output)
+    }
+
+    fn command(&self, phase: &str, args: &[&str], as_root: bool) -> Command {
         let mut command = Command::new(self.path("lifecycle").join(phase));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         if !as_root {
@@ -149,8 +165,7 @@ impl Platform {
             .env("CNB_USER_ID", self.user.uid.to_string())
             .env("CNB_GROUP_ID", self.user.gid.to_string())
             .envs(&self.env);
-        let output = command.output().unwrap_or_else(|error| panic!("{phase} does not start: {error}"));
-        Outcome::new(format!("{phase} {}", args.join(" ")), &output)
+        command
     }
 
     /// Builds with a process for each phase, and returns what the exporter said.
