@@ -157,6 +157,70 @@ fn r10_an_image_is_the_same_with_and_without() {
     assert_eq!(cached, 1, "the metadata alone: the buildpack caches nothing");
 }
 
+/// What is below what, as `parent > child`.
+fn tree(world: &World) -> BTreeSet<String> {
+    let spans = own_spans(world);
+    let name = |id: &Value| {
+        let parent = spans.iter().find(|span| span["spanId"] == *id);
+        parent.map_or("", |span| span["name"].as_str().unwrap()).to_owned()
+    };
+    let real = spans.iter().filter(|span| !span["name"].as_str().unwrap().ends_with(" started"));
+    real.map(|span| format!("{} > {}", name(&span["parentSpanId"]), span["name"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn r24_a_build_is_a_tree_of_its_steps() {
+    let world = World::new();
+    let layer = "mkdir -p \"$CNB_LAYERS_DIR/app\"; echo x > \"$CNB_LAYERS_DIR/app/file\"\n\
+                 printf '[types]\\nlaunch = true\\ncache = true\\n' > \"$CNB_LAYERS_DIR/app.toml\"";
+    world.buildpack("test/one", "0.12", "", "exit 0", layer);
+    world.order(&[&["test/one"]]);
+    build(&world, &[ON]);
+    let first = [
+        " > analyze",
+        " > build",
+        " > detect",
+        " > export",
+        " > restore",
+        "analyze > read-run-image",
+        "build > buildpack-build",
+        "detect > buildpack-detect",
+        "detect > resolve-order",
+        "export > cache-layer",
+        "export > commit-cache",
+        "export > hash-layer",
+        "export > read-run-image",
+        "export > write-image",
+        "export > write-layer",
+        "resolve-order > resolve-plan",
+    ];
+    let found = tree(&world);
+    for step in first {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
+    world.fresh_layers();
+    build(&world, &[ON]);
+    let found = tree(&world);
+    for step in ["restore > restore-layer", "analyze > read-previous-image", "export > hash-layer"] {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
+    let flags = |name: &str, key: &str| -> Vec<bool> {
+        let spans = own_spans(&world).into_iter().filter(|span| span["name"] == name);
+        let attributes = spans.flat_map(|span| span["attributes"].as_array().unwrap().clone());
+        attributes.filter(|pair| pair["key"] == key).map(|pair| pair["value"]["boolValue"] == true).collect()
+    };
+    assert_eq!(flags("restore-layer", "cnb.cache.hit"), [true]);
+    let reused = flags("hash-layer", "cnb.layer.reused");
+    assert!(reused.len() > 3 && reused.iter().all(|reused| *reused), "{reused:?}");
+    // The creator's phases are below it, its own span is below nothing.
+    world.fresh_layers();
+    world.run_with("creator", &["-cache-dir=cache", "-launcher=bin/launcher", APP_IMAGE], &[ON]).exits(0).done();
+    let found = tree(&world);
+    for step in [" > create", "create > analyze", "create > export", "export > commit-cache"] {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
+}
+
 #[test]
 fn t6_all_phases_of_a_build_share_a_trace_and_the_next_build_has_another() {
     let world = world();

@@ -138,7 +138,7 @@ fn r27_a_build_that_succeeds_tells_nothing_of_its_inputs() {
 #[test]
 fn r27_analysis_and_restoring_that_fail_tell_nothing_of_their_inputs() {
     let cage = Cage::new();
-    fs::remove_dir_all(cage.world.layout(RUN)).unwrap();
+    cage.world.write(&format!("images/{RUN}/latest/index.json"), "canary = [");
     assert_ne!(cage.run("analyzer", &[IMAGE]).exit, 0);
     cage.is_silent(Some("analyze"));
     let cage = Cage::new();
