@@ -1,22 +1,28 @@
 # cnb-lifecycle: `make demo` and `make test` are all that a stranger needs.
 #
 #   make build       the release in out/linux-<arch>/lifecycle: one static binary, the launcher, links
+#   make package     the release as an archive in out/, for builders, with SBOMs and a checksum
+#   make image       the release as a lifecycle image: an OCI layout in out/linux-<arch>/image, and in a daemon, if any
 #   make demo        a real app image from source, started, with the build's waterfall
 #   make test        formatting, clippy, unit and integration tests
 #   make acceptance  the same with a real registry, daemon and containers (root; installs Debian packages)
 #   make bench       figures, beside another lifecycle when OTHER=<its folder> is given
 #   make clean
 #
-# LIFECYCLE_VERSION and SCM_COMMIT set what -version prints.
+# LIFECYCLE_VERSION and SCM_COMMIT set what -version prints. ARCH=arm64 or ARCH=amd64 builds for another machine.
+# IMAGE is the image's name in the daemon, IMAGE_BASE an OCI layout to put it on.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
 
-ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+HOST_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+ARCH ?= $(HOST_ARCH)
 RUST_ARCH := $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))
 OUT := out/linux-$(ARCH)/lifecycle
+IMAGE ?=
+IMAGE_BASE ?=
 # The launcher goes into every app image: it is loaded where it is linked for, without room between its segments and
 # without tables for unwinding.
 LAUNCHER_FLAGS := -C relocation-model=static \
@@ -27,30 +33,70 @@ export LIFECYCLE_VERSION ?=
 export SCM_COMMIT ?= $(shell git rev-parse --short=9 HEAD 2>/dev/null)
 export SCM_REPO ?= $(shell git config --get remote.origin.url 2>/dev/null)
 
-.PHONY: build demo test fmt clippy acceptance bench clean
+# When the release was made: as reproducible as its commit.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --pretty=%ct 2>/dev/null)
 
-# musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc.
+.PHONY: build package image layout demo test fmt clippy acceptance bench clean
+
+# musl where it can be had (the target by rustup, its C compiler from Debian when this is root), else static glibc. For
+# another machine: static glibc with Debian's cross compiler, or musl where <cpu>-linux-musl-gcc is.
+# Paths of this machine are taken out of the programs: built elsewhere, they are the same.
 build:
 	musl=$(RUST_ARCH)-unknown-linux-musl target=$(RUST_ARCH)-unknown-linux-gnu
-	has_target() { [ -d "$$(rustc --print sysroot)/lib/rustlib/$$musl" ]; }
-	has_compiler() { command -v musl-gcc >/dev/null; }
-	has_target || rustup target add "$$musl" >/dev/null 2>&1 || true
-	if ! has_compiler && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	    apt-get install -qqy musl-tools >/dev/null 2>&1 || true
+	has_target() { [ -d "$$(rustc --print sysroot)/lib/rustlib/$$1" ]; }
+	add_target() { has_target "$$1" || rustup target add "$$1" >/dev/null 2>&1 || true; }
+	flags="--remap-path-prefix=$(CURDIR)=/src --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo"
+	if [ $(ARCH) = $(HOST_ARCH) ]; then
+	    compiler=musl-gcc
+	    if ! command -v musl-gcc >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	        apt-get install -qqy musl-tools >/dev/null 2>&1 || true
+	    fi
+	else
+	    compiler=$(RUST_ARCH)-linux-musl-gcc
 	fi
-	if has_target && has_compiler; then
+	add_target "$$musl"
+	if command -v "$$compiler" >/dev/null && has_target "$$musl"; then
 	    target=$$musl
 	else
-	    export RUSTFLAGS="-C target-feature=+crt-static $${RUSTFLAGS:-}"
+	    compiler=$(RUST_ARCH)-linux-gnu-gcc
+	    flags="-C target-feature=+crt-static $$flags"
+	    add_target "$$target"
 	fi
+	if [ $(ARCH) != $(HOST_ARCH) ]; then
+	    package=gcc-$(subst _,-,$(RUST_ARCH))-linux-gnu
+	    if ! command -v "$$compiler" >/dev/null; then
+	        echo "make: there is no $$compiler; on Debian, install it with: apt-get install $$package libc6-dev-$(ARCH)-cross" >&2
+	        exit 1
+	    fi
+	    if ! has_target "$$target"; then
+	        echo "make: rustup target add $$target" >&2
+	        exit 1
+	    fi
+	    export "CARGO_TARGET_$$(tr a-z- A-Z_ <<<"$$target")_LINKER=$$compiler" "CC_$${target//-/_}=$$compiler"
+	fi
+	export RUSTFLAGS="$$flags $${RUSTFLAGS:-}"
+	# mimalloc prints when it was compiled. Always the same time, as Cargo keeps objects from one commit to the next.
+	export SOURCE_DATE_EPOCH=315532801
 	cargo build --locked --release --bin lifecycle --target "$$target"
 	cargo rustc --locked --profile launcher --no-default-features --bin launcher --target "$$target" -- $(LAUNCHER_FLAGS)
 	rm -rf $(OUT)
 	mkdir -p $(OUT)
 	install -m 0755 "target/$$target/release/lifecycle" "target/$$target/launcher/launcher" $(OUT)/
+	echo "$$target" >out/linux-$(ARCH)/target
 	for phase in $(PHASES); do ln -s lifecycle "$(OUT)/$$phase"; done
 	echo "built $(OUT), static on $$target:"
 	du -b --apparent-size $(OUT)/lifecycle $(OUT)/launcher
+
+package: build
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cargo run --locked --quiet --example package -- archive out/linux-$(ARCH)
+
+image: build
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cargo run --locked --quiet --example package -- \
+	    image out/linux-$(ARCH) $(or $(IMAGE),cnb-lifecycle) $(IMAGE_BASE)
+
+# The image without a daemon.
+layout: build
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) cargo run --locked --quiet --example package -- layout out/linux-$(ARCH)
 
 demo: build
 	cargo run --locked --quiet --example demo -- $(OUT)
@@ -65,7 +111,7 @@ clippy:
 	cargo clippy --locked --all-targets --features acceptance -- -D warnings
 	cargo clippy --locked --no-default-features --bin launcher -- -D warnings
 
-acceptance: build
+acceptance: package layout
 	acceptance/install-packages
 	cargo test --locked --features acceptance --test acceptance -- --test-threads=1
 

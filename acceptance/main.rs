@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+/// Phases in containers, started as clients start them.
+mod clients;
 /// The app from its image, as a container.
 mod container;
 /// `make demo`, as root and as an ordinary user.
@@ -20,6 +22,8 @@ mod page;
 mod rebase;
 /// Builds to a registry, phase by phase and by the creator, judged by other programs.
 mod registry;
+/// The archive and the image that `make package` and `make image` leave.
+mod release;
 /// What every test stands on.
 mod support;
 /// Traces, and that they stay out of images.

@@ -217,3 +217,74 @@ fn layers_that_the_registry_has_are_not_sent_again() {
     let after = uploads(&registry.log());
     assert!(after - before <= 2, "only a manifest, and a configuration at most: {}", after - before);
 }
+
+/// Adds a buildpack that makes a layer for the cache alone and tells when it finds it, and puts it first.
+fn with_cached_layer(platform: &Platform) {
+    let root = "buildpacks/cached/1.0.0";
+    platform.write(
+        &format!("{root}/buildpack.toml"),
+        "api = \"0.12\"\n[buildpack]\nid = \"cached\"\nversion = \"1.0.0\"\n",
+    );
+    let build = "if [ -f \"$CNB_LAYERS_DIR/kept/data\" ]; then echo \"found $(cat \"$CNB_LAYERS_DIR/kept/data\")\"; fi\n\
+                 mkdir -p \"$CNB_LAYERS_DIR/kept\"\ncp greeting.txt \"$CNB_LAYERS_DIR/kept/data\"\n\
+                 printf '[types]\\ncache = true\\n' >\"$CNB_LAYERS_DIR/kept.toml\"\n";
+    for (program, script) in [("detect", "exit 0\n"), ("build", build)] {
+        let file = format!("{root}/bin/{program}");
+        platform.write(&file, &format!("#!/bin/sh\n{script}"));
+        fs::set_permissions(platform.path(&file), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    platform.order(&[("cached", "1.0.0"), ("samples/greeting", "0.2.0")]);
+}
+
+#[test]
+fn a_cache_image_gives_layers_back_and_only_what_changed_is_sent() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    with_cached_layer(&platform);
+    let (app, cache) = (registry.image("app"), registry.image("cache"));
+    platform.create(&app, &["-cache-image", &cache]).exits(0).says("Adding cache layer 'cached:kept'").done();
+    let first = Image::fetch(&registry, &cache, &platform.path("cache-1"));
+    assert_eq!(first.config["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
+
+    let sent = |registry: &Registry| {
+        let log = registry.log();
+        let sent = |method: &str| {
+            let method = format!("http.request.method={method} ");
+            log.lines().filter(|line| line.contains(&method) && line.contains("/v2/cache/")).count()
+        };
+        (sent("PATCH"), sent("PUT"))
+    };
+    let before = sent(&registry);
+    assert!(before.0 > 0 && before.1 > 0, "the registry's log has changed its form");
+    // All phases, each a process, by the variable this time; CNB_CACHE_DIR counts for nothing beside it.
+    platform.env("CNB_CACHE_IMAGE", &cache);
+    platform.build(&app, &[]).says("Reusing cache layer 'cached:kept'").done();
+    platform.create(&app, &["-parallel"]).exits(0).says("found Good day").done();
+    assert_eq!(sent(&registry), before, "nothing changed");
+    assert_eq!(Image::fetch(&registry, &cache, &platform.path("cache-2")).digest, first.digest);
+    assert_eq!(fs::read_dir(platform.path("cache")).unwrap().count(), 0);
+
+    platform.write("workspace/greeting.txt", "Good night\n");
+    platform.create(&app, &[]).exits(0).says("Adding cache layer 'cached:kept'").done();
+    assert!(sent(&registry).1 > before.1);
+    platform.create(&app, &[]).exits(0).says("found Good night").done();
+}
+
+#[test]
+fn a_cache_image_may_be_in_a_registry_of_its_own_with_a_password_or_any_certificate() {
+    let registry = Registry::plain();
+    let locked = Registry::with_password();
+    let insecure = Registry::with_an_authority();
+    let mut platform = Platform::new().run_image_in(&registry);
+    with_cached_layer(&platform);
+    let app = registry.image("app");
+    platform.env("CNB_REGISTRY_AUTH", &format!(r#"{{"{}":"Basic {}"}}"#, locked.host(), STANDARD.encode(LOGIN)));
+    let anything_goes = format!("-insecure-registry={}", insecure.host());
+    for elsewhere in [&locked, &insecure] {
+        let cache = elsewhere.image("cache");
+        let args = ["-cache-image", &cache, &anything_goes];
+        platform.create(&app, &args).exits(0).says("Layer cache not found").done();
+        platform.create(&app, &args).exits(0).says("found Good day").hides("a-secret").done();
+        drop(Image::fetch(elsewhere, &cache, &platform.path(&cache.replace([':', '/'], "-"))));
+    }
+}

@@ -30,6 +30,8 @@ pub mod os;
 #[cfg(feature = "images")]
 pub mod phase;
 #[cfg(feature = "images")]
+pub mod release;
+#[cfg(feature = "images")]
 pub mod report;
 #[cfg(feature = "images")]
 pub mod schema;

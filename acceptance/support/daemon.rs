@@ -43,9 +43,14 @@ impl Daemon {
         Self { running, dir }
     }
 
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
     /// Its address, for `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
-        format!("unix://{}", self.dir.path().join("socket").display())
+        format!("unix://{}", self.socket().display())
     }
 
     /// Pulls an image.

@@ -76,6 +76,15 @@ impl Image {
         serde_json::from_str(label).unwrap_or_else(|error| panic!("label {name}: {error}: {label}"))
     }
 
+    /// The entries of a layer as tar shows them: mode, owner, size, time, name.
+    #[track_caller]
+    pub(crate) fn listing(&self, layer: &Layer) -> Vec<String> {
+        let mut tar = Command::new("tar");
+        tar.env("TZ", "UTC").args(["--numeric-owner", "--full-time", "-P", "-tvzf"]);
+        let listed = tool(tar.arg(blob(&self.layout, &layer.digest)));
+        String::from_utf8(listed).unwrap().lines().map(str::to_owned).collect()
+    }
+
     /// Unpacks the image as umoci does, and returns its root file system. Needs root.
     #[track_caller]
     pub(crate) fn unpack(&self, bundle: &Path) -> PathBuf {

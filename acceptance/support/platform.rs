@@ -102,6 +102,11 @@ impl Platform {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Gives a folder to the user of the build.
+    pub(crate) fn give(&self, name: &str) {
+        give(&self.path(name), &self.user);
+    }
+
     /// The user and group of the build, as the configuration of an image has them.
     pub(crate) fn owner(&self) -> String {
         format!("{}:{}", self.user.uid, self.user.gid)

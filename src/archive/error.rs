@@ -56,6 +56,12 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// What should be in an archive as a file is something else.
+    #[error("{} is no regular file", path.display())]
+    NoFile {
+        /// Its path.
+        path: PathBuf,
+    },
     /// A process has an empty type.
     #[error("type is required for all processes")]
     ProcessTypeMissing,

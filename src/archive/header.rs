@@ -22,6 +22,9 @@ const CHECKSUM: Field = (148, 8);
 const TYPE: usize = 156;
 const LINK: Field = (157, 100);
 const MAGIC: usize = 257;
+/// What is at [`MAGIC`]: the format and its version.
+const POSIX: [u8; 8] = *b"ustar\x0000";
+const GNU: [u8; 8] = *b"ustar  \0";
 const MAJOR: Field = (329, 8);
 const MINOR: Field = (337, 8);
 const PREFIX: Field = (345, 155);
@@ -39,6 +42,11 @@ pub(super) enum Kind<'a> {
     /// A symbolic link.
     Symlink {
         /// Where it points to, as it is written in the link.
+        target: &'a [u8],
+    },
+    /// Another name of an entry before; only layers that another program made have such.
+    HardLink {
+        /// The name of that entry.
         target: &'a [u8],
     },
     /// A character device.
@@ -71,23 +79,39 @@ pub(super) struct Header<'a> {
     pub(super) uid: u32,
     /// The owning group.
     pub(super) gid: u32,
+    /// How what does not fit is written.
+    pub(super) format: Format<'a>,
+}
+
+/// A pax record: its key and its value.
+pub(super) type Record = (Vec<u8>, Vec<u8>);
+
+/// How a header says what does not fit into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format<'a> {
+    /// With pax records: those that are needed, and these, which the header is known to agree with.
+    Posix(&'a [Record]),
+    /// As GNU's tar does: long names as entries of their own, large numbers as bytes. Only layers that another program
+    /// made are so, and stay so.
+    Gnu,
 }
 
 impl Header<'_> {
-    /// Appends the header: one block, or three and more if pax records are needed.
+    /// Appends the header: one block, or three and more if something does not fit.
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
-        let records = self.pax_records();
+        match self.format {
+            Format::Posix(more) => self.append_posix(more, out),
+            Format::Gnu => self.append_gnu(out),
+        }
+    }
+
+    fn append_posix(&self, more: &[Record], out: &mut Vec<u8>) {
+        let records = self.pax_records(more);
         let split = split_name(self.name);
         if !records.is_empty() {
             append_pax(self.name, &records, out);
         }
 
-        let (size, link, device) = match self.kind {
-            Kind::File { size } => (size, &[][..], None),
-            Kind::Symlink { target } => (0, target, None),
-            Kind::CharacterDevice(device) | Kind::BlockDevice(device) => (0, &[][..], Some(device)),
-            Kind::Directory | Kind::Fifo => (0, &[][..], None),
-        };
         let mut block = [0; BLOCK];
         match split {
             // With pax records the whole name is cut, even where it could be split.
@@ -97,51 +121,89 @@ impl Header<'_> {
             }
             _ => put_text(&mut block, NAME, &ascii(self.name)),
         }
-        put_number(&mut block, MODE, u64::from(self.mode));
-        put_number(&mut block, UID, u64::from(self.uid));
-        put_number(&mut block, GID, u64::from(self.gid));
-        put_number(&mut block, SIZE, size);
-        put_number(&mut block, MTIME, MODIFIED);
-        put_text(&mut block, LINK, &ascii(link));
-        put_number(&mut block, MAJOR, device.map_or(0, |device| u64::from(device.major)));
-        put_number(&mut block, MINOR, device.map_or(0, |device| u64::from(device.minor)));
-        seal(&mut block, self.kind.letter());
+        put_text(&mut block, LINK, &ascii(self.kind.link()));
+        self.put_numbers(&mut block, put_number);
+        seal(&mut block, POSIX, self.kind.letter());
         out.extend_from_slice(&block);
     }
 
-    /// What ustar cannot hold, sorted by key.
-    fn pax_records(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut records = Vec::new();
+    fn append_gnu(&self, out: &mut Vec<u8>) {
+        let link = self.kind.link();
+        for (text, field, letter) in [(self.name, NAME, b'L'), (link, LINK, b'K')] {
+            if text.len() > field.1 {
+                append_special(b"././@LongLink", (GNU, letter), &[text, b"\0"].concat(), out);
+            }
+        }
+        let mut block = [0; BLOCK];
+        put_text(&mut block, NAME, self.name);
+        put_text(&mut block, LINK, link);
+        self.put_numbers(&mut block, put_any_number);
+        seal(&mut block, GNU, self.kind.letter());
+        out.extend_from_slice(&block);
+    }
+
+    fn put_numbers(&self, block: &mut [u8; BLOCK], put: impl Fn(&mut [u8; BLOCK], Field, u64)) {
+        let (size, device) = match self.kind {
+            Kind::File { size } => (size, None),
+            Kind::CharacterDevice(device) | Kind::BlockDevice(device) => (0, Some(device)),
+            Kind::Symlink { .. } | Kind::HardLink { .. } | Kind::Directory | Kind::Fifo => (0, None),
+        };
+        put(block, MODE, u64::from(self.mode));
+        put(block, UID, u64::from(self.uid));
+        put(block, GID, u64::from(self.gid));
+        put(block, SIZE, size);
+        put(block, MTIME, MODIFIED);
+        put(block, MAJOR, device.map_or(0, |device| u64::from(device.major)));
+        put(block, MINOR, device.map_or(0, |device| u64::from(device.minor)));
+    }
+
+    /// What ustar cannot hold, and `more`, sorted by key.
+    fn pax_records(&self, more: &[Record]) -> Vec<Record> {
+        let mut records = more.to_vec();
+        let mut add = |key: &[u8], value: &[u8]| {
+            if !records.iter().any(|(given, _)| given == key) {
+                records.push((key.to_vec(), value.to_vec()));
+            }
+        };
         if !fits(u64::from(self.gid), GID) {
-            records.push(("gid", self.gid.to_string().into_bytes()));
+            add(b"gid", self.gid.to_string().as_bytes());
         }
-        if let Kind::Symlink { target } = self.kind
-            && (target.len() > LINK.1 || !target.is_ascii())
-        {
-            records.push(("linkpath", target.to_vec()));
+        let link = self.kind.link();
+        if link.len() > LINK.1 || !link.is_ascii() {
+            add(b"linkpath", link);
         }
-        // A name that can be split still gets its record when something else asks for pax.
-        let long_name = self.name.len() > NAME.1 || !self.name.is_ascii();
-        let path_at = records.len();
         if let Kind::File { size } = self.kind
             && !fits(size, SIZE)
         {
-            records.push(("size", size.to_string().into_bytes()));
+            add(b"size", size.to_string().as_bytes());
         }
         if !fits(u64::from(self.uid), UID) {
-            records.push(("uid", self.uid.to_string().into_bytes()));
+            add(b"uid", self.uid.to_string().as_bytes());
         }
-        if long_name && (!records.is_empty() || split_name(self.name).is_none()) {
-            records.insert(path_at, ("path", self.name.to_vec()));
+        // A name that can be split still gets its record when something else asks for pax.
+        let long_name = self.name.len() > NAME.1 || !self.name.is_ascii();
+        let is_given = records.iter().any(|(key, _)| key == b"path");
+        if long_name && !is_given && (!records.is_empty() || split_name(self.name).is_none()) {
+            records.push((b"path".to_vec(), self.name.to_vec()));
         }
+        records.sort();
         records
     }
 }
 
-impl Kind<'_> {
+impl<'a> Kind<'a> {
+    /// Where a link points to; empty for all else.
+    fn link(&self) -> &'a [u8] {
+        match self {
+            Self::Symlink { target } | Self::HardLink { target } => target,
+            _ => &[],
+        }
+    }
+
     fn letter(&self) -> u8 {
         match self {
             Self::File { .. } => b'0',
+            Self::HardLink { .. } => b'1',
             Self::Symlink { .. } => b'2',
             Self::CharacterDevice(_) => b'3',
             Self::BlockDevice(_) => b'4',
@@ -158,7 +220,7 @@ pub(super) fn padding(size: u64) -> usize {
 }
 
 /// Appends an entry whose contents are pax records for the next one.
-fn append_pax(name: &[u8], records: &[(&str, Vec<u8>)], out: &mut Vec<u8>) {
+fn append_pax(name: &[u8], records: &[Record], out: &mut Vec<u8>) {
     let mut contents = Vec::new();
     for (key, value) in records {
         append_record(key, value, &mut contents);
@@ -173,28 +235,31 @@ fn append_pax(name: &[u8], records: &[(&str, Vec<u8>)], out: &mut Vec<u8>) {
         full.pop();
     }
 
+    append_special(&full, (POSIX, b'x'), &contents, out);
+}
+
+/// Appends an entry that says something of the next one.
+fn append_special(name: &[u8], (magic, letter): ([u8; 8], u8), contents: &[u8], out: &mut Vec<u8>) {
     let mut block = [0; BLOCK];
-    put_text(&mut block, NAME, &full);
+    put_text(&mut block, NAME, name);
     for field in [MODE, UID, GID, MTIME] {
         put_number(&mut block, field, 0);
     }
     put_number(&mut block, SIZE, contents.len() as u64);
-    seal(&mut block, b'x');
+    seal(&mut block, magic, letter);
     out.extend_from_slice(&block);
-    out.extend_from_slice(&contents);
+    out.extend_from_slice(contents);
     out.resize(out.len() + padding(contents.len() as u64), 0);
 }
 
 /// Appends `<length> <key>=<value>\n`, where the length counts itself.
-fn append_record(key: &str, value: &[u8], out: &mut Vec<u8>) {
+fn append_record(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
     let others = key.len() + value.len() + " =\n".len();
     let mut length = others;
     while length != others + length.to_string().len() {
         length = others + length.to_string().len();
     }
-    out.extend_from_slice(format!("{length} {key}=").as_bytes());
-    out.extend_from_slice(value);
-    out.push(b'\n');
+    out.extend_from_slice(&[length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat());
 }
 
 /// Splits a name that is too long for its field at a slash, so that ustar can hold it in two.
@@ -228,6 +293,19 @@ fn put_number(block: &mut [u8; BLOCK], field: Field, value: u64) {
     }
 }
 
+/// Writes a number as [`put_number`], or one that does not fit as bytes behind a set top bit.
+fn put_any_number(block: &mut [u8; BLOCK], field: Field, value: u64) {
+    let (at, length) = field;
+    if fits(value, field) {
+        return put_number(block, field, value);
+    }
+    let bytes = value.to_be_bytes();
+    let kept = length.min(bytes.len());
+    block[at..at + length].fill(0);
+    block[at + length - kept..at + length].copy_from_slice(&bytes[bytes.len() - kept..]);
+    block[at] |= 0x80;
+}
+
 /// Writes text, cut to the field. A cut never leaves a slash at the end, which some readers take for a directory.
 fn put_text(block: &mut [u8; BLOCK], (at, length): Field, text: &[u8]) {
     let kept = text.len().min(length);
@@ -240,9 +318,9 @@ fn put_text(block: &mut [u8; BLOCK], (at, length): Field, text: &[u8]) {
 }
 
 /// Writes type, magic and checksum: the last fields of a block.
-fn seal(block: &mut [u8; BLOCK], letter: u8) {
+fn seal(block: &mut [u8; BLOCK], magic: [u8; 8], letter: u8) {
     block[TYPE] = letter;
-    block[MAGIC..MAGIC + 8].copy_from_slice(b"ustar\x0000");
+    block[MAGIC..MAGIC + 8].copy_from_slice(&magic);
     let (at, length) = CHECKSUM;
     block[at..at + length].fill(b' ');
     let sum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
@@ -258,7 +336,7 @@ mod tests {
     /// Compares with the digest and length of what Go's `archive/tar` writes.
     fn expect(name: &str, kind: Kind<'_>, mode: u32, (uid, gid): (u32, u32), sha256: &str, length: usize) {
         let mut bytes = Vec::new();
-        Header { name: name.as_bytes(), kind, mode, uid, gid }.append_to(&mut bytes);
+        Header { name: name.as_bytes(), kind, mode, uid, gid, format: Format::Posix(&[]) }.append_to(&mut bytes);
         let found = ring::digest::digest(&ring::digest::SHA256, &bytes);
         let found = crate::model::digest::DiffId::from_sha256(found.as_ref().try_into().unwrap());
         assert_eq!((bytes.len(), found.hex()), (length, sha256), "{name}");

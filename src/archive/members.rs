@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 
 use super::error::Error;
-use super::header::{BLOCK, Header, Kind, padding};
+use super::header::{BLOCK, Format, Header, Kind, padding};
 use super::read::{EntryKind, Reader};
 
 /// The contents of one file of an archive.
@@ -60,7 +60,8 @@ impl<'a> FileWriter<'a> {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut header = Vec::new();
-        Header { name: name.as_bytes(), kind: Kind::File { size }, mode: 0o644, uid: 0, gid: 0 }.append_to(&mut header);
+        let (kind, format) = (Kind::File { size }, Format::Posix(&[]));
+        Header { name: name.as_bytes(), kind, mode: 0o644, uid: 0, gid: 0, format }.append_to(&mut header);
         self.out.write_all(&header)?;
         let mut exact = Exact { out: self.out, left: size };
         write(&mut exact)?;

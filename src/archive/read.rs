@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use super::error::Error;
-use super::header::{BLOCK, padding};
+use super::header::{BLOCK, Device, Record, padding};
 
 /// The longest pax header or GNU long name: more is no name that a file system could have.
 const LONGEST: u64 = 1024 * 1024;
@@ -55,6 +55,14 @@ pub(super) struct Entry {
     pub(super) link: Vec<u8>,
     /// Permissions with the bits for set-user-id, set-group-id and sticky.
     pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// What of a [`EntryKind::Special`] it is: the letter of its type and, if it has such, its numbers.
+    pub(super) special: (u8, Device),
+    /// It is written as GNU's tar does.
+    pub(super) is_gnu: bool,
+    /// Its pax records, but for names of owners and times.
+    pub(super) records: Vec<Record>,
 }
 
 /// Reads entries one after the other.
@@ -72,6 +80,10 @@ struct Extended {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    has_pax: bool,
+    records: Vec<Record>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -94,7 +106,10 @@ impl<R: BufRead> Reader<R> {
             header.check()?;
             let size = number(&block[124..136])?;
             match block[156] {
-                b'x' => extended.read_pax(&self.special(size)?)?,
+                b'x' => {
+                    extended.has_pax = true;
+                    extended.read_pax(&self.special(size)?)?;
+                }
                 b'g' => drop(self.special(size)?),
                 b'L' => extended.name = Some(until_nul(&self.special(size)?).to_vec()),
                 b'K' => extended.link = Some(until_nul(&self.special(size)?).to_vec()),
@@ -104,7 +119,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Makes an entry of a header and what was said of it before.
-    fn entry(&mut self, header: &RawHeader<'_>, letter: u8, size: u64, extended: Extended) -> Result<Entry, Error> {
+    fn entry(&mut self, header: &RawHeader<'_>, letter: u8, size: u64, mut extended: Extended) -> Result<Entry, Error> {
         let name = extended.name.unwrap_or_else(|| header.name());
         let kind = match letter {
             0 if name.ends_with(b"/") => EntryKind::Directory,
@@ -117,10 +132,36 @@ impl<R: BufRead> Reader<R> {
             other => return Err(Malformed::Type(other).into()),
         };
         self.contents = if kind == EntryKind::File { extended.size.unwrap_or(size) } else { 0 };
+        if kind != EntryKind::File {
+            extended.records.retain(|(key, _)| key != b"size");
+        }
         self.padding = padding(self.contents) as u64;
         let link = extended.link.unwrap_or_else(|| until_nul(&header.0[157..257]).to_vec());
         let mode = u32::try_from(number(&header.0[100..108])? & 0o7777).unwrap_or(0);
-        Ok(Entry { name, kind, link, mode })
+        let id = |given: Option<u64>, field: &[u8]| {
+            let found = number(field)?;
+            u32::try_from(given.unwrap_or(found)).map_err(|_| Malformed::Header)
+        };
+        let device = match letter {
+            b'3' | b'4' => Device { major: id(None, &header.0[329..337])?, minor: id(None, &header.0[337..345])? },
+            _ => Device { major: 0, minor: 0 },
+        };
+        Ok(Entry {
+            name,
+            kind,
+            link,
+            mode,
+            uid: id(extended.uid, &header.0[108..116])?,
+            gid: id(extended.gid, &header.0[116..124])?,
+            special: (letter, device),
+            is_gnu: &header.0[257..265] == b"ustar  \0" && !extended.has_pax,
+            records: extended.records,
+        })
+    }
+
+    /// How many bytes of the current file are still to come.
+    pub(super) fn size(&self) -> u64 {
+        self.contents
     }
 
     /// The next bytes of the current file; empty at its end.
@@ -248,15 +289,20 @@ impl Extended {
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         // No value takes back what an earlier record said.
-        let given = (!value.is_empty()).then(|| value.to_vec());
+        let given = (!value.is_empty()).then_some(value);
+        let number = || given.map(|value| decimal(value).ok_or(Malformed::Pax)).transpose();
         match key {
-            b"path" => self.name = given,
-            b"linkpath" => self.link = given,
-            b"size" if value.is_empty() => self.size = None,
-            b"size" => self.size = Some(decimal(value).ok_or(Malformed::Pax)?),
+            b"path" => self.name = given.map(<[u8]>::to_vec),
+            b"linkpath" => self.link = given.map(<[u8]>::to_vec),
+            b"size" => self.size = number()?,
+            b"uid" => self.uid = number()?,
+            b"gid" => self.gid = number()?,
+            b"uname" | b"gname" | b"mtime" | b"atime" | b"ctime" => return Ok(()),
             key if key.starts_with(b"GNU.sparse.") => return Err(Malformed::Sparse),
             _ => {}
         }
+        self.records.retain(|(other, _)| other != key);
+        self.records.extend(given.map(|value| (key.to_vec(), value.to_vec())));
         Ok(())
     }
 }

@@ -95,6 +95,16 @@ impl<'a> Stream<'a> {
         self.flush()
     }
 
+    /// Writes a part of the contents of a file.
+    pub(super) fn part(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.put(bytes)
+    }
+
+    /// Pads contents of this size that were written in parts.
+    pub(super) fn pad(&mut self, size: u64) -> Result<(), Error> {
+        self.zeros(padding(size))
+    }
+
     fn zeros(&mut self, count: usize) -> Result<(), Error> {
         self.put(&[0; 2 * BLOCK][..count])
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::header::{Header, Kind};
+use super::header::{Format, Header, Kind};
 use super::stream::{Stream, path};
 use super::tree::{NodeId, Oddity, Stamp, Tree};
 use crate::effect::images::TarSource;
@@ -143,7 +143,7 @@ impl Fixed {
             FixedKind::File(_, stamp) => Kind::File { size: stamp.size },
         };
         let Owner { uid, gid } = self.owner;
-        stream.header(&Header { name: &self.name, kind, mode: self.mode, uid, gid })?;
+        stream.header(&Header { name: &self.name, kind, mode: self.mode, uid, gid, format: Format::Posix(&[]) })?;
         match &self.what {
             FixedKind::File(at, stamp) => Ok(stream.contents(at, stamp)?),
             FixedKind::Directory | FixedKind::Symlink(_) => Ok(()),
@@ -183,7 +183,14 @@ impl Files {
         let Some(kind) = self.tree.kind(node) else { return Ok(()) };
         self.tree.path_of(node, at);
         let Owner { uid, gid } = self.owner;
-        stream.header(&Header { name: &at[prefix..], kind, mode: self.tree.mode(node), uid, gid })?;
+        stream.header(&Header {
+            name: &at[prefix..],
+            kind,
+            mode: self.tree.mode(node),
+            uid,
+            gid,
+            format: Format::Posix(&[]),
+        })?;
         match self.tree.stamp(node) {
             Some(stamp) => stream.contents(path(at), stamp),
             None => Ok(()),

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use super::layers::{self, LayerFileError};
+use super::program::{self, Program, ProgramError};
 use super::sbom::{self, SbomError, SbomFile};
 use crate::api::{BuildpackApi, BuildpackFeature};
 use crate::effect::Effects;
-use crate::effect::events::{BuildEvent, BuildStep, Facts, Outcome, Step, Work};
-use crate::effect::processes::{Command, Exit, Output, StartError};
+use crate::effect::events::{BuildEvent, BuildStep, Step};
+use crate::effect::processes::{Exit, StartError};
 use crate::model::descriptor::Descriptor;
 use crate::model::env::Environment;
 use crate::model::id::LayerName;
@@ -140,7 +141,8 @@ pub fn build(
     let dir = around.layers.buildpack(&buildpack.descriptor.id);
     step(BuildStep::CreatePlan);
     std::fs::create_dir_all(&dir).map_err(|error| io("mkdir", &dir, error))?;
-    let (plan_dir, plan) = write_plan(&buildpack.descriptor.id.escaped(), requires, around.temp_dir)?;
+    let (plan_dir, plan) = program::write_plan(&buildpack.descriptor.id.escaped(), requires, around.temp_dir)
+        .map_err(|(action, path, source)| BuildError::Io { action, path, source })?;
     step(BuildStep::Run);
     run(effects, buildpack, &dir, &plan, around, env)?;
     drop(plan_dir);
@@ -163,19 +165,6 @@ pub fn build(
     Ok(Contribution { build_bom: source(build_bom), met, sbom, launch: Launch { bom: source(launch.bom), ..launch } })
 }
 
-/// Writes the plan for a buildpack below a folder of its own, which is removed when the first value is dropped.
-fn write_plan(id: &str, requires: &[Require], temp_dir: &Path) -> Result<(tempfile::TempDir, PathBuf), BuildError> {
-    let outer = tempfile::Builder::new()
-        .prefix(&format!("{id}-"))
-        .tempdir_in(temp_dir)
-        .map_err(|error| io("mkdir", temp_dir, error))?;
-    let inner = outer.path().join(id);
-    std::fs::create_dir(&inner).map_err(|error| io("mkdir", &inner, error))?;
-    let plan = inner.join("plan.toml");
-    std::fs::write(&plan, schema::plan::render_for_module(requires)).map_err(|error| io("open", &plan, error))?;
-    Ok((outer, plan))
-}
-
 /// Runs bin/build.
 fn run(
     effects: &Effects<'_>,
@@ -186,59 +175,34 @@ fn run(
     env: &Environment,
 ) -> Result<(), BuildError> {
     let descriptor = buildpack.descriptor;
-    let work = effects.begin(Work::Process {
+    let program = Program {
         step: Step::Build,
-        kind: descriptor.kind,
-        id: descriptor.id.clone(),
-        version: descriptor.version.clone(),
-    });
-    let mut env = env.clone();
-    for (name, value) in effects.telemetry.variables(work.id()) {
-        env.set(name, value);
-    }
-    if !descriptor.clear_env {
-        environment::add_platform(&mut env, around.platform_dir)?;
-    }
-    environment::add_build_config(&mut env, around.build_config_dir)?;
-    env.set("CNB_BUILDPACK_DIR", &descriptor.root);
-    if buildpack.api.has(BuildpackFeature::PathVariables) {
-        env.set("CNB_PLATFORM_DIR", around.platform_dir);
-        env.set("CNB_BP_PLAN_PATH", plan);
-        env.set("CNB_LAYERS_DIR", dir);
-    }
-    if buildpack.api.has(BuildpackFeature::TargetVariables) {
-        environment::set_target(&mut env, around.target);
-    }
-    if buildpack.api.has(BuildpackFeature::ExecEnv) && !around.exec_env.is_empty() {
-        env.set("CNB_EXEC_ENV", around.exec_env);
-    }
-    let command = Command {
-        program: descriptor.root.join("bin/build"),
+        descriptor,
+        path: descriptor.root.join("bin/build"),
         args: vec![dir.into(), around.platform_dir.into(), plan.into()],
-        dir: around.app_dir.to_owned(),
-        env,
+        app_dir: around.app_dir,
+        platform_dir: around.platform_dir,
+        build_config_dir: around.build_config_dir,
     };
-    let failed = |error_type| Facts { error_type: Some(error_type), ..Facts::default() };
-    match effects.processes.run(&command, Output::Stream) {
-        Err(error) => {
-            work.end(Outcome::Error, failed("start"));
-            Err(error.into())
+    let own = |env: &mut Environment| {
+        env.set("CNB_BUILDPACK_DIR", &descriptor.root);
+        if buildpack.api.has(BuildpackFeature::PathVariables) {
+            env.set("CNB_PLATFORM_DIR", around.platform_dir);
+            env.set("CNB_BP_PLAN_PATH", plan);
+            env.set("CNB_LAYERS_DIR", dir);
         }
-        Ok(finished) => match finished.exit {
-            Exit::Code(0) => {
-                work.end(Outcome::Success, Facts { exit_code: Some(0), ..Facts::default() });
-                Ok(())
-            }
-            Exit::Code(code) => {
-                work.end(Outcome::Failure, Facts { exit_code: Some(code), ..failed("exit") });
-                Err(BuildError::Exit(finished.exit))
-            }
-            Exit::Signal(_) => {
-                work.end(Outcome::Failure, failed("signal"));
-                Err(BuildError::Exit(finished.exit))
-            }
-        },
-    }
+        if buildpack.api.has(BuildpackFeature::TargetVariables) {
+            environment::set_target(env, around.target);
+        }
+        if buildpack.api.has(BuildpackFeature::ExecEnv) && !around.exec_env.is_empty() {
+            env.set("CNB_EXEC_ENV", around.exec_env);
+        }
+    };
+    program.run(effects, env.clone(), own).map_err(|error| match error {
+        ProgramError::Exit(exit) => BuildError::Exit(exit),
+        ProgramError::Start(error) => error.into(),
+        ProgramError::Environment(error) => error.into(),
+    })
 }
 
 /// Renames the folder of a layer that is for nothing to `<layer>.ignore`. What an earlier build on the same volume set

@@ -6,11 +6,12 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::dockerfile::{DockerfileError, RunDockerfile, check_build, check_run};
+use super::program::{self, Program, ProgramError};
 use super::{environment, prepared};
 use crate::api::{BuildpackApi, BuildpackFeature};
 use crate::effect::Effects;
-use crate::effect::events::{Facts, GenerateEvent, GenerateStep, Outcome, Step, Work};
-use crate::effect::processes::{Command, Exit, Output, StartError};
+use crate::effect::events::{GenerateEvent, GenerateStep, Step};
+use crate::effect::processes::{Exit, StartError};
 use crate::model::descriptor::Descriptor;
 use crate::model::dockerfile::DockerfileKind;
 use crate::model::env::Environment;
@@ -122,25 +123,20 @@ pub fn generate(
     output: &Path,
 ) -> Result<Generated, GenerateError> {
     let step = |step| effects.emit(GenerateEvent::Step(step));
-    let id = extension.id.escaped();
     step(GenerateStep::CreatePlan);
-    let plan_dir = tempfile::Builder::new()
-        .prefix(&format!("{id}-"))
-        .tempdir_in(context.temp_dir)
-        .map_err(|error| io("mkdir", context.temp_dir, error))?;
+    let (_plan_dir, plan) = program::write_plan(&extension.id.escaped(), requires, context.temp_dir)
+        .map_err(|(action, path, source)| GenerateError::Io { action, path, source })?;
     step(GenerateStep::PreparePaths);
     make_empty(output)?;
-    let plan = plan_dir.path().join(id).join("plan.toml");
-    write_plan(&plan, requires)?;
     step(GenerateStep::Run);
-    let program = extension.root.join("bin/generate");
-    match std::fs::metadata(&program) {
+    let bin = extension.root.join("bin/generate");
+    match std::fs::metadata(&bin) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             prepared::copy(&extension.root.join("generate"), output)
                 .map_err(|(action, path, source)| GenerateError::Io { action, path, source })?;
         }
-        Err(error) => return Err(io("stat", &program, error)),
-        Ok(_) => run(effects, context, extension, api, program, &plan, output)?,
+        Err(error) => return Err(io("stat", &bin, error)),
+        Ok(_) => run(effects, context, extension, api, bin, &plan, output)?,
     }
     step(GenerateStep::ReadOutputs);
     read(effects, &extension.id, output)
@@ -154,63 +150,40 @@ fn make_empty(dir: &Path) -> Result<(), GenerateError> {
     }
 }
 
-fn write_plan(path: &Path, requires: &[Require]) -> Result<(), GenerateError> {
-    let dir = path.parent().unwrap_or(path);
-    std::fs::create_dir(dir).map_err(|error| io("mkdir", dir, error))?;
-    std::fs::write(path, schema::plan::render_for_module(requires)).map_err(|error| io("open", path, error))
-}
-
 /// Runs bin/generate.
 fn run(
     effects: &Effects<'_>,
     context: Context<'_>,
     extension: &Descriptor,
     api: BuildpackApi,
-    program: PathBuf,
+    path: PathBuf,
     plan: &Path,
     output: &Path,
 ) -> Result<(), GenerateError> {
-    let work = effects.begin(Work::Process {
+    let program = Program {
         step: Step::Generate,
-        kind: extension.kind,
-        id: extension.id.clone(),
-        version: extension.version.clone(),
-    });
-    let mut env = environment::base(context.env);
-    for (name, value) in effects.telemetry.variables(work.id()) {
-        env.set(name, value);
-    }
-    if !extension.clear_env {
-        environment::add_platform(&mut env, context.platform_dir)?;
-    }
-    environment::add_build_config(&mut env, context.build_config_dir)?;
-    env.set("CNB_BP_PLAN_PATH", plan);
-    env.set("CNB_EXTENSION_DIR", &extension.root);
-    env.set("CNB_OUTPUT_DIR", output);
-    env.set("CNB_PLATFORM_DIR", context.platform_dir);
-    if api.has(BuildpackFeature::TargetVariables) {
-        environment::set_target(&mut env, context.target);
-    }
-    // CNB_EXEC_ENV, which bin/detect and bin/build get, is not given: trap T40.
-    let args = vec![output.into(), context.platform_dir.into(), plan.into()];
-    let command = Command { program, args, dir: context.app_dir.to_owned(), env };
-    let failed = |error_type| Facts { error_type: Some(error_type), ..Facts::default() };
-    let exit = match effects.processes.run(&command, Output::Stream) {
-        Ok(finished) => finished.exit,
-        Err(error) => {
-            work.end(Outcome::Error, failed("start"));
-            return Err(error.into());
+        descriptor: extension,
+        path,
+        args: vec![output.into(), context.platform_dir.into(), plan.into()],
+        app_dir: context.app_dir,
+        platform_dir: context.platform_dir,
+        build_config_dir: context.build_config_dir,
+    };
+    let own = |env: &mut Environment| {
+        env.set("CNB_BP_PLAN_PATH", plan);
+        env.set("CNB_EXTENSION_DIR", &extension.root);
+        env.set("CNB_OUTPUT_DIR", output);
+        env.set("CNB_PLATFORM_DIR", context.platform_dir);
+        // CNB_EXEC_ENV, which bin/detect and bin/build get, is not given: trap T40.
+        if api.has(BuildpackFeature::TargetVariables) {
+            environment::set_target(env, context.target);
         }
     };
-    match exit {
-        Exit::Code(0) => {
-            work.end(Outcome::Success, Facts { exit_code: Some(0), ..Facts::default() });
-            return Ok(());
-        }
-        Exit::Code(code) => work.end(Outcome::Failure, Facts { exit_code: Some(code), ..failed("exit") }),
-        Exit::Signal(_) => work.end(Outcome::Failure, failed("signal")),
-    }
-    Err(GenerateError::Exit(exit))
+    program.run(effects, environment::base(context.env), own).map_err(|error| match error {
+        ProgramError::Exit(exit) => GenerateError::Exit(exit),
+        ProgramError::Start(error) => error.into(),
+        ProgramError::Environment(error) => error.into(),
+    })
 }
 
 /// Reads and checks what an extension wrote.

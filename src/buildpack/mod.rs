@@ -8,5 +8,6 @@ pub mod environment;
 pub mod generate;
 pub mod layers;
 mod prepared;
+mod program;
 pub mod sbom;
 pub mod store;

@@ -2,7 +2,9 @@
 //!
 //! Clause: platform.md#exporter (cache); catalogue 2, section 3; policy P28.
 
+mod image;
 mod lock;
 mod volume;
 
+pub use image::ImageCache;
 pub use volume::VolumeCache;

@@ -23,10 +23,11 @@ pub(super) fn gather<S>(session: &Session<S>, more: &[&str]) -> Result<Keychain,
             "Set CNB_REGISTRY_AUTH to a JSON object such as {\"registry.example.com\":\"Basic <base64>\"}.".into(),
         ),
     })?;
-    if !session.uses_layout()
+    let registries = registries(session, more);
+    if !registries.is_empty()
         && let Some(config) = config_file(&session.env).and_then(|path| std::fs::read_to_string(path).ok())
     {
-        keychain.extend(DockerConfig::parse(&config).resolve(&registries(session, more), HELPER_BUDGET));
+        keychain.extend(DockerConfig::parse(&config).resolve(&registries, HELPER_BUDGET));
     }
     Ok(keychain)
 }
@@ -34,9 +35,9 @@ pub(super) fn gather<S>(session: &Session<S>, more: &[&str]) -> Result<Keychain,
 /// The registries of the images that flags, variables and arguments name, each once.
 fn registries<S>(session: &Session<S>, more: &[&str]) -> Vec<String> {
     let values = &session.values;
-    // Only these two are in a registry when the others are in a daemon.
+    // Only these two are in a registry when the others are in a daemon or in layouts.
     let mut named = vec![values.text(Key::BuildImage), values.text(Key::CacheImage)];
-    if !session.uses_daemon() {
+    if !session.uses_daemon() && !session.uses_layout() {
         named.extend([values.text(Key::PreviousImage), values.text(Key::RunImage)]);
         named.extend(values.list(Key::Tag).into_iter().chain(values.positional.clone()));
     }

@@ -219,6 +219,9 @@ fn generate_hint(error: &generate::Error) -> &'static str {
         generate::Error::Other(generate::OtherError::Outputs(error)) if error.is_of_outputs() => {
             "What the extension generates must be mended; the builder's author knows who made the extension."
         }
+        generate::Error::Other(generate::OtherError::SameFolder(..)) => {
+            "Leave one of the two extensions out of the order: '/' becomes '_' in the names of their folders."
+        }
         generate::Error::Other(_) => "Let the user of this phase write the folder of -generated and of TMPDIR.",
         generate::Error::Api(_) => "Use a version of the extension whose API is 0.7 to 0.13.",
     }

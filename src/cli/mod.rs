@@ -25,6 +25,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use version::info as lifecycle_info;
+
 use dispatch::Dispatch;
 use failure::Failure;
 use inputs::Key;

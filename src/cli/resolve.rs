@@ -131,7 +131,9 @@ fn pick(input: &Input, raw: &RawFlags, env: &Environment) -> Resolved<Vec<OsStri
             (None, Some(_)) => Origin::Env,
             (None, None) => Origin::Default,
         };
-        return Resolved { value: listed.into_iter().chain(flags.into_iter().flatten().cloned()).collect(), origin };
+        let items = listed.into_iter().chain(flags.into_iter().flatten().cloned());
+        // Clients that pass every parameter of theirs write `-tag=` for none.
+        return Resolved { value: items.filter(|item| !item.is_empty()).collect(), origin };
     }
     match (flags, variable) {
         (Some(values), _) => Resolved { value: values.clone(), origin: Origin::Flag },

@@ -3,7 +3,7 @@
 use crate::schema::label::LifecycleInfo;
 
 /// The version, the source and the commit that this binary was built from.
-pub(super) fn info() -> LifecycleInfo {
+pub fn info() -> LifecycleInfo {
     let given =
         |value: Option<&str>, default: &str| value.filter(|text| !text.is_empty()).unwrap_or(default).to_owned();
     LifecycleInfo {

@@ -12,7 +12,7 @@ use super::stop::Stoppable;
 use super::{exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
-use crate::cache::VolumeCache;
+use crate::cache::{ImageCache, VolumeCache};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
@@ -77,9 +77,32 @@ impl Run<'_> {
         Run { images, ..*self }
     }
 
-    /// Opens the place where the images of the build are.
+    /// Who hears of requests, as parts of the phase.
+    pub(super) fn listener(&self) -> Listener {
+        Listener { events: Arc::clone(self.events), parent: Some(self.work) }
+    }
+
+    /// Opens the place where the images of the build are. Requests and layers that are written are parts of the phase.
     pub(super) fn open_images<S>(&self, session: &Session<S>, keychain: &Keychain) -> Box<dyn Images> {
-        images(session, keychain, self.events, Some(self.work))
+        let listener = self.listener();
+        daemon_or_layout(session, &listener).unwrap_or_else(|| Box::new(registry(session, keychain, listener)))
+    }
+
+    /// Opens the places where the images of the build and the cache image are.
+    pub(super) fn open_stores<S>(&self, session: &Session<S>, keychain: &Keychain) -> Stores {
+        let listener = self.listener();
+        Stores { other: daemon_or_layout(session, &listener), registry: registry(session, keychain, listener) }
+    }
+
+    /// Names the cache image, if there is one. It is asked for when a phase first wants something of it.
+    pub(super) fn image_cache<'b>(
+        &'b self,
+        session: &Session<Unprivileged>,
+        stores: &'b Stores,
+    ) -> Option<ImageCache<'b>> {
+        let name = session.values.some_text(Key::CacheImage)?;
+        let keeps_old = session.api.has(PlatformFeature::KeepsOldCacheImage);
+        Some(ImageCache::new(&stores.registry, &name, &**self.events, keeps_old))
     }
 
     /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
@@ -241,8 +264,11 @@ pub(super) fn host_target() -> RunTarget {
     os_release::target(std::fs::read_to_string(Path::new("/etc/os-release")).ok().as_deref())
 }
 
-/// Opens the cache folder, if one is given.
+/// Opens the cache folder, if one is given. A cache image wins over it.
 pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box<dyn Cache>>, Failure> {
+    if session.values.some_text(Key::CacheImage).is_some() {
+        return Ok(None);
+    }
     let Some(dir) = session.values.some_path(Key::CacheDir) else { return Ok(None) };
     let cache = VolumeCache::open(&dir).map_err(|error| Failure::Setup {
         action: "create volume cache".to_owned(),
@@ -295,27 +321,26 @@ pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake
     session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
 }
 
-/// Opens the place where the images of a build are. Requests and layers that are written are told to `events` as
-/// parts of `parent`.
-pub(super) fn images<S>(
-    session: &Session<S>,
-    keychain: &Keychain,
-    events: &Arc<dyn Events>,
-    parent: Option<WorkId>,
-) -> Box<dyn Images> {
-    let architecture = os_release::architecture();
-    let listener = Listener { events: Arc::clone(events), parent };
+/// Opens the place where images are, unless that is a registry.
+fn daemon_or_layout<S>(session: &Session<S>, listener: &Listener) -> Option<Box<dyn Images>> {
+    let (architecture, listener) = (os_release::architecture(), listener.clone());
     if session.uses_layout() {
-        return Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener));
+        return Some(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener)));
     }
-    if session.uses_daemon() {
-        let Some(daemon) = session.daemon.clone() else { return Box::new(NoImages(StoreKind::Daemon)) };
-        let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
-        return match launch_cache(session, &**events) {
-            Some(cache) => Box::new(images.with_launch_cache(cache)),
-            None => Box::new(images),
-        };
+    if !session.uses_daemon() {
+        return None;
     }
+    let Some(daemon) = session.daemon.clone() else { return Some(Box::new(NoImages(StoreKind::Daemon))) };
+    let launch_cache = launch_cache(session, &*listener.events);
+    let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
+    Some(match launch_cache {
+        Some(cache) => Box::new(images.with_launch_cache(cache)),
+        None => Box::new(images),
+    })
+}
+
+/// A client for registries, which has not spoken to any yet, also where the images of a build are elsewhere.
+pub(super) fn registry<S>(session: &Session<S>, keychain: &Keychain, listener: Listener) -> RegistryImages {
     let proxy = |upper: &str, lower: &str| {
         let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
         value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
@@ -328,9 +353,28 @@ pub(super) fn images<S>(
             http: proxy("HTTP_PROXY", "http_proxy"),
             none: proxy("NO_PROXY", "no_proxy"),
         },
-        ..RegistryConfig::new(architecture, temp_dir(&session.env))
+        ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
     };
-    Box::new(RegistryImages::new(config, listener))
+    RegistryImages::new(config, listener)
+}
+
+/// Where the images of a build are, and where its cache image is, which may be the same.
+pub(super) struct Stores {
+    registry: RegistryImages,
+    /// The daemon or the layouts, if images go there.
+    other: Option<Box<dyn Images>>,
+}
+
+impl Stores {
+    /// Where the images of the build are.
+    pub(super) fn images(&self) -> &dyn Images {
+        self.other.as_deref().unwrap_or(&self.registry)
+    }
+
+    /// Where a cache image is.
+    pub(super) fn registry(&self) -> &dyn Images {
+        &self.registry
+    }
 }
 
 /// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).

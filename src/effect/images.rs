@@ -110,6 +110,15 @@ pub struct WrittenImage {
     pub names: Vec<(String, Result<(), String>)>,
 }
 
+/// The documents of an image, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documents {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The configuration.
+    pub config: Vec<u8>,
+}
+
 /// A place where images are.
 pub trait Images: Send + Sync {
     /// Which kind of place it is.
@@ -140,12 +149,42 @@ pub trait Images: Send + Sync {
     /// The image has no such layer, or it cannot be read.
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError>;
 
+    /// Reads the manifest and the configuration of an image that was opened here, verified. A daemon has no manifests.
+    ///
+    /// # Errors
+    /// They cannot be read, or there are no such documents.
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Err(ImageError::permanent(format!("image {} has no manifest", image.identifier)))
+    }
+
     /// Writes an image under each name. A name that fails does not keep others from being written; see
     /// [`WrittenImage::names`].
     ///
     /// # Errors
     /// The image could not be made, under no name at all.
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError>;
+}
+
+/// A registry, where a cache can be an image: more than the image of a build needs.
+pub trait Registry: Images {
+    /// Finds layers of an image that was opened here whose bytes are gone.
+    ///
+    /// # Errors
+    /// The registry cannot be asked.
+    fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError>;
+
+    /// Stores a layer ahead of the image of this name that is to have it: so a layer that cannot be stored is known by
+    /// itself, and the write has less to do. Nobody sees it until the image is written.
+    ///
+    /// # Errors
+    /// It cannot be made or stored.
+    fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError>;
+
+    /// Deletes an image that was opened here, with all its names; layers that other images have stay.
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot delete.
+    fn delete(&self, image: &ImageRecord) -> Result<(), ImageError>;
 }
 
 impl ImageError {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::media;
 use super::sha256::{self, Sha256, Verified};
 use crate::effect::images::{
-    DraftLayer, ImageDraft, ImageError, Images, NewLayer, Opened, StoreKind, TarSource, WrittenImage,
+    DraftLayer, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, TarSource, WrittenImage,
 };
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::{Descriptor, ImageConfig, ImageRecord, MediaFamily, StoredImageLayer};
@@ -32,6 +32,7 @@ struct State {
     denied_reads: BTreeMap<String, String>,
     denied_writes: BTreeMap<String, String>,
     opened: Vec<String>,
+    stored: Vec<String>,
     writes: Vec<MemoryWrite>,
 }
 
@@ -125,7 +126,8 @@ impl MemoryImages {
         self.lock().denied_reads.insert(name.to_owned(), message.to_owned());
     }
 
-    /// Denies writing the image of this name, with this message.
+    /// Denies writing the image of this name, storing the layer of this id, or deleting the image of this identifier,
+    /// with this message.
     pub fn deny_write(&self, name: &str, message: &str) {
         self.lock().denied_writes.insert(name.to_owned(), message.to_owned());
     }
@@ -143,6 +145,16 @@ impl MemoryImages {
     /// The names that were opened, in order.
     pub fn opened(&self) -> Vec<String> {
         self.lock().opened.clone()
+    }
+
+    /// The ids of the layers that were stored ahead of an image, in order.
+    pub fn stored(&self) -> Vec<String> {
+        self.lock().stored.clone()
+    }
+
+    /// Loses the bytes of a layer, of whatever image.
+    pub fn lose(&self, diff_id: &DiffId) {
+        self.lock().tars.remove(diff_id);
     }
 
     /// What was written, in order.
@@ -301,6 +313,35 @@ impl Images for MemoryImages {
             manifest_size: 1,
             names: results,
         })
+    }
+}
+
+impl Registry for MemoryImages {
+    fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError> {
+        let state = self.lock();
+        let lost = image.layers.iter().filter(|layer| !state.tars.contains_key(&layer.diff_id));
+        Ok(lost.map(|layer| layer.diff_id.clone()).collect())
+    }
+
+    fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError> {
+        let mut tar = Vec::new();
+        layer.tar.write_tar(&mut tar).map_err(|error| ImageError::permanent(error.to_string()))?;
+        let mut state = self.lock();
+        if let Some(message) = state.denied_writes.get(name).or_else(|| state.denied_writes.get(&layer.id)) {
+            return Err(ImageError { denied: state.denied_writes.contains_key(name), ..denied(message) });
+        }
+        state.stored.push(layer.id.clone());
+        state.tars.insert(layer.diff_id.clone(), Arc::new(tar));
+        Ok(())
+    }
+
+    fn delete(&self, image: &ImageRecord) -> Result<(), ImageError> {
+        let mut state = self.lock();
+        if let Some(message) = state.denied_writes.get(&image.identifier) {
+            return Err(denied(message));
+        }
+        state.images.retain(|_, other| other.identifier != image.identifier);
+        Ok(())
     }
 }
 

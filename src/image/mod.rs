@@ -7,9 +7,10 @@ pub mod blob;
 #[cfg(test)]
 pub(crate) mod conforms;
 pub mod daemon;
+pub mod kaniko;
 pub mod layout;
 pub mod media;
 pub mod memory;
 mod platform;
 pub mod registry;
-mod sha256;
+pub(crate) mod sha256;

@@ -15,6 +15,7 @@ mod json;
 pub mod label;
 pub mod launch;
 pub mod layer;
+pub mod lifecycle;
 pub mod order;
 mod outline;
 pub mod plan;

@@ -62,6 +62,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("launch", &["api", "effect", "model", "os", "schema"]),
     ("image", &["api", "archive", "effect", "model", "os", "schema"]),
     ("cache", &["archive", "effect", "model", "os", "schema"]),
+    ("release", &["api", "archive", "effect", "image", "model", "os", "schema"]),
     ("telemetry", &["api", "effect", "model", "os"]),
     ("report", &["api", "effect", "model", "telemetry"]),
     ("trace", &["model", "os", "telemetry"]),

@@ -52,15 +52,3 @@ fn the_next_build_restores_and_reuses_and_writes_the_same_image() {
         .done();
     assert_eq!(world.app_image().0, first);
 }
-
-#[test]
-fn an_extended_run_image_is_refused_rather_than_left_out() {
-    let world = world();
-    world.build();
-    world.write("layers/extended/run/sha256:x/index.json", "{}");
-    world
-        .run("exporter", &["-launcher", "bin/launcher", crate::support::APP_IMAGE])
-        .exits(3)
-        .says("failed to export: a run image that extensions extend is not supported yet")
-        .done();
-}

@@ -230,7 +230,8 @@ fn an_extension_that_only_extends_keeps_the_run_image() {
     let image = run_image(&world);
     assert_eq!((image["image"].as_str(), image["extend"].as_bool()), (Some(RUN_IMAGE), Some(true)));
     assert!(image.contains_key("target"));
-    world.run("restorer", &[]).exits(3).says("a run image that extensions extend is not supported yet").done();
+    world.run("restorer", &[]).exits(0).done();
+    assert_eq!(run_image(&world)["extend"].as_bool(), Some(true));
 }
 
 #[test]
@@ -272,6 +273,27 @@ fn without_bin_generate_the_folder_generate_is_the_output() {
         assert!(exists(&world, &format!("layers/generated/{build}")));
         assert_eq!(exists(&world, "layers/generated/one/context/file"), api == "0.13");
         assert_eq!(run_image(&world)["image"].as_str(), Some("new"));
+    }
+}
+
+#[test]
+fn extensions_whose_folders_have_the_same_name_are_refused() {
+    for api in ["0.12", "0.13"] {
+        let world = world(api, &["a/b", "a_b"]);
+        described(&world, "a/b", "0.10", "", "printf 'FROM one' > $1/run.Dockerfile");
+        // Both have the same folder among the extensions too: only other versions can be there side by side.
+        let root = world.path("extensions/a_b");
+        fs::create_dir_all(root.join("2.0/bin")).unwrap();
+        world.write(
+            "extensions/a_b/2.0/extension.toml",
+            "api = \"0.10\"\n[extension]\nid = \"a_b\"\nversion = \"2.0\"\n",
+        );
+        world.write("extensions/a_b/2.0/detect/plan.toml", "[[provides]]\nname = \"dep\"\n");
+        let order =
+            world.read("order.toml").replace("id = \"a_b\", version = \"1.0\"", "id = \"a_b\", version = \"2.0\"");
+        world.write("order.toml", &order);
+        let text = "failed to build: extensions 'a/b' and 'a_b' have the same folder 'a_b' for what they generate";
+        detect(&world).exits(92).says(text).done();
     }
 }
 

@@ -8,14 +8,22 @@ mod analyze;
 mod architecture;
 /// Runs of whole builds, phase by phase and by the creator.
 mod builds;
+/// Caches that are images.
+mod caches;
+/// Arguments as clients write them.
+mod clients;
 /// Which buildpacks take part.
 mod detect;
+/// What extensions made of the run image.
+mod extended;
 /// What extensions write, and what they choose to run on.
 mod generate;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.
 mod rebase;
+/// What the release says of itself.
+mod release;
 /// The specification as data.
 mod spec;
 /// Builds that are told to stop.

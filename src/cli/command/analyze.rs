@@ -28,7 +28,6 @@ pub(super) struct Images {
 
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
-    refuse(&session, "analyze")?;
     wire::with_phase(session, Phase::Analyze, |session, run| begun(session, run, &image)).map(|_| ())
 }
 
@@ -51,11 +50,6 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> 
     analyzed(&session, run, &keychain, &images)
 }
 
-/// Refuses what analyzer and creator will be able to do later.
-pub(super) fn refuse(session: &Session<Privileged>, action: &'static str) -> Result<(), Failure> {
-    Failure::refuse(action, session.values.some_text(Key::CacheImage).is_some(), "a cache image")
-}
-
 /// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
 pub(super) fn resolve(
     session: &Session<Privileged>,
@@ -70,6 +64,7 @@ pub(super) fn resolve(
     };
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
+    cache_image(session)?;
     same_registry(session, std::iter::once(image).chain(tags.iter().map(String::as_str)))?;
     let stored = |name: &str| {
         if !session.uses_layout() {
@@ -83,6 +78,11 @@ pub(super) fn resolve(
         tags: tags.iter().map(|tag| stored(tag)).collect::<Result<_, _>>()?,
         image: stored(image)?,
     })
+}
+
+/// Holds that the cache image, if there is one, has a name that can be read.
+pub(super) fn cache_image(session: &Session<Privileged>) -> Result<(), Failure> {
+    session.values.some_text(Key::CacheImage).map_or(Ok(()), |name| parse(&name).map(drop))
 }
 
 fn parse(name: &str) -> Result<Reference, Failure> {
@@ -131,7 +131,7 @@ pub(super) fn analyzed(
     keychain: &Keychain,
     images: &Images,
 ) -> Result<Analyzed, Failure> {
-    let store = run.open_images(session, keychain);
+    let stores = run.open_stores(session, keychain);
     let inputs = Inputs {
         api: session.api,
         layers: LayersDir::new(session.values.path(Key::Layers)),
@@ -139,11 +139,11 @@ pub(super) fn analyzed(
         tags: images.tags.clone(),
         previous_image: images.previous.clone(),
         run_image: images.run.clone(),
-        cache_image: None,
+        cache_image: session.values.some_text(Key::CacheImage).map(|name| (stores.registry(), name)),
         skip_layers: session.values.flag(Key::SkipLayers),
         extract_root: "/".into(),
     };
-    let run = run.with_images(&*store);
+    let run = run.with_images(stores.images());
     let analyzed = run.timed(|effects| analyze(effects, &inputs).map_err(Failure::Analyze))?;
     documents::write(&session.values.path(Key::Analyzed), "analyzed", &schema::analyzed::render(&analyzed))?;
     Ok(analyzed)

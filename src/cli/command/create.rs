@@ -10,7 +10,6 @@ use crate::os::user;
 
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
-    super::analyze::refuse(&session, "create")?;
     wire::with_phase(session, Phase::Create, |session, run| begun(session, run, &image))
 }
 
@@ -48,7 +47,8 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
         banner(Phase::Restore);
         let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-        creator.phase(Phase::Restore, |run| super::restore::restored(&session, run, group, metadata, cache))?;
+        creator
+            .phase(Phase::Restore, |run| super::restore::restored(&session, run, &keychain, group, metadata, cache))?;
     }
     banner(Phase::Build);
     let (group, plan) = (detected.group.clone(), detected.plan);

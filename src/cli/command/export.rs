@@ -4,7 +4,7 @@ use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
-use crate::api::PlatformFeature;
+use super::extended;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -19,14 +19,11 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     if session.values.positional.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
-    Failure::refuse("export", session.values.some_text(Key::CacheImage).is_some(), "a cache image")?;
     wire::with_phase(session, Phase::Export, begun)
 }
 
 fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
     let (analyzed, names) = resolve(&session, &session.values.positional)?;
-    // An image without the layers of its extensions would be a wrong image.
-    Failure::refuse("export", is_extended(&session, &analyzed), "a run image that extensions extend")?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
@@ -38,15 +35,8 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
     let group = documents::group(&session.values.path(Key::Group))?;
     wire::verify_buildpack_apis(&group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
+    extended::guard(&session)?;
     exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
-}
-
-/// Says whether extensions added layers to the run image, or were to.
-fn is_extended(session: &Session<Privileged>, analyzed: &Analyzed) -> bool {
-    let folder = session.values.path(Key::Extended).join("run");
-    let has_layers = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    let is_marked = analyzed.run_image.as_ref().is_some_and(|image| image.extend);
-    session.api.has(PlatformFeature::ExtensionLayers) && (has_layers || is_marked)
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.
@@ -78,12 +68,13 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
             Reference::parse(name).map_err(|error| Failure::reference(&error))?;
         }
     }
+    super::analyze::cache_image(session)?;
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
     let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
     Ok((analyzed, names))
 }
 
-/// Exports, writes report.toml, then the cache.
+/// Exports, writes report.toml, then the cache: the cache image or else `cache`.
 pub(super) fn exported(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
@@ -99,7 +90,10 @@ pub(super) fn exported(
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
     let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
         .map_err(|fault| Failure::document("get run image for export", fault))?;
-    let images = run.open_images(session, keychain);
+    let extended = extended::run_image(session, &analyzed)?;
+    let stores = run.open_stores(session, keychain);
+    let image_cache = run.image_cache(session, &stores);
+    let cache = image_cache.as_ref().map(|cache| cache as &dyn Cache).or(cache);
     let (uid, gid) = session.ids();
     let inputs = Inputs {
         api: session.api,
@@ -108,6 +102,7 @@ pub(super) fn exported(
         app_dir: values.path(Key::App),
         group,
         analyzed,
+        extended,
         metadata,
         project_label,
         run_image_names: names_of_run_image,
@@ -124,7 +119,7 @@ pub(super) fn exported(
         lifecycle: version::info(),
     };
     let report_path = values.path(Key::Report);
-    let run = run.with_images(&*images);
+    let run = run.with_images(stores.images());
     run.timed(|effects| {
         let exported = export(effects, &inputs).map_err(|error| {
             if let Error::Tags { report, .. } = &error {

@@ -5,6 +5,7 @@ mod build;
 mod create;
 mod detect;
 mod export;
+mod extended;
 mod rebase;
 mod restore;
 pub(super) mod trace;

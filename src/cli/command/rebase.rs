@@ -77,8 +77,8 @@ fn rebased(
     keychain: &Keychain,
     inputs: Inputs,
 ) -> Result<(), Failure> {
-    let images = run.open_images(session, keychain);
-    let run = run.with_images(&*images);
+    let stores = run.open_stores(session, keychain);
+    let run = run.with_images(stores.images());
     run.timed(|effects| match rebase(effects, inputs) {
         Ok(report) => write_report(session, &report),
         Err(error) => {

@@ -49,6 +49,24 @@ pub enum CacheEvent {
     },
     /// The SBOM files of cached layers were found.
     SbomFound(PathBuf),
+    /// There is no cache image yet.
+    ImageMissing,
+    /// The cache image does not fit together or has lost layers; it counts as empty.
+    ImageCorrupt {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The cache image cannot be read; it counts as empty.
+    ImageUnreadable {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The cache image that was replaced is still in the registry.
+    ImageNotDeleted(String),
     /// No new cache was written; the old one stays.
     Failed(String),
     /// The launch cache cannot be read or written: layers come from the daemon alone.

@@ -83,6 +83,8 @@ pub enum ExportEvent {
         /// What it is.
         notice: LayerNotice,
     },
+    /// The configuration is that of the extended run image.
+    ExtendedConfig,
     /// A label is set.
     Label(String),
     /// A label is larger than some container runtimes take (policy P39).

@@ -8,6 +8,14 @@ use crate::model::digest::DiffId;
 /// Something that happened in the restore phase. Layers are named `<buildpack>:<layer>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreEvent {
+    /// The build image is read.
+    PullingBuildImage(String),
+    /// The run image is read, which extensions will extend.
+    PullingRunImage(String),
+    /// An image is kept without its layers, for the extender.
+    SavingImage(PathBuf),
+    /// analyzed.toml will name the build image by this.
+    BuildImage(String),
     /// The run image is looked up: analyzed.toml does not say enough of it.
     ResolvingRunImage,
     /// What analyzed.toml says of the run image was made whole.

@@ -12,12 +12,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use path::layout_path;
+pub use write::write_sparse;
 
 use oci_spec::OciSpecError;
 
 use super::{assemble, blob};
 use crate::effect::events::Listener;
-use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::ReferenceError;
@@ -65,6 +66,14 @@ pub enum Error {
         image: String,
         /// The layer.
         diff_id: DiffId,
+    },
+    /// An image's manifest or configuration is gone, or is another.
+    #[error("{image}: {reason}")]
+    Document {
+        /// The image.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// There is no name to write an image under.
     #[error("the image has no name")]
@@ -126,6 +135,10 @@ impl Images for LayoutImages {
 
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
         Ok(read::layer(image, diff_id)?)
+    }
+
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Ok(read::documents(image)?)
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {

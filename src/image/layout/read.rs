@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::path::Place;
 use super::{Error, blob_path};
-use crate::effect::images::Opened;
+use crate::effect::images::{Documents, Opened};
 use crate::image::{assemble, blob, platform, sha256};
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::ImageRecord;
@@ -113,6 +113,24 @@ fn blob(folder: &Path, digest: &Digest, limit: u64, what: &str) -> Result<Vec<u8
         return Ok(bytes);
     }
     Err(Fault::Corrupt(format!("{what} {digest} has the digest {found}")))
+}
+
+/// Reads the documents of an image of a layout.
+pub(super) fn documents(image: &ImageRecord) -> Result<Documents, Error> {
+    let place = Place::of_identifier(&image.identifier).and_then(|place| Some((place.folder, place.digest?)));
+    let (folder, digest) = place.ok_or_else(|| Error::Identifier(image.identifier.clone()))?;
+    let read = || {
+        let manifest = blob(&folder, &digest, DOCUMENT_LIMIT, "manifest")?;
+        let Document::Manifest(parsed) = parse(&manifest, "manifest")? else {
+            return Err(Fault::Corrupt(format!("manifest {digest} is an index")));
+        };
+        let config = blob(&folder, &parsed.config.digest, CONFIG_LIMIT, "config")?;
+        Ok(Documents { manifest, config })
+    };
+    read().map_err(|fault| match fault {
+        Fault::Corrupt(reason) => Error::Document { image: image.identifier.clone(), reason },
+        Fault::Error(error) => error,
+    })
 }
 
 /// Reads a layer of an image of a layout.

@@ -309,3 +309,19 @@ fn a_layer_of_other_bytes_fails_when_it_is_read() {
     let read = world.images.layer(&run, &diff_id(b"other")).unwrap().read_to_end(&mut Vec::new());
     assert!(read.is_err());
 }
+
+#[test]
+fn documents_that_are_gone_or_others_are_told() {
+    let world = World::new(MediaFamily::Oci);
+    let run = found(&world.images, "run");
+    let documents = world.images.documents(&run).unwrap();
+    let path = |bytes: &[u8]| blob_path(&world.folder("run"), sha256::digest(bytes).hex());
+    let error = || world.images.documents(&run).unwrap_err().message;
+    fs::write(path(&documents.config), "{}").unwrap();
+    let config = sha256::digest(&documents.config);
+    let digest = sha256::digest(b"{}");
+    assert_eq!(error(), format!("{}: config {config} has the digest {digest}", run.identifier));
+    fs::remove_file(path(&documents.manifest)).unwrap();
+    let manifest = sha256::digest(&documents.manifest);
+    assert_eq!(error(), format!("{}: manifest {manifest} is missing", run.identifier));
+}

@@ -16,10 +16,10 @@ use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
 use crate::effect::events::Listener;
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::effect::images::{Documents, DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
-use crate::image::sha256::Verified;
+use crate::image::sha256::{self, Verified};
 use crate::model::digest::DiffId;
 use crate::model::image::{Descriptor, ImageRecord};
 
@@ -91,6 +91,27 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored, listener: &
     put(folder, &folder.join("oci-layout"), layout_version()?.as_bytes())?;
     put(folder, &folder.join("index.json"), index(&manifest_descriptor, &annotations)?.as_bytes())?;
     Ok(manifest_descriptor)
+}
+
+/// Writes an image as a layout without its layers: index, manifest and configuration, byte for byte.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_sparse(folder: &Path, image: &ImageRecord, documents: &Documents) -> Result<(), Error> {
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    for document in [&documents.config, &documents.manifest] {
+        put(folder, &blob_path(folder, sha256::digest(document).hex()), document)?;
+    }
+    let manifest = Descriptor {
+        media_type: image.manifest_media_type.clone(),
+        size: documents.manifest.len() as u64,
+        digest: sha256::digest(&documents.manifest),
+        urls: Vec::new(),
+        annotations: BTreeMap::new(),
+    };
+    put(folder, &folder.join("oci-layout"), layout_version()?.as_bytes())?;
+    put(folder, &folder.join("index.json"), index(&manifest, &BTreeMap::new())?.as_bytes())
 }
 
 /// Copies a layer of the base image if its layout has it: a base image may be sparse, and the image is then too.
@@ -177,7 +198,7 @@ fn layout_version() -> Result<String, Error> {
 fn index(manifest: &Descriptor, annotations: &BTreeMap<String, String>) -> Result<String, Error> {
     let digest: oci_spec::image::Digest = manifest.digest.as_str().parse()?;
     let mut entry = oci_spec::image::Descriptor::new(manifest.media_type.as_str().into(), manifest.size, digest);
-    entry.set_annotations(Some(annotations.clone().into_iter().collect()));
+    entry.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
     let index = ImageIndexBuilder::default().schema_version(SCHEMA_VERSION).media_type(MediaType::ImageIndex);
     index.manifests([entry]).build()?.to_string_pretty().map_err(Error::from)
 }

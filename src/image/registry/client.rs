@@ -123,6 +123,11 @@ impl Repository {
         format!("repository:{}:push,pull", self.name)
     }
 
+    /// The scope for deleting.
+    pub(super) fn delete(&self) -> String {
+        format!("repository:{}:delete", self.name)
+    }
+
     /// The address of something in it. A query is `name=value` with values that are encoded here.
     fn url(&self, reached: &Reached, path: &str) -> Url {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));

@@ -78,6 +78,14 @@ pub enum Error {
         /// The blob.
         digest: Digest,
     },
+    /// The manifest or the configuration of an image that was there is gone.
+    #[error("{image} has lost its document {digest}")]
+    LostDocument {
+        /// The image.
+        image: String,
+        /// The document.
+        digest: String,
+    },
     /// A blob could not be copied from one registry to another.
     #[error("copying blob {digest}: {}", error_text(.cause))]
     Copy {

@@ -277,6 +277,11 @@ impl State {
             self.manifests.insert((repository.to_owned(), identifier.to_owned()), entry);
             return reply(201).with("Docker-Content-Digest", digest);
         }
+        if seen.method == "DELETE" {
+            let is_it = |bytes: &[u8]| sha256::digest(bytes).as_str() == identifier;
+            self.manifests.retain(|(in_repository, _), (_, bytes)| in_repository != repository || !is_it(bytes));
+            return reply(202);
+        }
         match self.manifests.get(&(repository.to_owned(), identifier.to_owned())) {
             None => Reply::error(404, "MANIFEST_UNKNOWN"),
             Some((media_type, bytes)) => reply(200)

@@ -24,6 +24,7 @@ mod token;
 mod upload;
 mod url;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,9 @@ pub use http::{Proxies, Timeouts};
 pub use retry::{Pause, RealPause, RetryPolicy};
 
 use crate::effect::events::Listener;
-use crate::effect::images::{ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::images::{
+    Documents, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, WrittenImage,
+};
 use crate::image::blob;
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
@@ -44,6 +47,7 @@ use crate::os::lookup::Lookup;
 use client::Client;
 use http::Transport;
 use insecure::Insecure;
+use push::Stored;
 
 /// What a platform decides about registries.
 #[derive(Clone)]
@@ -71,6 +75,8 @@ pub struct RegistryImages {
     client: Arc<Client>,
     architecture: String,
     temp_dir: PathBuf,
+    /// Layers that were stored, so that none is compressed twice.
+    stored: Mutex<BTreeMap<DiffId, Stored>>,
 }
 
 impl RegistryConfig {
@@ -106,7 +112,12 @@ impl RegistryImages {
             listener,
             hosts: Mutex::default(),
         };
-        Self { client: Arc::new(client), architecture: config.architecture, temp_dir: config.temp_dir }
+        Self {
+            client: Arc::new(client),
+            architecture: config.architecture,
+            temp_dir: config.temp_dir,
+            stored: Mutex::default(),
+        }
     }
 }
 
@@ -139,11 +150,29 @@ impl Images for RegistryImages {
         let Some(descriptor) = layer.and_then(|layer| layer.descriptor.as_ref()) else {
             return Err(ImageError::permanent(format!("{} has no layer {diff_id}", image.identifier)));
         };
-        let blob = self.client.blob(image, repository, descriptor)?;
+        let blob = self.client.blob(image, repository, &push::blob_of(descriptor))?;
         blob::uncompress(blob, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
+    }
+
+    fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
+        Ok(self.client.documents(image)?)
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
         Ok(self.push(draft, names)?)
+    }
+}
+
+impl Registry for RegistryImages {
+    fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError> {
+        Ok(self.lost(image)?)
+    }
+
+    fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError> {
+        Ok(self.store(name, layer)?)
+    }
+
+    fn delete(&self, image: &ImageRecord) -> Result<(), ImageError> {
+        Ok(self.client.delete(image)?)
     }
 }

@@ -3,12 +3,12 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::client::{Call, Client, Repository, Target};
+use super::client::{Call, Client, Reply, Repository, Target};
 use super::error::Error;
 use super::http::{Body, Failure};
 use super::retry::Retries;
-use crate::effect::images::Opened;
-use crate::image::{assemble, media, platform, sha256};
+use crate::effect::images::{Documents, Opened};
+use crate::image::{assemble, blob, media, platform, sha256};
 use crate::model::digest::Digest;
 use crate::model::image::{Descriptor, ImageRecord};
 use crate::model::reference::{Reference, Version};
@@ -93,6 +93,32 @@ impl Client {
 
     /// A manifest or index with its digest, verified.
     fn document(&self, repository: &Repository, version: &Version) -> Result<Option<(Document, Digest)>, Error> {
+        let Some(Found { reply, digest }) = self.manifest(repository, version)? else { return Ok(None) };
+        let mut document = parsed(&reply)?;
+        if let Document::Manifest(manifest) = &mut document
+            && manifest.media_type.is_empty()
+        {
+            let media_type = reply.answer.header("content-type").unwrap_or_default();
+            media_type.split(';').next().unwrap_or_default().trim().clone_into(&mut manifest.media_type);
+        }
+        Ok(Some((document, digest)))
+    }
+
+    /// The documents of an image that was opened.
+    pub(super) fn documents(&self, image: &ImageRecord) -> Result<Documents, Error> {
+        let reference = Reference::parse(&image.identifier)?;
+        let repository = self.repository(&reference);
+        let lost = |digest: &str| Error::LostDocument { image: image.identifier.clone(), digest: digest.to_owned() };
+        let found = self.manifest(&repository, reference.version())?;
+        let reply = found.ok_or_else(|| lost(text(reference.version())))?.reply;
+        let Document::Manifest(manifest) = parsed(&reply)? else { return Err(lost(text(reference.version()))) };
+        let config = self.config(&repository, &manifest.config)?;
+        let config = config.ok_or_else(|| lost(manifest.config.digest.as_str()))?;
+        Ok(Documents { manifest: reply.body, config })
+    }
+
+    /// A manifest or index as it is, with its digest, verified.
+    fn manifest(&self, repository: &Repository, version: &Version) -> Result<Option<Found>, Error> {
         let reply = self.call(
             repository,
             &Call {
@@ -110,24 +136,15 @@ impl Client {
         if reply.answer.status == 404 {
             return Ok(None);
         }
-        let wrong = |cause: String| Error::Answer { method: "GET", url: reply.url.to_string(), cause };
-        let found = sha256::digest(&reply.body);
+        let digest = sha256::digest(&reply.body);
         let expected = match version {
             Version::Digest(digest) => Some(digest.as_str()),
             Version::Tag(_) => reply.answer.header("docker-content-digest"),
         };
-        if let Some(expected) = expected.filter(|expected| *expected != found.as_str()) {
-            return Err(wrong(format!("expected {expected}, but the content is {found}")));
+        if let Some(expected) = expected.filter(|expected| *expected != digest.as_str()) {
+            return Err(wrong(&reply, format!("expected {expected}, but the content is {digest}")));
         }
-        let mut document =
-            parse_document(&reply.body).map_err(|error| wrong(format!("the answer is no image manifest: {error}")))?;
-        if let Document::Manifest(manifest) = &mut document
-            && manifest.media_type.is_empty()
-        {
-            let media_type = reply.answer.header("content-type").unwrap_or_default();
-            media_type.split(';').next().unwrap_or_default().trim().clone_into(&mut manifest.media_type);
-        }
-        Ok(Some((document, found)))
+        Ok(Some(Found { reply, digest }))
     }
 
     fn config(&self, repository: &Repository, config: &Descriptor) -> Result<Option<Vec<u8>>, Error> {
@@ -149,14 +166,14 @@ impl Client {
         self: &Arc<Self>,
         image: &ImageRecord,
         repository: Repository,
-        descriptor: &Descriptor,
+        wanted: &blob::Blob,
     ) -> Result<Box<dyn Read + Send>, Error> {
         let mut blob = Blob {
             client: self.clone(),
             image: image.identifier.clone(),
             repository,
-            digest: descriptor.digest.clone(),
-            size: descriptor.size,
+            digest: wanted.digest.clone(),
+            size: wanted.size,
             read: 0,
             failures: 0,
             body: None,
@@ -164,6 +181,20 @@ impl Client {
         blob.connect()?;
         Ok(Box::new(blob))
     }
+}
+
+/// A manifest or index that was found.
+struct Found {
+    reply: Reply,
+    digest: Digest,
+}
+
+fn parsed(reply: &Reply) -> Result<Document, Error> {
+    parse_document(&reply.body).map_err(|error| wrong(reply, format!("the answer is no image manifest: {error}")))
+}
+
+fn wrong(reply: &Reply, cause: String) -> Error {
+    Error::Answer { method: "GET", url: reply.url.to_string(), cause }
 }
 
 /// The call that reads a blob, or asks whether it is there.
@@ -186,7 +217,8 @@ pub(super) fn blob_call<'a>(
     }
 }
 
-fn text(version: &Version) -> &str {
+/// A version as a manifest's address has it.
+pub(super) fn text(version: &Version) -> &str {
     match version {
         Version::Tag(tag) => tag,
         Version::Digest(digest) => digest.as_str(),

@@ -14,9 +14,8 @@ use super::RegistryImages;
 use super::client::{Call, Client, Repository, Target, lock};
 use super::error::Error;
 use super::http::Body;
-use super::pull::blob_call;
+use super::pull::{blob_call, text};
 use super::upload::Source;
-use crate::effect::events::Listener;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
 use crate::image::blob::{self, Blob};
@@ -30,7 +29,9 @@ const UPLOADS: usize = 4;
 
 /// A blob that the image needs, and where its bytes are.
 struct Needed<'a> {
-    descriptor: Descriptor,
+    blob: Blob,
+    /// The diff id, of a layer that is compressed as ours are and not the run image's.
+    diff_id: Option<&'a DiffId>,
     from: From<'a>,
 }
 
@@ -39,11 +40,20 @@ struct Needed<'a> {
 enum From<'a> {
     Memory(&'a [u8]),
     Spool(&'a File),
+    /// It was stored already, if not in this repository.
+    Stored(&'a NewLayer),
     Image(&'a ImageRecord),
 }
 
-/// New layers as compressed files that have no name.
-type Spooled = Vec<(DiffId, Blob, File)>;
+/// A layer that this process has stored, or found where an image needed it.
+#[derive(Clone)]
+pub(super) struct Stored {
+    blob: Blob,
+    repository: Repository,
+}
+
+/// New layers as blobs; those that are not stored anywhere yet as compressed files that have no name.
+type Spooled = Vec<(DiffId, Blob, Option<File>)>;
 
 impl RegistryImages {
     /// Writes a draft under each name.
@@ -51,7 +61,7 @@ impl RegistryImages {
         if names.is_empty() {
             return Err(Error::NoNames);
         }
-        let spooled = spool(draft, &self.temp_dir, &self.client.listener)?;
+        let spooled = self.spool(draft)?;
         let stored = spooled.iter().map(|(diff_id, blob, _)| (diff_id.clone(), blob.clone())).collect();
         let image = assemble(draft, &stored, &std::collections::BTreeMap::new())?;
         let needed = needed(draft, &image, &spooled);
@@ -98,30 +108,130 @@ impl RegistryImages {
         self.client.put_manifest(&repository, reference.version(), image)
     }
 
-    /// Sees to it that a repository has a blob.
-    fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
-        let digest = &needed.descriptor.digest;
-        if self.client.has_blob(repository, digest)? {
+    /// Finds layers of an image whose blobs its repository does not have.
+    pub(super) fn lost(&self, image: &ImageRecord) -> Result<Vec<DiffId>, Error> {
+        let repository = self.client.repository(&Reference::parse(&image.identifier)?);
+        let lost = Mutex::new(Vec::new());
+        in_parallel(&image.layers, UPLOADS, |layer| {
+            let has = match &layer.descriptor {
+                Some(descriptor) => self.client.has_blob(&repository, &repository.pull(), &descriptor.digest)?,
+                None => false,
+            };
+            if !has {
+                lock(&lost).push(layer.diff_id.clone());
+            }
+            Ok(())
+        })?;
+        Ok(lost.into_inner().unwrap_or_default())
+    }
+
+    /// Stores a layer in the repository of an image that is yet to be written. One that another repository of the
+    /// registry has is not sent.
+    pub(super) fn store(&self, name: &str, layer: &NewLayer) -> Result<(), Error> {
+        let repository = self.client.repository(&Reference::parse(name)?);
+        let diff_id = Some(&layer.diff_id);
+        if let Some(Stored { blob, repository: origin }) = self.stored(&layer.diff_id)
+            && (self.client.has_blob(&repository, &repository.push(), &blob.digest)?
+                || self.mount(&repository, &origin, &blob.digest)?)
+        {
+            self.remember(diff_id, &blob, &repository);
             return Ok(());
         }
-        match needed.from {
+        let (blob, file) = self.compress(layer)?;
+        self.provide(&repository, &Needed { blob, diff_id, from: From::Spool(&file) })
+    }
+
+    /// Compresses the new layers that are not stored yet, some at a time: each takes two threads.
+    fn spool(&self, draft: &ImageDraft) -> Result<Spooled, Error> {
+        let mut new: Vec<&NewLayer> = Vec::new();
+        for (layer, _) in &draft.layers {
+            if let DraftLayer::New(layer) = layer
+                && new.iter().all(|known| known.diff_id != layer.diff_id)
+            {
+                new.push(layer);
+            }
+        }
+        let spooled = Mutex::new(Vec::with_capacity(new.len()));
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+        in_parallel(&new, at_once, |layer| {
+            let (blob, file) = match self.stored(&layer.diff_id) {
+                Some(stored) => (stored.blob, None),
+                None => self.compress(layer).map(|(blob, file)| (blob, Some(file)))?,
+            };
+            lock(&spooled).push((layer.diff_id.clone(), blob, file));
+            Ok(())
+        })?;
+        Ok(spooled.into_inner().unwrap_or_default())
+    }
+
+    fn compress(&self, layer: &NewLayer) -> Result<(Blob, File), Error> {
+        let mut file = spool_file(&self.temp_dir)?;
+        let blob = blob::compress(layer, &mut file, &self.client.listener)
+            .map_err(|error| error.written_to(&self.temp_dir))?;
+        Ok((blob, file))
+    }
+
+    /// What is known of a layer that was stored already.
+    fn stored(&self, diff_id: &DiffId) -> Option<Stored> {
+        lock(&self.stored).get(diff_id).cloned()
+    }
+
+    fn remember(&self, diff_id: Option<&DiffId>, blob: &Blob, repository: &Repository) {
+        if let Some(diff_id) = diff_id {
+            let stored = Stored { blob: blob.clone(), repository: repository.clone() };
+            lock(&self.stored).insert(diff_id.clone(), stored);
+        }
+    }
+
+    /// Has a registry take a blob from another of its repositories; tells whether it did.
+    fn mount(&self, repository: &Repository, origin: &Repository, digest: &Digest) -> Result<bool, Error> {
+        Ok(origin.registry == repository.registry && self.client.mount(repository, origin, digest)?)
+    }
+
+    /// Sees to it that a repository has a blob.
+    fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
+        if !self.client.has_blob(repository, &repository.push(), &needed.blob.digest)? {
+            self.send(repository, &needed.blob, needed.from)?;
+        }
+        self.remember(needed.diff_id, &needed.blob, repository);
+        Ok(())
+    }
+
+    /// Sends a blob, or has the registry take it from where it is already.
+    fn send(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
+        let digest = &blob.digest;
+        match from {
             From::Memory(bytes) => self.client.upload(repository, digest, Source::Bytes(bytes)),
             From::Spool(file) => self.client.upload(repository, digest, Source::File(file)),
+            From::Stored(layer) => {
+                let origin = self.stored(&layer.diff_id).map(|stored| stored.repository);
+                if let Some(origin) = &origin
+                    && self.mount(repository, origin, digest)?
+                {
+                    return Ok(());
+                }
+                // Made anew, unless another program had compressed it.
+                let (made, file) = self.compress(layer)?;
+                if made != *blob {
+                    let image = origin.map(|origin| origin.name).unwrap_or_default();
+                    return Err(Error::LostBlob { image, digest: digest.clone() });
+                }
+                self.client.upload(repository, digest, Source::File(&file))
+            }
             From::Image(image) => {
                 let lost = || Error::LostBlob { image: image.identifier.clone(), digest: digest.clone() };
                 let origin = self.client.repository(&Reference::parse(&image.identifier)?);
-                let same_registry = origin.registry == repository.registry;
-                if same_registry && origin.name == repository.name {
+                if origin.registry == repository.registry && origin.name == repository.name {
                     return Err(lost());
                 }
-                if same_registry && self.client.mount(repository, &origin, digest)? {
+                if self.mount(repository, &origin, digest)? {
                     return Ok(());
                 }
                 // Verified before any of it is sent, and a file can be sent again.
                 let mut file = spool_file(&self.temp_dir)?;
-                let blob = self.client.blob(image, origin, &needed.descriptor)?;
-                let mut blob = Verified::new(blob, digest.as_str(), Some(needed.descriptor.size));
-                io::copy(&mut blob, &mut file).map_err(|cause| Error::Copy { digest: digest.clone(), cause })?;
+                let bytes = self.client.blob(image, origin, blob)?;
+                let mut bytes = Verified::new(bytes, digest.as_str(), Some(blob.size));
+                io::copy(&mut bytes, &mut file).map_err(|cause| Error::Copy { digest: digest.clone(), cause })?;
                 self.client.upload(repository, digest, Source::File(&file))
             }
         }
@@ -129,23 +239,37 @@ impl RegistryImages {
 }
 
 impl Client {
-    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+    fn has_blob(&self, repository: &Repository, scope: &str, digest: &Digest) -> Result<bool, Error> {
         let mut call = blob_call("HEAD", repository, digest, None);
-        call.scopes = vec![repository.push()];
+        call.scopes = vec![scope.to_owned()];
         Ok(self.call(repository, &call)?.answer.status == 200)
     }
 
-    fn put_manifest(&self, repository: &Repository, version: &Version, image: &Assembled) -> Result<(), Error> {
-        let identifier = match version {
-            Version::Tag(tag) => tag.as_str(),
-            Version::Digest(digest) => digest.as_str(),
+    /// Deletes an image by its digest.
+    pub(super) fn delete(&self, image: &ImageRecord) -> Result<(), Error> {
+        let reference = Reference::parse(&image.identifier)?;
+        let repository = self.repository(&reference);
+        let call = Call {
+            method: "DELETE",
+            about: "manifest",
+            target: Target::Path(format!("manifests/{}", text(reference.version()))),
+            headers: Vec::new(),
+            body: Body::None,
+            scopes: vec![repository.delete()],
+            accepts: &[200, 202, 204],
+            again: true,
+            limit: Some(64 << 10),
         };
+        self.call(&repository, &call).map(drop)
+    }
+
+    fn put_manifest(&self, repository: &Repository, version: &Version, image: &Assembled) -> Result<(), Error> {
         let reply = self.call(
             repository,
             &Call {
                 method: "PUT",
                 about: "manifest",
-                target: Target::Path(format!("manifests/{identifier}")),
+                target: Target::Path(format!("manifests/{}", text(version))),
                 headers: vec![("content-type", image.manifest_descriptor.media_type.as_str())],
                 body: Body::Bytes(&image.manifest),
                 scopes: vec![repository.push()],
@@ -169,42 +293,35 @@ impl Client {
 fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled) -> Vec<Needed<'a>> {
     let mut needed: Vec<Needed<'a>> = Vec::new();
     for ((layer, _), descriptor) in draft.layers.iter().zip(&image.layers) {
-        if is_foreign(descriptor) || needed.iter().any(|known| known.descriptor.digest == descriptor.digest) {
+        if is_foreign(descriptor) || needed.iter().any(|known| known.blob.digest == descriptor.digest) {
             continue;
         }
-        let from = match layer {
-            DraftLayer::New(new) => {
-                spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| From::Spool(file))
+        let diff_id = match layer {
+            DraftLayer::New(NewLayer { diff_id, .. }) | DraftLayer::Reuse(diff_id)
+                if descriptor.media_type.ends_with("gzip") =>
+            {
+                Some(diff_id)
             }
+            _ => None,
+        };
+        let from = match layer {
+            DraftLayer::New(new) => spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| match file {
+                Some(file) => From::Spool(file),
+                None => From::Stored(new),
+            }),
             DraftLayer::Base(_) => Some(From::Image(&draft.base)),
             DraftLayer::Reuse(_) => draft.previous.as_ref().map(From::Image),
         };
         // `assemble` has refused layers without source.
-        needed.extend(from.map(|from| Needed { descriptor: descriptor.clone(), from }));
+        needed.extend(from.map(|from| Needed { blob: blob_of(descriptor), diff_id, from }));
     }
-    needed.push(Needed { descriptor: image.config_descriptor.clone(), from: From::Memory(&image.config) });
+    needed.push(Needed { blob: blob_of(&image.config_descriptor), diff_id: None, from: From::Memory(&image.config) });
     needed
 }
 
-/// Compresses the new layers, some at a time: each takes two threads.
-fn spool(draft: &ImageDraft, folder: &Path, listener: &Listener) -> Result<Spooled, Error> {
-    let mut new: Vec<&NewLayer> = Vec::new();
-    for (layer, _) in &draft.layers {
-        if let DraftLayer::New(layer) = layer
-            && new.iter().all(|known| known.diff_id != layer.diff_id)
-        {
-            new.push(layer);
-        }
-    }
-    let spooled = Mutex::new(Vec::with_capacity(new.len()));
-    let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
-    in_parallel(&new, at_once, |layer| {
-        let mut file = spool_file(folder)?;
-        let blob = blob::compress(layer, &mut file, listener).map_err(|error| error.written_to(folder))?;
-        lock(&spooled).push((layer.diff_id.clone(), blob, file));
-        Ok(())
-    })?;
-    Ok(spooled.into_inner().unwrap_or_default())
+/// A blob as a manifest names it.
+pub(super) fn blob_of(descriptor: &Descriptor) -> Blob {
+    Blob { digest: descriptor.digest.clone(), size: descriptor.size }
 }
 
 fn spool_file(folder: &Path) -> Result<File, Error> {

@@ -11,7 +11,7 @@ use super::plan::{Content, Part, Planned};
 use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
-use crate::effect::images::{DraftLayer, NewLayer, StoreKind};
+use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::phase::parallel;
@@ -93,9 +93,15 @@ fn one<'a>(
     let is_there =
         |diff_id: &DiffId| previous.is_some_and(|image| image.layers.iter().any(|layer| layer.diff_id == *diff_id));
     let work = effects.begin(Work::HashLayer(id.clone()));
-    let tar = match &planned.content {
-        Content::Prepared(tar) => Arc::clone(tar),
-        Content::Folder(path) => folder(path, owner).map_err(|error| failed(planned, &error))?,
+    let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
+    let (tar, notices): (Arc<dyn TarSource>, _) = match &planned.content {
+        Content::Prepared(tar) => (Arc::clone(tar) as _, notices(id, tar, cached)),
+        Content::Folder(path) => {
+            let tar = folder(path, owner).map_err(|error| failed(planned, &error))?;
+            let notices = notices(id, &tar, cached);
+            (tar, notices)
+        }
+        Content::Repacked(layer) => (Arc::new(layer.clone()), Vec::new()),
         Content::Previous(diff_id) if is_there(diff_id) => {
             work.end(Outcome::Success, Facts { reused: Some(true), ..Facts::default() });
             return Ok(Made { planned, diff_id: diff_id.clone(), layer: None, reused: true, notices: Vec::new() });
@@ -104,11 +110,11 @@ fn one<'a>(
             return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
         }
     };
-    let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
-    let notices = notices(id, &tar, cached);
     let (layer, files) = measure(id, tar).map_err(|error| failed(planned, &error))?;
     let diff_id = layer.diff_id.clone();
-    let reused = planned.previous.contains(&diff_id) && is_there(&diff_id);
+    // Labels do not name the layers of extensions; that it has the same bytes is enough.
+    let is_named = planned.part == Part::Extension || planned.previous.contains(&diff_id);
+    let reused = is_named && is_there(&diff_id);
     let facts = Facts { bytes: Some(layer.size), files: Some(files), reused: Some(reused), ..Facts::default() };
     work.end(Outcome::Success, facts);
     Ok(Made { planned, diff_id, layer: Some(layer), reused, notices })
@@ -141,7 +147,7 @@ fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
 }
 
 /// Hashes a tar.
-fn measure(id: &str, tar: Arc<Tar>) -> Result<(NewLayer, u64), String> {
+fn measure(id: &str, tar: Arc<dyn TarSource>) -> Result<(NewLayer, u64), String> {
     let measured = archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?;
     Ok((NewLayer { id: id.to_owned(), diff_id: measured.diff_id, size: measured.size, tar }, measured.files))
 }
@@ -149,6 +155,7 @@ fn measure(id: &str, tar: Arc<Tar>) -> Result<(NewLayer, u64), String> {
 /// Why a layer could not be made, in the words for its part of the image.
 fn failed(planned: &Planned, error: &str) -> Error {
     Error::Other(match planned.part {
+        Part::Extension => format!("failed to create layer '{}' of the extended run image: {error}", planned.id),
         Part::Buildpack { .. } | Part::Sbom => format!("creating layer: {error}"),
         Part::App => format!("exporting app layers: creating app layers: {error}"),
         Part::Launcher => format!("creating launcher layers: {error}"),

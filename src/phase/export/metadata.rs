@@ -35,6 +35,8 @@ pub(super) fn app(inputs: &Inputs<'_>, run: &ImageRecord, folders: &[Folder], ma
                 let stored = stored(sha, layer);
                 metadata.buildpacks[*index].layers.insert(name.as_str().to_owned(), stored);
             }
+            // The next build makes them anew, and a rebase leaves them out.
+            Part::Extension => {}
             Part::Sbom => metadata.sbom = sha,
             Part::App => metadata.app.extend(sha),
             Part::Launcher => metadata.launcher = sha,

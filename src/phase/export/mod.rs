@@ -8,6 +8,7 @@
 mod base;
 mod cache;
 mod config;
+mod extended;
 mod folders;
 mod labels;
 mod make;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use config::Entrypoint;
+pub use extended::ExtendedRunImage;
 
 use super::history;
 use super::save::{self, save};
@@ -33,7 +35,7 @@ use crate::effect::events::ExportEvent;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, StoreKind};
 use crate::model::analyzed::Analyzed;
 use crate::model::build_metadata::BuildMetadata;
-use crate::model::image::{ContainerConfig, History, ImageConfig};
+use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};
 use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
 use crate::model::report::Report;
@@ -54,6 +56,8 @@ pub struct Inputs<'a> {
     pub group: Group,
     /// What analysis found.
     pub analyzed: Analyzed,
+    /// What the extender made of the run image, if there is such.
+    pub extended: Option<ExtendedRunImage>,
     /// What buildpacks contributed.
     pub metadata: BuildMetadata,
     /// The label `io.buildpacks.project.metadata`.
@@ -143,7 +147,7 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     }
     let folders = folders::read(effects, inputs)?;
     // Whatever can be refused is refused before layers are made, which takes time.
-    let planned = plan_layers(effects, inputs, &folders)?;
+    let planned = plan_layers(effects, inputs, &bases.run, &folders)?;
     let entrypoint = config::entrypoint(
         &inputs.metadata.processes,
         inputs.process_type.as_deref(),
@@ -190,11 +194,11 @@ pub fn export_cache(effects: &Effects<'_>, inputs: &Inputs<'_>, exported: &Expor
 fn plan_layers(
     effects: &Effects<'_>,
     inputs: &Inputs<'_>,
+    run: &ImageRecord,
     folders: &[folders::Folder],
 ) -> Result<Vec<plan::Planned>, Error> {
     let previous = &inputs.analyzed.metadata;
-    // Layers of the extended run image come here: Platform API 0.12 and up, catalogue 2, section 2.1.
-    let mut planned = Vec::new();
+    let mut planned = extended::layers(inputs, run)?;
     for (index, folder) in folders.iter().enumerate() {
         for layer in plan::buildpack(index, folder, previous)? {
             if let plan::Part::Buildpack { name, .. } = &layer.part {
@@ -224,7 +228,7 @@ fn plan_layers(
     Ok(planned)
 }
 
-/// The run image's configuration, with what an app needs.
+/// The run image's configuration, or what extensions made of it, with what an app needs.
 fn image_config(
     effects: &Effects<'_>,
     inputs: &Inputs<'_>,
@@ -233,14 +237,19 @@ fn image_config(
     entrypoint: &Entrypoint,
     created: &str,
 ) -> ImageConfig {
-    let mut env = run.config.env.clone();
+    let extended = extended::config(inputs);
+    if extended.is_some() {
+        effects.emit(ExportEvent::ExtendedConfig);
+    }
+    let base = extended.unwrap_or(&run.config);
+    let mut env = base.env.clone();
     let layers_dir = inputs.layers.path().display().to_string();
     let app_dir = inputs.app_dir.display().to_string();
     for (name, value) in config::variables(inputs.api, &layers_dir, &app_dir) {
         config::set_env(&mut env, name, &value);
         effects.emit(ExportEvent::Env { name, value });
     }
-    config::set_env(&mut env, "PATH", &config::path(&run.config));
+    config::set_env(&mut env, "PATH", &config::path(base));
     effects.emit(ExportEvent::PathPrepended);
     effects.emit(ExportEvent::WorkingDir(app_dir.clone()));
     effects.emit(match entrypoint {
@@ -248,7 +257,7 @@ fn image_config(
         Entrypoint::Launcher => ExportEvent::NoDefaultProcess,
     });
     effects.emit(ExportEvent::Entrypoint(entrypoint.path()));
-    let mut all_labels = run.config.labels.clone();
+    let mut all_labels = base.labels.clone();
     all_labels.extend(labels);
     ImageConfig {
         created: created.to_owned(),
@@ -258,7 +267,7 @@ fn image_config(
             cmd: None,
             working_dir: app_dir,
             labels: all_labels,
-            ..run.config.clone()
+            ..base.clone()
         },
         history: Vec::new(),
         diff_ids: Vec::new(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::folders::Folder;
-use crate::archive::Tar;
+use crate::archive::{Repacked, Tar};
 use crate::buildpack::layers::Layer;
 use crate::model::app_metadata::{AppMetadata, StoredBuildpack};
 use crate::model::digest::DiffId;
@@ -33,6 +33,8 @@ pub(super) struct Planned {
 /// The part of an image that a layer is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Part {
+    /// A layer of an extension.
+    Extension,
     /// A layer of a buildpack.
     Buildpack {
         /// Which of the group.
@@ -61,6 +63,8 @@ pub(super) enum Content {
     Folder(PathBuf),
     /// A tar that was prepared already, as it is cheap or shared.
     Prepared(Arc<Tar>),
+    /// A layer that the extender made.
+    Repacked(Repacked),
     /// The previous image alone.
     Previous(DiffId),
 }

@@ -89,6 +89,9 @@ pub enum OtherError {
     /// What an extension left is wrong.
     #[error(transparent)]
     Outputs(GenerateError),
+    /// Two extensions would write into the same folder, for the extender too.
+    #[error("extensions '{0}' and '{1}' have the same folder '{folder}' for what they generate", folder = .0.escaped())]
+    SameFolder(ModuleId, ModuleId),
     /// The folder for outputs cannot be made.
     #[error("mkdir {}: {}", path.display(), error_text(source))]
     Scratch {
@@ -108,8 +111,12 @@ pub enum OtherError {
 /// # Errors
 /// See [`Error`]; the first error ends it.
 pub fn generate(effects: &Effects<'_>, inputs: &Inputs) -> Result<Outputs, Error> {
-    for element in &inputs.extensions {
+    for (index, element) in inputs.extensions.iter().enumerate() {
         negotiate(element, &element.api)?;
+        let escaped = element.id.escaped();
+        if let Some(other) = inputs.extensions[..index].iter().find(|other| other.id.escaped() == escaped) {
+            return Err(OtherError::SameFolder(other.id.clone(), element.id.clone()).into());
+        }
     }
     let found = inputs.run_image.as_ref().and_then(|image| image.target.as_ref());
     if found.is_none_or(|target| target.distro.is_none()) {

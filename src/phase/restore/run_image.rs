@@ -8,6 +8,7 @@
 use crate::api::{PlatformApi, PlatformFeature};
 use crate::effect::images::{ImageError, Images, Opened};
 use crate::model::analyzed::AnalyzedRunImage;
+use crate::model::image::ImageRecord;
 use crate::model::order::Group;
 use crate::phase::analyze;
 
@@ -34,7 +35,16 @@ pub fn unresolved<'a>(api: PlatformApi, group: &Group, run_image: &'a AnalyzedRu
     if !api.has(PlatformFeature::RestorerResolvesImages) || group.extensions.is_empty() || has_target {
         return None;
     }
-    // Below Platform API 0.12 analysis writes no name, and its reference names the same image.
+    name(run_image)
+}
+
+/// The name by which the run image must be opened if extensions extend it: the extender needs it whole.
+pub fn to_extend(api: PlatformApi, run_image: &AnalyzedRunImage) -> Option<&str> {
+    name(run_image).filter(|_| run_image.extend && api.has(PlatformFeature::ExtensionLayers))
+}
+
+/// The image's name. Below Platform API 0.12 analysis writes none, and its reference names the same image.
+fn name(run_image: &AnalyzedRunImage) -> Option<&str> {
     let names = [&run_image.image, &run_image.reference];
     names.into_iter().map(String::as_str).find(|name| !name.is_empty())
 }
@@ -49,12 +59,23 @@ pub fn resolve(
     name: &str,
     run_image: &AnalyzedRunImage,
 ) -> Result<AnalyzedRunImage, RunImageError> {
-    let image = match images.open(name)? {
-        Opened::Found(image) => image,
-        Opened::Missing => return Err(RunImageError::Missing),
-        Opened::Corrupt(reason) => return Err(RunImageError::Corrupt(reason)),
-    };
-    let target = api.has(PlatformFeature::RunImageTarget).then(|| analyze::target(&image));
+    match images.open(name)? {
+        Opened::Found(image) => describe(api, &image, run_image),
+        Opened::Missing => Err(RunImageError::Missing),
+        Opened::Corrupt(reason) => Err(RunImageError::Corrupt(reason)),
+    }
+}
+
+/// Says what analyzed.toml is to say of the run image once it is known to be `image`.
+///
+/// # Errors
+/// The image names no operating system, from Platform API 0.12 on.
+pub fn describe(
+    api: PlatformApi,
+    image: &ImageRecord,
+    run_image: &AnalyzedRunImage,
+) -> Result<AnalyzedRunImage, RunImageError> {
+    let target = api.has(PlatformFeature::RunImageTarget).then(|| analyze::target(image));
     if target.as_ref().is_some_and(|target| target.os.is_empty()) {
         return Err(RunImageError::NoOperatingSystem);
     }
@@ -114,6 +135,15 @@ mod tests {
         assert_eq!(unresolved(api("0.12"), &group, &known), None);
         let empty = AnalyzedRunImage { target: target(""), ..switched() };
         assert_eq!(unresolved(api("0.12"), &group, &empty), Some("a.io/new"));
+    }
+
+    #[test]
+    fn a_run_image_that_is_extended_is_pulled_from_0_12_on() {
+        let extended = AnalyzedRunImage { extend: true, ..switched() };
+        assert_eq!(to_extend(api("0.11"), &extended), None);
+        assert_eq!(to_extend(api("0.12"), &extended), Some("a.io/new"));
+        assert_eq!(to_extend(api("0.12"), &switched()), None);
+        assert_eq!(to_extend(api("0.12"), &AnalyzedRunImage { extend: true, ..AnalyzedRunImage::default() }), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sentences of [`CacheEvent`]: catalogue 2, section 3.3.
+//! Sentences of [`CacheEvent`]: catalogue 2, sections 3.2 and 3.3.
 
 use super::Line;
 use crate::effect::events::CacheEvent;
@@ -22,6 +22,17 @@ pub(super) fn lines(event: &CacheEvent) -> Vec<Line> {
         )),
         E::SbomFound(path) => Line::debug(format!("Found SBOM of type cache for at {}", path.display())),
         E::LaunchCacheFailed(reason) => Line::warn(format!("Not using the launch cache: {reason}")),
+        E::ImageMissing => Line::info("Layer cache not found"),
+        E::ImageCorrupt { name, reason } => {
+            return vec![
+                Line::info(format!("Ignoring cache image \"{name}\" because it was corrupt")),
+                Line::debug(format!("Cache image \"{name}\": {reason}")),
+            ];
+        }
+        E::ImageUnreadable { name, reason } => {
+            Line::warn(format!("Not using cache image \"{name}\": accessing it failed: {reason}"))
+        }
+        E::ImageNotDeleted(reason) => Line::warn(format!("Unable to delete cache image: {reason}")),
         E::Failed(reason) => Line::warn(format!("Failed to export cache: {reason}")),
     };
     vec![line]
@@ -49,5 +60,18 @@ mod tests {
         let told = lines(&CacheEvent::Reusing { id: "bp:layer".into(), diff_id });
         assert_eq!(told[0], Line::info("Reusing cache layer 'bp:layer'"));
         assert_eq!(told[1], Line::debug(format!("Layer 'bp:layer' SHA: {EMPTY_LAYER}")));
+    }
+
+    #[test]
+    fn a_cache_image_is_told_in_the_words_that_clients_match() {
+        let name = || "a.io/cache".to_owned();
+        let told = lines(&CacheEvent::ImageCorrupt { name: name(), reason: "no layers".into() });
+        assert_eq!(told[0], Line::info("Ignoring cache image \"a.io/cache\" because it was corrupt"));
+        assert_eq!(told[1], Line::debug("Cache image \"a.io/cache\": no layers"));
+        assert_eq!(lines(&CacheEvent::ImageMissing), [Line::info("Layer cache not found")]);
+        let told = lines(&CacheEvent::ImageNotDeleted("405".into()));
+        assert_eq!(told, [Line::warn("Unable to delete cache image: 405")]);
+        let told = lines(&CacheEvent::ImageUnreadable { name: name(), reason: "503".into() });
+        assert_eq!(told, [Line::warn("Not using cache image \"a.io/cache\": accessing it failed: 503")]);
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn lines(event: &ExportEvent) -> Vec<Line> {
         E::PathPrepended => Line::debug("Prepending /cnb/process and /cnb/lifecycle to PATH"),
         E::WorkingDir(path) => Line::debug(format!("Setting WORKDIR: '{path}'")),
         E::DefaultProcess(r#type) => Line::info(format!("Setting default process type '{type}'")),
+        E::ExtendedConfig => Line::debug("Using config from extensions..."),
         E::NoDefaultProcess => Line::info("no default process type"),
         E::Entrypoint(path) => Line::debug(format!("Setting ENTRYPOINT: '{path}'")),
         E::Saving(name) => Line::info(format!("Saving {name}...")),

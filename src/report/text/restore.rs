@@ -11,6 +11,13 @@ const SHOWN: usize = 5;
 pub(super) fn lines(event: &RestoreEvent) -> Vec<Line> {
     use RestoreEvent as E;
     vec![match event {
+        E::PullingBuildImage(name) => Line::debug(format!("Pulling builder image metadata for {name}...")),
+        E::PullingRunImage(name) => Line::debug(format!("Pulling run image metadata for {name}...")),
+        E::SavingImage(path) => Line::debug(format!("Saving image metadata to {}...", path.display())),
+        E::BuildImage(reference) => {
+            let json = serde_json::json!({ "Reference": reference }).to_string();
+            return vec![Line::debug("Adding build image info to analyzed metadata: "), Line::debug(json)];
+        }
         E::ResolvingRunImage => Line::debug("Updating run image info in analyzed metadata..."),
         E::RunImageResolved { was, is } => {
             let before = [Line::debug("Run image info in analyzed metadata was: "), Line::debug(run_image_json(was))];

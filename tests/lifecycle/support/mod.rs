@@ -3,8 +3,10 @@
 
 mod image;
 mod outcome;
+mod registry;
 mod world;
 
 pub(crate) use image::{Image, empty_tar, sha256};
 pub(crate) use outcome::Outcome;
+pub(crate) use registry::Registry;
 pub(crate) use world::{APP_IMAGE, RUN_IMAGE, World};

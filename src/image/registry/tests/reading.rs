@@ -270,3 +270,18 @@ proptest::proptest! {
         let _ = crate::image::layout::layout_path(std::path::Path::new("/layout"), &text);
     }
 }
+
+#[test]
+fn gives_the_documents_of_an_image_as_they_are() {
+    let world = World::new();
+    let run = world.run();
+    let documents = world.images.documents(&run).unwrap();
+    assert!(run.identifier.ends_with(sha256::digest(&documents.manifest).as_str()));
+    let manifest = String::from_utf8(documents.manifest).unwrap();
+    assert!(manifest.contains(sha256::digest(&documents.config).as_str()), "{manifest}");
+    assert_eq!(count(&world.registry.seen(), "GET"), 2);
+    let gone = ImageRecord { identifier: run.identifier.replace("run@", "none@"), ..run };
+    let (_, digest) = gone.identifier.rsplit_once('@').unwrap();
+    let error = world.images.documents(&gone).unwrap_err();
+    assert_eq!(error.message, format!("{} has lost its document {digest}", gone.identifier));
+}

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::fake::{FakeRegistry, Fault};
 use super::*;
-use crate::image::conforms::{conforms, draft, read};
+use crate::effect::images::Registry as _;
+use crate::image::conforms::{conforms, draft, layer, made_by, read};
 
 #[test]
 fn does_what_every_store_does() {
@@ -124,4 +125,87 @@ fn goes_on_uploading_where_it_was_cut() {
         first.parse::<u64>().unwrap() > last.parse::<u64>().unwrap()
     };
     assert!(!ranges.iter().any(|range| is_of_nothing(range)), "{ranges:?}");
+}
+
+#[test]
+fn a_layer_that_one_image_has_is_mounted_for_another() {
+    let world = World::new();
+    let app = draft(&world.run(), None, "x");
+    assert_eq!(written(&world.images, &app, world.name("app")), Ok(()));
+    world.registry.seen();
+    let layer = layer("app", 1, 200_000);
+    world.images.store_layer(&world.name("cache"), &layer).unwrap();
+    let seen = world.registry.seen();
+    assert_eq!((count(&seen, "POST /v2/cache/blobs/uploads/?from=app&mount="), count(&seen, "PATCH")), (1, 0));
+
+    let cache = ImageDraft { layers: vec![(DraftLayer::New(layer.clone()), made_by("cache"))], ..app };
+    assert_eq!(written(&world.images, &cache, world.name("cache")), Ok(()));
+    let seen = world.registry.seen();
+    // The configuration is all that is sent.
+    assert_eq!((count(&seen, "PATCH"), count(&seen, "HEAD /v2/cache/blobs/")), (1, 2), "{seen:#?}");
+    let cache = found(&world.images, &world.name("cache"));
+    assert_eq!(read(&world.images, &cache, &layer.diff_id).len(), 200_000);
+}
+
+#[test]
+fn a_layer_stored_ahead_of_its_image_is_seen_by_nobody_and_not_sent_again() {
+    let world = World::new();
+    let layer = layer("app", 1, 200_000);
+    world.registry.seen();
+    world.images.store_layer(&world.name("cache"), &layer).unwrap();
+    assert_eq!(world.images.open(&world.name("cache")).unwrap(), Opened::Missing);
+    assert_eq!(count(&world.registry.seen(), "PATCH"), 1);
+    world.images.store_layer(&world.name("cache"), &layer).unwrap();
+    assert_eq!(world.registry.seen().len(), 1, "one look whether it is there");
+}
+
+#[test]
+fn a_stored_layer_that_cannot_be_mounted_is_made_and_sent_again() {
+    let world = World::new();
+    let layer = layer("app", 1, 200_000);
+    world.images.store_layer(&world.name("one"), &layer).unwrap();
+    world.registry.state().mounts = false;
+    let draft = draft(&world.run(), None, "x");
+    assert_eq!(written(&world.images, &draft, world.name("two")), Ok(()));
+    let other = FakeRegistry::start();
+    world.images.store_layer(&other.name("three"), &layer).unwrap();
+    let two = found(&world.images, &world.name("two"));
+    assert_eq!(read(&world.images, &two, &layer.diff_id).len(), 200_000);
+    assert_eq!(other.state().blobs.len(), 1);
+}
+
+#[test]
+fn a_layer_whose_upload_fails_is_no_layer_that_is_there() {
+    let world = World::new();
+    let layer = layer("app", 1, 200_000);
+    let denied = || Fault::Answer(403, "", r#"{"errors":[{"code":"DENIED","message":"no"}]}"#.to_owned());
+    world.registry.fault("POST", "/v2/cache/blobs/uploads/", denied());
+    let error = world.images.store_layer(&world.name("cache"), &layer).unwrap_err();
+    assert!(error.denied && error.message.contains("DENIED"), "{error}");
+    world.registry.fault("PATCH", "/v2/cache/blobs/uploads/", Fault::CutRequest(5_000));
+    world.images.store_layer(&world.name("cache"), &layer).unwrap();
+    let stored = world.registry.state().blobs.keys().filter(|(repository, _)| repository == "cache").count();
+    assert_eq!(stored, 1);
+}
+
+#[test]
+fn knows_the_layers_that_are_gone() {
+    let world = World::new();
+    let run = world.run();
+    assert_eq!(world.images.lost_layers(&run).unwrap(), []);
+    let lost = run.layers[1].descriptor.as_ref().unwrap().digest.to_string();
+    world.registry.state().blobs.remove(&("run".to_owned(), lost));
+    assert_eq!(world.images.lost_layers(&run).unwrap(), [run.layers[1].diff_id.clone()]);
+    world.registry.fault("HEAD", "/blobs/", Fault::Answer(403, "", String::new()));
+    assert!(world.images.lost_layers(&run).unwrap_err().denied);
+}
+
+#[test]
+fn deletes_an_image_by_its_digest() {
+    let world = World::new();
+    let run = world.run();
+    world.registry.fault("DELETE", "/manifests/", Fault::Answer(405, "", String::new()));
+    assert!(world.images.delete(&run).unwrap_err().message.contains("405"));
+    world.images.delete(&run).unwrap();
+    assert_eq!(world.images.open(&world.name("run")).unwrap(), Opened::Missing);
 }

@@ -1,6 +1,7 @@
 //! Whole exports, with images and a cache in memory: the world they happen in.
 
 mod cached;
+mod extended;
 mod failure;
 mod image;
 mod reuse;
@@ -146,6 +147,7 @@ struct World {
     launcher_sbom: Option<PathBuf>,
     parallel: bool,
     run_image_names: RunImageRef,
+    extended: Option<ExtendedRunImage>,
 }
 
 /// What became of an export.
@@ -190,6 +192,7 @@ impl World {
             launcher_sbom: None,
             parallel: false,
             run_image_names: RunImageRef { image: "reg.io/run".into(), mirrors: vec![] },
+            extended: None,
         };
         world.file("layers/config/metadata.toml", "");
         world.file("app/main", "the app");
@@ -251,6 +254,7 @@ impl World {
             metadata: BuildMetadata { buildpacks: group.buildpacks.clone(), ..self.metadata.clone() },
             group,
             analyzed: self.analyzed.clone(),
+            extended: self.extended.clone(),
             project_label: "{}".into(),
             run_image_names: self.run_image_names.clone(),
             launcher: self.path("launcher"),
