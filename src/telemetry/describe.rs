@@ -176,7 +176,7 @@ mod tests {
             assert!(DOCUMENT.contains(&format!("`{}`", key.name())), "docs/TELEMETRY.md lacks {}", key.name());
         }
         let quoted = DOCUMENT.split('`').skip(1).step_by(2);
-        let prefixes = ["cnb.", "cicd.", "http.", "process.", "error.", "buildpack_", "extension_"];
+        let prefixes = ["cnb.", "cicd.", "http.", "process.", "error.", "buildpack-i", "buildpack_i", "extension_i"];
         for word in quoted.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))) {
             let known = Key::ALL.iter().any(|key| key.name() == word) || word == "cicd.pipeline.task.run.url.full";
             assert!(known, "docs/TELEMETRY.md has {word}, which no span has");
