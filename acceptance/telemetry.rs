@@ -95,17 +95,17 @@ fn r9_what_root_makes_belongs_to_the_user_of_the_build() {
         }
         assert!(files >= least, "only {files} files");
     };
-    platform.build(&registry.image("app"), &[]).hides("Warning").done();
+    platform.build(&registry.image("app"), &[]).hides("telemetry is incomplete").done();
     check(&platform, 8);
-    platform.create(&registry.image("app"), &[]).exits(0).hides("Warning").done();
+    platform.create(&registry.image("app"), &[]).exits(0).hides("telemetry is incomplete").done();
     check(&platform, 9);
     platform.fresh_layers();
-    platform.run("rebaser", &[&registry.image("app")]).exits(0).hides("Warning").done();
+    platform.run("rebaser", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
     check(&platform, 1);
     // And the other way round: what the user made, root adds to.
     platform.fresh_layers();
-    platform.run_as_builder("analyzer", &[&registry.image("app")]).exits(0).hides("Warning").done();
-    platform.run_as_root("analyzer", &[&registry.image("app")]).exits(0).hides("Warning").done();
+    platform.run_as_builder("analyzer", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
+    platform.run_as_root("analyzer", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
     check(&platform, 2);
     assert_eq!(platform.read("layers/tracing/lifecycle/analyze.jsonl").matches("\"name\":\"analyze\"").count(), 2);
 }
@@ -252,7 +252,11 @@ fn r13_creators_that_are_killed_tear_no_line_but_the_last() {
         }
     }
     assert!(killed > 10, "only {killed} of 40 were killed");
-    platform.run("creator", &[&platform.launcher(), &registry.image("app")]).exits(0).hides("Warning").done();
+    platform
+        .run("creator", &[&platform.launcher(), &registry.image("app")])
+        .exits(0)
+        .hides("telemetry is incomplete")
+        .done();
     for (path, text) in files() {
         assert!(text.ends_with(b"\n"), "{}", path.display());
     }
