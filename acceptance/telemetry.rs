@@ -2,6 +2,8 @@
 //!
 //! Clause: RFC 0131.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,7 +14,7 @@ use crate::support::platform::Platform;
 use crate::support::registry::Registry;
 
 #[test]
-fn an_image_is_the_same_with_and_without_telemetry_and_has_no_traces() {
+fn r10_an_image_is_the_same_with_and_without_telemetry_and_has_no_traces() {
     let registry = Registry::plain();
     let mut platform = Platform::new().run_image_in(&registry);
     let (quiet, traced) = (registry.image("quiet"), registry.image("traced"));
@@ -60,7 +62,7 @@ fn all_phases_write_one_trace_which_can_be_drawn() {
 }
 
 #[test]
-fn no_trace_names_the_image_the_registry_or_a_secret() {
+fn r27_no_trace_names_the_image_the_registry_or_a_secret() {
     let registry = Registry::plain();
     let mut platform = Platform::new().run_image_in(&registry);
     platform.env("CNB_TELEMETRY", "true");
@@ -72,5 +74,190 @@ fn no_trace_names_the_image_the_registry_or_a_secret() {
     }
     for word in ["canary", &registry.host(), "127.0.0.1", "Y2FuYXJ5", platform.path("workspace").to_str().unwrap()] {
         assert!(!all.contains(word), "a trace has {word:?}");
+    }
+}
+
+/// The analyzer, restorer and exporter are root until they drop it, the detector and builder never are.
+#[test]
+fn r9_what_root_makes_belongs_to_the_user_of_the_build() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_TELEMETRY", "true");
+    let check = |platform: &Platform, least: usize| {
+        let mut files = 0;
+        for entry in walk(&platform.path("layers/tracing")) {
+            let metadata = fs::symlink_metadata(&entry).unwrap();
+            let owner = format!("{}:{}", metadata.uid(), metadata.gid());
+            assert_eq!(owner, platform.owner(), "{}", entry.display());
+            let mode = if metadata.is_dir() { 0o2775 } else { 0o664 };
+            assert_eq!(metadata.mode() & 0o7777, mode, "{}", entry.display());
+            files += usize::from(metadata.is_file());
+        }
+        assert!(files >= least, "only {files} files");
+    };
+    platform.build(&registry.image("app"), &[]).hides("telemetry is incomplete").done();
+    check(&platform, 8);
+    platform.create(&registry.image("app"), &[]).exits(0).hides("telemetry is incomplete").done();
+    check(&platform, 9);
+    platform.fresh_layers();
+    platform.run("rebaser", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
+    check(&platform, 1);
+    // And the other way round: what the user made, root adds to.
+    platform.fresh_layers();
+    platform.run_as_builder("analyzer", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
+    platform.run_as_root("analyzer", &[&registry.image("app")]).exits(0).hides("telemetry is incomplete").done();
+    check(&platform, 2);
+    assert_eq!(platform.read("layers/tracing/lifecycle/analyze.jsonl").matches("\"name\":\"analyze\"").count(), 2);
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        if path.is_dir() {
+            found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    found
+}
+
+/// Choosing a run image needs the credentials, which are read before privileges are dropped.
+#[test]
+fn r24_requests_of_root_are_below_the_phase() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_TELEMETRY", "true");
+    platform.build(&registry.image("app"), &[]).done();
+    platform.run("rebaser", &[&registry.image("app")]).exits(0).done();
+    for phase in ["analyze", "rebase"] {
+        let lines = platform.read(&format!("layers/tracing/lifecycle/{phase}.jsonl"));
+        let spans: Vec<Value> = lines
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone()
+            })
+            .collect();
+        let root = spans.iter().find(|span| span["name"] == phase).unwrap();
+        // That a first build has no previous image is no error.
+        assert!(spans.iter().all(|span| span["status"]["code"] == 0), "{lines}");
+        let start = |span: &Value| span["startTimeUnixNano"].as_str().unwrap().parse::<u64>().unwrap();
+        let steps =
+            spans.iter().filter(|span| ["check-access", "read-run-image"].iter().any(|name| span["name"] == *name));
+        let first = steps.map(start).min().unwrap();
+        let early = spans.iter().filter(|span| span["kind"] == 3 && start(span) < first).count();
+        assert!(early > 0, "{phase}: no request came before its steps");
+        assert!(spans.iter().filter(|span| span["kind"] == 3).all(|span| span["parentSpanId"] == root["spanId"]));
+    }
+}
+
+#[test]
+fn a_buildpack_with_an_sdk_of_opentelemetry_has_its_spans_inside_of_its_bar() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_TELEMETRY", "true");
+    platform.order(&[("samples/python-otel", "0.1.0")]);
+    platform.build(&registry.image("app"), &[]).done();
+    let shown = Command::new(platform.path("lifecycle/lifecycle"))
+        .args(["trace", "--json"])
+        .arg(platform.path("layers/tracing"))
+        .env_clear()
+        .output()
+        .unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["badLineCount"], 0);
+    let spans = shown["builds"][0]["spans"].as_array().unwrap();
+    let find = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    let (program, outer, inner) = (find("buildpack-build"), find("install dependencies"), find("resolve"));
+    assert_eq!((&outer["parentSpanId"], &outer["kind"]), (&program["spanId"], &"foreign".into()));
+    assert_eq!((&inner["parentSpanId"], &inner["attributes"]["packages"]), (&outer["spanId"], &2.into()));
+    let times = |span: &Value| {
+        let start: u64 = span["startTimeUnixNano"].as_str().unwrap().parse().unwrap();
+        (start, start + span["durationNano"].as_u64().unwrap())
+    };
+    assert!(times(program).0 <= times(outer).0 && times(outer).1 <= times(program).1);
+}
+
+/// A disk that is full: the build goes on, with one warning.
+#[test]
+fn r12_a_full_tracing_folder_is_one_warning() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.run("analyzer", &[&registry.image("app")]).exits(0).done();
+    platform.env("CNB_TELEMETRY", "true");
+    let folder = platform.path("layers/tracing");
+    fs::create_dir(&folder).unwrap();
+    let mount = Mount::small(&folder);
+    let detected = platform.run("detector", &[]).exits(0).says("telemetry is incomplete");
+    assert_eq!(detected.stdout.matches("Warning: ").count(), 1, "{}", detected.stdout);
+    for entry in walk(&folder).into_iter().filter(|path| path.is_file()) {
+        let text = fs::read_to_string(&entry).unwrap();
+        if entry.extension().is_some_and(|extension| extension == "jsonl") {
+            assert!(
+                text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+                "{}: {text}",
+                entry.display()
+            );
+        }
+    }
+    drop(mount);
+}
+
+/// A file system of 16 KiB, which is gone when this is dropped.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn small(folder: &std::path::Path) -> Self {
+        let mount = ["-t", "tmpfs", "-o", "size=8k,mode=0777", "none"];
+        crate::support::tool(Command::new("mount").args(mount).arg(folder));
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The creator writes the files of all phases, with requests to a registry in between.
+#[test]
+fn r13_creators_that_are_killed_tear_no_line_but_the_last() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_TELEMETRY", "true");
+    platform.order(&[("samples/greeting", "0.2.0"), ("samples/traced", "0.1.0")]);
+    platform.fresh_layers();
+    let files = || -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let own = platform.path("layers/tracing/lifecycle");
+        if !own.exists() {
+            return Vec::new();
+        }
+        let paths =
+            walk(&own).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    };
+    let mut killed = 0;
+    for round in 0..40_u64 {
+        let image = registry.image("app");
+        // Moments that look random and are the same each time.
+        let after = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        let outcome = platform.killed_after("creator", &[&platform.launcher(), &image], after);
+        killed += usize::from(outcome);
+        for (path, text) in files() {
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                assert!(serde_json::from_slice::<Value>(line).is_ok(), "{}", path.display());
+            }
+        }
+    }
+    assert!(killed > 10, "only {killed} of 40 were killed");
+    platform
+        .run("creator", &[&platform.launcher(), &registry.image("app")])
+        .exits(0)
+        .hides("telemetry is incomplete")
+        .done();
+    for (path, text) in files() {
+        assert!(text.ends_with(b"\n"), "{}", path.display());
     }
 }

@@ -10,8 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The sample buildpacks below `acceptance/buildpacks`, with their versions.
-const BUILDPACKS: [(&str, &str); 5] =
-    [("rust", "1.0.0"), ("greeting", "0.2.0"), ("traced", "0.1.0"), ("fails", "0.1.0"), ("rust-web", "1.0.0")];
+const BUILDPACKS: [(&str, &str); 6] = [
+    ("rust", "1.0.0"),
+    ("greeting", "0.2.0"),
+    ("traced", "0.1.0"),
+    ("python-otel", "0.1.0"),
+    ("fails", "0.1.0"),
+    ("rust-web", "1.0.0"),
+];
 
 /// What cannot be done without, in one line for the reader.
 #[derive(Debug)]

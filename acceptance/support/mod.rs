@@ -1,5 +1,6 @@
 //! What tests stand on: the machine, what is started and ended, a platform that calls phases, and judges of images.
 
+pub(crate) mod browser;
 pub(crate) mod daemon;
 pub(crate) mod front;
 pub(crate) mod image;

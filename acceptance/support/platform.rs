@@ -127,6 +127,16 @@ impl Platform {
         self.run_by(phase, args, false)
     }
 
+    /// Runs a phase as root and kills it after some milliseconds; says whether it had not ended before.
+    pub(crate) fn killed_after(&self, phase: &str, args: &[&str], milliseconds: u64) -> bool {
+        let mut child = self.command(phase, args, true).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let ended = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        child.wait().unwrap();
+        !ended
+    }
+
     fn run_by(&self, phase: &str, args: &[&str], as_root: bool) -> Outcome {
         let mut command = self.command(phase, args, as_root);
         let output = command.output().unwrap_or_else(|error| panic!("{phase} does not start: {error}"));

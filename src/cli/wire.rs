@@ -77,9 +77,20 @@ impl Run<'_> {
         Run { images, ..*self }
     }
 
+    /// Who hears of requests, as parts of the phase.
+    pub(super) fn listener(&self) -> Listener {
+        Listener { events: Arc::clone(self.events), parent: Some(self.work) }
+    }
+
+    /// Opens the place where the images of the build are. Requests and layers that are written are parts of the phase.
+    pub(super) fn open_images<S>(&self, session: &Session<S>, keychain: &Keychain) -> Box<dyn Images> {
+        let listener = self.listener();
+        daemon_or_layout(session, &listener).unwrap_or_else(|| Box::new(registry(session, keychain, listener)))
+    }
+
     /// Opens the places where the images of the build and the cache image are.
     pub(super) fn open_stores<S>(&self, session: &Session<S>, keychain: &Keychain) -> Stores {
-        let listener = Listener { events: Arc::clone(self.events), parent: Some(self.work) };
+        let listener = self.listener();
         Stores { other: daemon_or_layout(session, &listener), registry: registry(session, keychain, listener) }
     }
 
@@ -134,10 +145,13 @@ impl Run<'_> {
 }
 
 /// Runs a phase: telemetry opens before it and closes after it.
-pub(super) fn with_phase<T>(
-    session: &Session<Unprivileged>,
+///
+/// A phase that drops privileges begins before: what it does with them takes time, too. Files that telemetry opens then
+/// belong to the user of the build, and stay open.
+pub(super) fn with_phase<S, T>(
+    session: Session<S>,
     phase: Phase,
-    call: impl FnOnce(&Run<'_>) -> Result<T, Failure>,
+    call: impl FnOnce(Session<S>, &Run<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
     let spans = session.values.flag(Key::Telemetry).then(|| {
@@ -147,14 +161,15 @@ pub(super) fn with_phase<T>(
             platform_log_path: variable(telemetry::LOG_PATH),
             platform_traceparent: variable(telemetry::CNB_TRACEPARENT),
             platform_tracestate: variable(telemetry::TRACESTATE),
-            owner: owner(session),
+            owner: owner(&session),
             platform_api: session.api,
             version: version::info().version,
             stdout: variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
         };
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
-    let mut consumers = vec![Arc::clone(&session.events)];
+    let (listeners, clock) = (Arc::clone(&session.events), Arc::clone(&session.clock));
+    let mut consumers = vec![Arc::clone(&listeners)];
     consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
     let events: Arc<dyn Events> = Arc::new(Fan(consumers));
     let passthrough =
@@ -183,14 +198,15 @@ pub(super) fn with_phase<T>(
         processes: &processes,
         events: &events,
         telemetry,
-        clock: &*session.clock,
+        clock: &*clock,
         work: work.id(),
     };
-    let result = call(&run);
+    let result = call(session, &run);
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);
-        spans.warnings().into_iter().for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
+        let warnings = spans.warnings().into_iter();
+        warnings.for_each(|warning| listeners.emit(SessionEvent::Telemetry(warning).into()));
     }
     result
 }
@@ -209,7 +225,7 @@ fn end_spans_at_a_panic(spans: &Arc<Spans>) {
 }
 
 /// Who owns what telemetry makes, where this process may give files away.
-fn owner(session: &Session<Unprivileged>) -> Option<(u32, u32)> {
+fn owner<S>(session: &Session<S>) -> Option<(u32, u32)> {
     crate::os::user::is_root().then(|| session.ids())
 }
 
@@ -305,18 +321,6 @@ pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake
     let events = Arc::clone(&session.events);
     let failed = move |error: daemon::Error| events.emit(SessionEvent::DaemonAsleep(error.to_string()).into());
     session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
-}
-
-/// Opens the place where the images of a build are. Requests and layers that are written are told to `events` as
-/// parts of `parent`.
-pub(super) fn images<S>(
-    session: &Session<S>,
-    keychain: &Keychain,
-    events: &Arc<dyn Events>,
-    parent: Option<WorkId>,
-) -> Box<dyn Images> {
-    let listener = Listener { events: Arc::clone(events), parent };
-    daemon_or_layout(session, &listener).unwrap_or_else(|| Box::new(registry(session, keychain, listener)))
 }
 
 /// Opens the place where images are, unless that is a registry.

@@ -126,3 +126,115 @@ pub fn note(note: &Note) -> (&'static str, Vec<KeyValue>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::events::{Phase, Step};
+    use crate::model::id::ModuleId;
+
+    const DOCUMENT: &str = include_str!("../../docs/TELEMETRY.md");
+
+    /// One of each kind of work.
+    fn all() -> Vec<Work> {
+        let process =
+            |step, kind| Work::Process { step, kind, id: ModuleId::parse("a").unwrap(), version: String::new() };
+        let layer = || "a:b".to_owned();
+        let mut all: Vec<Work> = Phase::ALL.into_iter().map(Work::Phase).collect();
+        all.extend([
+            process(Step::Detect, ModuleKind::Buildpack),
+            process(Step::Build, ModuleKind::Buildpack),
+            process(Step::Detect, ModuleKind::Extension),
+            process(Step::Generate, ModuleKind::Extension),
+            Work::ResolveOrder,
+            Work::ResolvePlan,
+            Work::CheckAccess,
+            Work::ReadPreviousImage,
+            Work::ReadRunImage,
+            Work::RestoreLayer(layer()),
+            Work::HashLayer(layer()),
+            Work::WriteLayer(layer()),
+            Work::WriteImage,
+            Work::CacheLayer(layer()),
+            Work::CommitCache,
+            Work::Request { method: "GET", about: "manifest" },
+        ]);
+        all
+    }
+
+    #[test]
+    fn r24_every_span_is_in_the_document() {
+        for work in all() {
+            let name = name(&work);
+            assert!(DOCUMENT.contains(&format!("`{name}`")), "docs/TELEMETRY.md does not say what `{name}` is");
+        }
+    }
+
+    #[test]
+    fn t9_every_attribute_is_in_the_document_and_no_other() {
+        for key in Key::ALL {
+            assert!(DOCUMENT.contains(&format!("`{}`", key.name())), "docs/TELEMETRY.md lacks {}", key.name());
+        }
+        let quoted = DOCUMENT.split('`').skip(1).step_by(2);
+        let prefixes = ["cnb.", "cicd.", "http.", "process.", "error.", "buildpack-i", "buildpack_i", "extension_i"];
+        for word in quoted.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))) {
+            let known = Key::ALL.iter().any(|key| key.name() == word) || word == "cicd.pipeline.task.run.url.full";
+            assert!(known, "docs/TELEMETRY.md has {word}, which no span has");
+        }
+    }
+
+    #[test]
+    fn r28_statuses_are_three_texts() {
+        let outcomes = [
+            Outcome::Success,
+            Outcome::Failure,
+            Outcome::Error,
+            Outcome::Timeout,
+            Outcome::Skip,
+            Outcome::Cancellation,
+        ];
+        for outcome in outcomes {
+            assert!(DOCUMENT.contains(&format!("`{}`", result(outcome))), "{outcome:?}");
+            match status(outcome) {
+                Status::Unset => {}
+                Status::Error { description } => {
+                    assert!(["failed", "could not be done", "took too long"].contains(&&*description));
+                    assert!(DOCUMENT.contains(&format!("`{description}`")), "docs/TELEMETRY.md lacks {description}");
+                }
+                Status::Ok => panic!("no span says that it is well: R25"),
+            }
+        }
+    }
+
+    /// All that a span says of work is in the list of attributes, whatever the work and its end.
+    #[test]
+    fn r27_texts_from_outside_are_ids_versions_and_layers_only() {
+        let facts = Facts {
+            bytes: Some(1),
+            files: Some(1),
+            reused: Some(true),
+            cache_hit: Some(true),
+            exit_code: Some(1),
+            status: Some(500),
+            error_type: Some("io"),
+        };
+        for one in all() {
+            let pairs = work(&one).into_iter().chain(end(Outcome::Error, &facts));
+            for pair in pairs {
+                let key =
+                    Key::ALL.iter().find(|key| key.name() == pair.key.as_str()).expect("an attribute of the list");
+                let from_outside = matches!(
+                    key,
+                    Key::BuildpackId
+                        | Key::BuildpackIdRfc
+                        | Key::BuildpackVersion
+                        | Key::ExtensionId
+                        | Key::ExtensionVersion
+                        | Key::Layer
+                );
+                let fixed = !pair.value.as_str().contains("a:b") && pair.value.as_str() != "a";
+                assert!(from_outside || fixed, "{pair:?}");
+            }
+        }
+    }
+}

@@ -54,13 +54,15 @@ pub struct Folder {
 }
 
 /// A file as it was at some moment: which file, and how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Seen {
     /// Where it is.
     pub path: PathBuf,
     name: String,
     identity: (u64, u64),
     size: i64,
+    /// While it is open no other file can have its identity: file systems give away the numbers of deleted ones.
+    _held: OwnedFd,
 }
 
 /// A file of lines that is only ever appended to.
@@ -123,8 +125,8 @@ impl Folder {
 
     /// Makes a file for another program to append to, and says how it is now.
     pub fn provide(&self, name: &str) -> Result<Seen, FileError> {
-        let (_, path, stat) = self.regular(name, OFlags::WRONLY | OFlags::APPEND)?;
-        Ok(Seen { path, name: name.to_owned(), identity: identity(&stat), size: stat.st_size })
+        let (held, path, stat) = self.regular(name, OFlags::WRONLY | OFlags::APPEND)?;
+        Ok(Seen { path, name: name.to_owned(), identity: identity(&stat), size: stat.st_size, _held: held })
     }
 
     /// Says whether a file is still the one that was seen, and no shorter.

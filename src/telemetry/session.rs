@@ -150,8 +150,11 @@ impl Folders {
         let layers = LayersDir::new(&config.layers_dir);
         let tracing = layers.tracing();
         let name = tracing.file_name().and_then(OsStr::to_str).unwrap_or("tracing");
-        // The first phase may be the one to make <layers>; where it cannot, the next line says why.
-        let _ = std::fs::create_dir_all(layers.path());
+        // The first phase may be the one to make <layers>; where it cannot, the line below says why. As root it makes none:
+        // the user of the build could not write to it, and a phase would fail that did not without telemetry.
+        if config.owner.is_none() {
+            let _ = std::fs::create_dir_all(layers.path());
+        }
         let tracing = Folder::given(layers.path(), config.owner)?.inside(name)?;
         Ok(Self {
             lifecycle: tracing.inside("lifecycle")?,

@@ -430,6 +430,10 @@ fn wrong_arguments_are_answered_with_the_help() {
         (&[][..], "name a folder or file with telemetry"),
         (&["x", "--width"][..], "--width takes a number of columns from 24 to 10000"),
         (&["-width=2", "x"][..], "--width takes a number of columns from 24 to 10000"),
+        (&["x", "--html"][..], "--html takes the file to write"),
+        (&["--compare", "x"][..], "--compare takes two folders or files, the old build and the new one"),
+        (&["--json", "--summary", "x"][..], "one of --summary, --json and --html can be given"),
+        (&["--compare", "--html=f", "x", "y"][..], "one of --summary, --json and --html can be given"),
     ] {
         let error = fails(arguments);
         assert!(error.starts_with(message) && error.contains("Usage: lifecycle trace"), "{error}");
@@ -445,4 +449,137 @@ fn help_needs_no_files() {
     let mut out = Vec::new();
     assert_eq!(run(&["--help".into()], &mut out, PLAIN).unwrap(), 0);
     assert_eq!(String::from_utf8(out).unwrap(), super::command::HELP);
+}
+
+/// A file with a page, and what is in its data.
+fn page(it: &Recorder) -> (String, serde_json::Value) {
+    let file = it.layers.path().join("page.html");
+    let out = it.shown(&["--html", file.to_str().unwrap()], PLAIN);
+    assert!(!out.contains("Build"), "{out}");
+    let page = fs::read_to_string(file).unwrap();
+    let (_, data) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
+    let data = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+    (page, data)
+}
+
+#[test]
+fn a_page_has_every_span_and_loads_nothing() {
+    let (page, data) = page(&creator(Outcome::Success));
+    assert!(page.contains(r#"content="default-src 'none'; style-src 'sha256-"#), "{page}");
+    assert!(!page.contains("://") && !page.contains(" src=") && !page.contains(" href="), "{page}");
+    let build = &data["builds"][0];
+    assert_eq!(build["headline"][0], "Build 00000000 · success · 9.91 s · 5 phases · 2 buildpacks");
+    let spans = build["spans"].as_array().unwrap();
+    let titles: Vec<(u64, &str)> =
+        spans.iter().map(|span| (span[0].as_u64().unwrap(), span[1].as_str().unwrap())).collect();
+    assert_eq!(titles[..4], [(0, "CREATE"), (1, "ANALYZE"), (2, "read previous image"), (2, "GET manifest")]);
+    assert!(titles.contains(&(3, "cargo build")), "{titles:?}");
+    let reused = spans.iter().find(|span| span[1] == "hash samples/env:profile").unwrap();
+    assert_eq!((&reused[3], &reused[6], &reused[7]), (&"reused".into(), &10_000_000.into(), &"1.0 kB · 1 file".into()));
+}
+
+#[test]
+fn a_page_of_hostile_names_has_no_markup_of_theirs() {
+    let it = creator(Outcome::Success);
+    let bad = "</script><img src=x onerror=alert(1)><!--{data}{script}";
+    let line = foreign("000000000000000000000000000000ab", bad, "", (150, 170));
+    let attribute =
+        format!(r#""name":"{bad}","attributes":[{{"key":"{bad}","value":{{"stringValue":"{bad}\u2028\u202e&lt;"}}}}]"#);
+    let line = line.replacen(&format!(r#""name":"{bad}""#), &attribute, 1);
+    fs::write(it.layers.path().join("tracing/hostile.jsonl"), format!("{line}{bad}\n")).unwrap();
+    let (page, data) = page(&it);
+    assert_eq!((page.matches("<script").count(), page.matches("</script>").count()), (2, 2));
+    assert!(!page.contains("<img") && !page.contains("<!--") && !page.contains('\u{2028}'), "{page}");
+    let spans = data["builds"][0]["spans"].as_array().unwrap();
+    let hostile = spans.iter().find(|span| span[1] == bad).unwrap();
+    assert!(hostile[8].as_array().unwrap().contains(&serde_json::json!([bad, format!("{bad}&lt;")])), "{hostile}");
+    assert_eq!(data["badCount"], 1);
+    assert!(data["bad"][0].as_str().unwrap().ends_with("hostile.jsonl:2: it is no JSON"), "{data}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_an_error_that_names_it() {
+    let it = creator(Outcome::Success);
+    let error = show(it.layers.path(), &["--html=/nowhere/page.html"], PLAIN).unwrap_err().to_string();
+    assert_eq!(error, "failed to write '/nowhere/page.html': no such file or directory");
+}
+
+/// The same build with a cache that was lost: it takes longer, and a layer is written again.
+fn slower() -> Recorder {
+    let it = Recorder::new(Phase::Create);
+    let create = it.begin(0, None, Work::Phase(Phase::Create));
+    let restore = it.begin(345, Some(create), Work::Phase(Phase::Restore));
+    let miss = Facts { cache_hit: Some(false), ..Facts::default() };
+    it.step((350, 352), restore, Work::RestoreLayer("samples/rust:target".to_owned()), miss);
+    it.done(360, restore);
+    let build = it.begin(720, Some(create), Work::Phase(Phase::Build));
+    it.program((730, 19_000), build, (Step::Build, "samples/rust"), Some(("cargo build", true)));
+    it.program((19_010, 19_500), build, (Step::Build, "samples/new"), None);
+    it.done(19_510, build);
+    let export = it.begin(19_520, Some(create), Work::Phase(Phase::Export));
+    let written = Facts { bytes: Some(1_000), files: Some(1), reused: Some(false), ..Facts::default() };
+    it.step((19_530, 19_540), export, Work::HashLayer("samples/env:profile".to_owned()), written);
+    it.done(19_900, export);
+    it.done(19_910, create);
+    it
+}
+
+fn compared(arguments: &[&str], old: &Recorder, new: &Recorder) -> String {
+    let mut all = vec!["--compare"];
+    all.extend(arguments);
+    let old = old.layers.path().to_str().unwrap();
+    all.push(old);
+    show(new.layers.path(), &all, Terminal { width: 80, ..PLAIN }).unwrap()
+}
+
+#[test]
+fn a_comparison_says_what_got_slower_and_what_lost_its_cache() {
+    let shown = compared(&[], &creator(Outcome::Success), &slower());
+    let expected = "\
+old  Build 00000000 · success · 9.91 s · 5 phases · 2 buildpacks
+new  Build 00000000 · success · 19.9 s · 3 phases · 2 buildpacks
+
+Phases
+  restore                                       365 ms     15 ms -350 ms   -95 %
+  build                                         8.79 s    18.8 s +10.0 s  +113 %
+  export                                        380 ms    380 ms    same
+  analyze                                       105 ms      none -105 ms    gone
+  detect                                        220 ms      none -220 ms    gone
+  whole build                                   9.91 s    19.9 s +10.0 s  +100 %
+
+Slower
+  build › samples/rust                          8.27 s    18.3 s +10.0 s  +120 %
+  build › samples/rust › cargo build            8.12 s    18.1 s +10.0 s  +123 %
+  build › samples/new                             none    490 ms +490 ms     new
+
+Faster
+  build › samples/env                           490 ms      none -490 ms    gone
+";
+    assert!(shown.starts_with(expected), "{shown}");
+    let end = "
+Lost its cache
+  samples/rust:target  was restored, is not in the cache
+  samples/env:profile  was reused, is written again
+";
+    assert!(shown.ends_with(end), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+}
+
+#[test]
+fn a_comparison_of_a_build_with_itself_has_nothing_to_say() {
+    let it = creator(Outcome::Success);
+    let shown = compared(&[], &it, &it);
+    assert!(shown.ends_with("\nNothing that counts got slower or faster, and nothing lost its cache.\n"), "{shown}");
+}
+
+#[test]
+fn a_comparison_is_there_for_programs_too() {
+    let json: serde_json::Value =
+        serde_json::from_str(&compared(&["--json"], &creator(Outcome::Success), &slower())).unwrap();
+    assert_eq!(json["durationNano"], serde_json::json!([9_910_000_000_u64, 19_910_000_000_u64]));
+    let slower = serde_json::json!(
+        {"path": "build / samples/rust", "oldNano": 8_270_000_000_u64, "newNano": 18_270_000_000_u64}
+    );
+    assert_eq!(json["slower"][0], slower);
+    assert_eq!(json["lostCache"][0], serde_json::json!({"layer": "samples/rust:target", "was": "restored"}));
 }

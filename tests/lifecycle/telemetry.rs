@@ -1,7 +1,17 @@
 //! Telemetry from outside: files, variables, one trace for a build, and nothing of it in the image.
 
+/// What is wrong with inputs changes no exit code.
+mod bad_input;
+/// Builds that are killed.
+mod kills;
+/// What may be in no trace.
+mod privacy;
+/// Each requirement has a test.
+mod requirements;
+
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -36,6 +46,29 @@ fn build(world: &World, more: &[(&str, Option<&str>)]) -> String {
     output
 }
 
+/// The lines of a file of the lifecycle's, each of which must be one span.
+#[track_caller]
+fn spans_of(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", path.display());
+    let parse = |line: &str| -> Option<Value> {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let span = line["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone();
+        // What was torn is a line without spans.
+        span.is_object().then_some(span)
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Every span of the lifecycle's own files.
+#[track_caller]
+fn own_spans(world: &World) -> Vec<Value> {
+    let Ok(entries) = fs::read_dir(world.path("layers/tracing/lifecycle")) else { return Vec::new() };
+    let files = entries.map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.flat_map(|path| spans_of(&path)).collect()
+}
+
 /// Every span of every trace file.
 fn spans(world: &World) -> Vec<Value> {
     let mut found = Vec::new();
@@ -62,6 +95,53 @@ fn r1_off_means_no_folder_and_no_variable() {
 }
 
 #[test]
+fn r1_off_means_no_thread_and_on_needs_none() {
+    let threads = |more: &[(&str, Option<&str>)]| {
+        let world = world();
+        world.buildpack("test/one", "0.12", "", "exit 0", "grep Threads /proc/$PPID/status");
+        let output = build(&world, more);
+        output.lines().find(|line| line.starts_with("Threads")).expect(&output).to_owned()
+    };
+    assert_eq!(threads(&[ON]), threads(&[]));
+}
+
+#[test]
+fn t1_every_phase_at_every_platform_api_can_be_asked_for_traces() {
+    for api in ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14", "0.15", "0.16"] {
+        let world = world().at(api);
+        // Below 0.12 there is no run.toml.
+        world.write("stack.toml", "[run-image]\nimage = \"example.com/test/run\"\n");
+        let stack = ("CNB_STACK_PATH", Some(world.path("stack.toml").to_str().unwrap().to_owned()));
+        let stack = [(stack.0, stack.1.as_deref()), ("CNB_STACK_ID", Some("test"))];
+        let flags = ["-telemetry"];
+        let variables = [&stack[..], &[ON]].concat();
+        let exported = ["-launcher", "bin/launcher", APP_IMAGE];
+        for (phase, args) in [
+            ("analyzer", &[APP_IMAGE][..]),
+            ("detector", &[]),
+            ("restorer", &[]),
+            ("builder", &[]),
+            ("exporter", &exported),
+        ] {
+            let file = world.path(&format!("layers/tracing/lifecycle/{}.jsonl", verb(phase)));
+            world.run_with(phase, &[&flags[..], args].concat(), &stack).exits(0).done();
+            let by_flag = spans_of(&file).len();
+            world.run_with(phase, args, &variables).exits(0).done();
+            assert!(by_flag > 0 && spans_of(&file).len() > by_flag, "{api}: {phase}");
+        }
+    }
+}
+
+fn verb(program: &str) -> &str {
+    match program {
+        "builder" => "build",
+        "analyzer" => "analyze",
+        "restorer" => "restore",
+        program => &program[..6],
+    }
+}
+
+#[test]
 fn r10_an_image_is_the_same_with_and_without() {
     let world = world();
     build(&world, &[]);
@@ -75,6 +155,70 @@ fn r10_an_image_is_the_same_with_and_without() {
     assert!(world.path("layers/tracing/lifecycle/export.jsonl").exists());
     let cached = fs::read_dir(world.path("cache/committed")).unwrap().count();
     assert_eq!(cached, 1, "the metadata alone: the buildpack caches nothing");
+}
+
+/// What is below what, as `parent > child`.
+fn tree(world: &World) -> BTreeSet<String> {
+    let spans = own_spans(world);
+    let name = |id: &Value| {
+        let parent = spans.iter().find(|span| span["spanId"] == *id);
+        parent.map_or("", |span| span["name"].as_str().unwrap()).to_owned()
+    };
+    let real = spans.iter().filter(|span| !span["name"].as_str().unwrap().ends_with(" started"));
+    real.map(|span| format!("{} > {}", name(&span["parentSpanId"]), span["name"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn r24_a_build_is_a_tree_of_its_steps() {
+    let world = World::new();
+    let layer = "mkdir -p \"$CNB_LAYERS_DIR/app\"; echo x > \"$CNB_LAYERS_DIR/app/file\"\n\
+                 printf '[types]\\nlaunch = true\\ncache = true\\n' > \"$CNB_LAYERS_DIR/app.toml\"";
+    world.buildpack("test/one", "0.12", "", "exit 0", layer);
+    world.order(&[&["test/one"]]);
+    build(&world, &[ON]);
+    let first = [
+        " > analyze",
+        " > build",
+        " > detect",
+        " > export",
+        " > restore",
+        "analyze > read-run-image",
+        "build > buildpack-build",
+        "detect > buildpack-detect",
+        "detect > resolve-order",
+        "export > cache-layer",
+        "export > commit-cache",
+        "export > hash-layer",
+        "export > read-run-image",
+        "export > write-image",
+        "export > write-layer",
+        "resolve-order > resolve-plan",
+    ];
+    let found = tree(&world);
+    for step in first {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
+    world.fresh_layers();
+    build(&world, &[ON]);
+    let found = tree(&world);
+    for step in ["restore > restore-layer", "analyze > read-previous-image", "export > hash-layer"] {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
+    let flags = |name: &str, key: &str| -> Vec<bool> {
+        let spans = own_spans(&world).into_iter().filter(|span| span["name"] == name);
+        let attributes = spans.flat_map(|span| span["attributes"].as_array().unwrap().clone());
+        attributes.filter(|pair| pair["key"] == key).map(|pair| pair["value"]["boolValue"] == true).collect()
+    };
+    assert_eq!(flags("restore-layer", "cnb.cache.hit"), [true]);
+    let reused = flags("hash-layer", "cnb.layer.reused");
+    assert!(reused.len() > 3 && reused.iter().all(|reused| *reused), "{reused:?}");
+    // The creator's phases are below it, its own span is below nothing.
+    world.fresh_layers();
+    world.run_with("creator", &["-cache-dir=cache", "-launcher=bin/launcher", APP_IMAGE], &[ON]).exits(0).done();
+    let found = tree(&world);
+    for step in [" > create", "create > analyze", "create > export", "export > commit-cache"] {
+        assert!(found.contains(step), "no {step} in {found:#?}");
+    }
 }
 
 #[test]
@@ -176,6 +320,12 @@ fn the_waterfall_shows_phases_buildpacks_and_layers() {
 
 #[test]
 fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        told_to_stop(signal, number);
+    }
+}
+
+fn told_to_stop(signal: &str, number: i32) {
     let world = World::new();
     let wait = "echo $$ > \"$CNB_LAYERS_DIR/pid\"; exec sleep 60";
     world.buildpack("test/slow", "0.12", "", "exit 0", wait);
@@ -186,9 +336,8 @@ fn r17_a_build_that_is_told_to_stop_tells_its_buildpack_and_ends_its_spans() {
     let pid =
         wait_for(|| fs::read_to_string(world.path("layers/test_slow/pid")).ok().filter(|pid| pid.ends_with('\n')));
     let began = Instant::now();
-    kill(&builder.id().to_string());
-    // SIGTERM is 15.
-    builder.outcome().exits(128 + 15).done();
+    send(signal, &builder.id().to_string());
+    builder.outcome().exits(128 + number).done();
     assert!(began.elapsed() < Duration::from_secs(5));
     let proc = format!("/proc/{}/cmdline", pid.trim());
     wait_for(|| fs::read(&proc).map_or(true, |line| line.is_empty()).then_some(()));
@@ -216,7 +365,12 @@ fn t13_printed_spans_that_nobody_reads_change_nothing() {
 
 /// Tells a process to stop.
 pub(crate) fn kill(pid: &str) {
-    assert!(std::process::Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
+    send("-TERM", pid);
+}
+
+/// Sends a signal to a process.
+fn send(signal: &str, pid: &str) {
+    assert!(std::process::Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 
 /// Asks again and again, for ten seconds.

@@ -26,10 +26,14 @@ pub(super) struct Images {
     run: String,
 }
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
+    wire::with_phase(session, Phase::Analyze, |session, run| begun(session, run, &image)).map(|_| ())
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> Result<Analyzed, Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = resolve(&session, &keychain, &image)?;
+    let images = resolve(&session, run, &keychain, image)?;
     session.warn_of_launch_cache();
     session.warn_of_parallel();
     session.guard_layout()?;
@@ -43,15 +47,20 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     ])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
-    wire::with_phase(&session, Phase::Analyze, |run| analyzed(&session, run, &keychain, &images)).map(|_| ())
+    analyzed(&session, run, &keychain, &images)
 }
 
 /// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
-pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<Images, Failure> {
+pub(super) fn resolve(
+    session: &Session<Privileged>,
+    run: &wire::Run<'_>,
+    keychain: &Keychain,
+    image: &str,
+) -> Result<Images, Failure> {
     let values = &session.values;
-    let run = match values.some_text(Key::RunImage) {
-        Some(run) => run,
-        None => choose_run_image(session, keychain, image)?,
+    let run_image = match values.some_text(Key::RunImage) {
+        Some(name) => name,
+        None => choose_run_image(session, run, keychain, image)?,
     };
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
@@ -67,7 +76,7 @@ pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image:
     };
     Ok(Images {
         previous: stored(&previous)?,
-        run: stored(&run)?,
+        run: stored(&run_image)?,
         tags: tags.iter().map(|tag| stored(tag)).collect::<Result<_, _>>()?,
         image: stored(image)?,
     })
@@ -93,7 +102,12 @@ pub(super) fn same_registry<'a, S>(session: &Session<S>, names: impl Iterator<It
 }
 
 /// Chooses a run image of run.toml, or of stack.toml below Platform API 0.12.
-fn choose_run_image(session: &Session<Privileged>, keychain: &Keychain, image: &str) -> Result<String, Failure> {
+fn choose_run_image(
+    session: &Session<Privileged>,
+    run: &wire::Run<'_>,
+    keychain: &Keychain,
+    image: &str,
+) -> Result<String, Failure> {
     let has_run_toml = session.api.has(PlatformFeature::RunToml);
     let path = session.values.path(if has_run_toml { Key::Run } else { Key::Stack });
     let failed = |error: run_image::Error| Failure::Inputs {
@@ -101,14 +115,14 @@ fn choose_run_image(session: &Session<Privileged>, keychain: &Keychain, image: &
         hint: Some(format!("Name an image that can be read, with -run-image or in {}.", path.display())),
     };
     let candidates = if has_run_toml {
-        let run = documents::run(&path, &*session.events)?;
-        let first = run.and_then(|run| run.images.into_iter().next());
+        let listed = documents::run(&path, &*session.events)?;
+        let first = listed.and_then(|run| run.images.into_iter().next());
         first.ok_or_else(|| failed(run_image::Error::NoMetadata))?
     } else {
         documents::stack(&path, &*session.events)?.unwrap_or_default()
     };
     let registry = parse(image)?.registry().to_owned();
-    let images = wire::images(session, keychain, &session.events, None);
+    let images = run.open_images(session, keychain);
     choose(&*images, &registry, &candidates).map_err(failed)
 }
 

@@ -17,12 +17,16 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     session.emit(SessionEvent::EnsuringPrivileges);
     let session = session.refuse_root("build")?;
     session.emit(SessionEvent::Executing);
+    wire::with_phase(session, Phase::Build, |session, run| begun(&session, run)).map(|_| ())
+}
+
+fn begun(session: &Session<Unprivileged>, run: &wire::Run<'_>) -> Result<BuildMetadata, Failure> {
     let group = documents::group(&session.values.path(Key::Group))?;
     let plan = documents::plan(&session.values.path(Key::Plan))?;
     wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
         .map_err(|fault| Failure::document("reading analyzed.toml", fault))?;
-    wire::with_phase(&session, Phase::Build, |run| built(&session, run, group, plan, &analyzed)).map(|_| ())
+    built(session, run, group, plan, &analyzed)
 }
 
 /// Builds, and writes metadata.toml.

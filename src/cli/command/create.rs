@@ -8,10 +8,14 @@ use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::os::user;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     let image = super::one_image(&session)?;
+    wire::with_phase(session, Phase::Create, |session, run| begun(session, run, &image))
+}
+
+fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str) -> Result<(), Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = super::analyze::resolve(&session, &keychain, &image)?;
+    let images = super::analyze::resolve(&session, creator, &keychain, image)?;
     session.warn_without_cache();
     session.warn_of_launch_cache();
     session.warn_of_parallel();
@@ -32,31 +36,27 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let _awake = wire::keep_daemon_awake(&session);
     let cache = wire::volume_cache(&session)?;
     let cache = cache.as_deref();
-    wire::with_phase(&session, Phase::Create, |creator| {
-        let banner = |phase| session.emit(SessionEvent::Banner(phase));
-        banner(Phase::Analyze);
-        let analyzed =
-            creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
-        banner(Phase::Detect);
-        let detected = creator.phase(Phase::Detect, |run| {
-            let detected = super::detect::detected(&session, run, &analyzed)?;
-            if detected.group.extensions.is_empty() { Ok(detected) } else { Err(Failure::CreatorExtensions) }
-        })?;
-        if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
-            banner(Phase::Restore);
-            let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-            creator.phase(Phase::Restore, |run| {
-                super::restore::restored(&session, run, &keychain, group, metadata, cache)
-            })?;
-        }
-        banner(Phase::Build);
-        let (group, plan) = (detected.group.clone(), detected.plan);
-        creator.phase(Phase::Build, |run| super::build::built(&session, run, group, plan, &analyzed))?;
-        banner(Phase::Export);
-        let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
-        creator.phase(Phase::Export, |run| {
-            super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache)
-        })
+    let banner = |phase| session.emit(SessionEvent::Banner(phase));
+    banner(Phase::Analyze);
+    let analyzed = creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
+    banner(Phase::Detect);
+    let detected = creator.phase(Phase::Detect, |run| {
+        let detected = super::detect::detected(&session, run, &analyzed)?;
+        if detected.group.extensions.is_empty() { Ok(detected) } else { Err(Failure::CreatorExtensions) }
+    })?;
+    if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
+        banner(Phase::Restore);
+        let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
+        creator
+            .phase(Phase::Restore, |run| super::restore::restored(&session, run, &keychain, group, metadata, cache))?;
+    }
+    banner(Phase::Build);
+    let (group, plan) = (detected.group.clone(), detected.plan);
+    creator.phase(Phase::Build, |run| super::build::built(&session, run, group, plan, &analyzed))?;
+    banner(Phase::Export);
+    let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
+    creator.phase(Phase::Export, |run| {
+        super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache)
     })
 }
 

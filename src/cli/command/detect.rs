@@ -18,12 +18,14 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     session.emit(SessionEvent::EnsuringPrivileges);
     let session = session.refuse_root("detect")?;
     session.emit(SessionEvent::Executing);
+    wire::with_phase(session, Phase::Detect, |session, run| begun(&session, run))
+}
+
+fn begun(session: &Session<Unprivileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
         .map_err(|fault| Failure::document("initialize detector", fault))?;
-    wire::with_phase(&session, Phase::Detect, |run| {
-        let detected = detected(&session, run, &analyzed)?;
-        if detected.group.extensions.is_empty() { Ok(()) } else { generated(&session, run, detected, analyzed) }
-    })
+    let detected = detected(session, run, &analyzed)?;
+    if detected.group.extensions.is_empty() { Ok(()) } else { generated(session, run, detected, analyzed) }
 }
 
 /// Detects, and writes group.toml and plan.toml.

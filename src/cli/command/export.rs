@@ -15,12 +15,15 @@ use crate::model::report::Report;
 use crate::phase::export::{Error, Inputs, export, export_cache};
 use crate::schema;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
-    let names = &session.values.positional;
-    if names.is_empty() {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
+    if session.values.positional.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
-    let (analyzed, names) = resolve(&session, names)?;
+    wire::with_phase(session, Phase::Export, begun)
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
+    let (analyzed, names) = resolve(&session, &session.values.positional)?;
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
@@ -33,9 +36,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
     extended::guard(&session)?;
-    wire::with_phase(&session, Phase::Export, |run| {
-        exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
-    })
+    exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.

@@ -12,18 +12,22 @@ use crate::model::run_image::RunImageRef;
 use crate::phase::rebase::{App, Error, Inputs, choose_run_image, rebase};
 use crate::schema;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     if session.values.positional.is_empty() {
         return Err(Failure::Arguments("at least one image argument is required".to_owned()));
     }
-    let mut inputs = resolve(&session)?;
+    let inputs = resolve(&session)?;
     session.guard_layout()?;
-    let keychain = credentials(&session, &mut inputs)?;
+    wire::with_phase(session, Phase::Rebase, |session, run| begun(session, run, inputs))
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, mut inputs: Inputs) -> Result<(), Failure> {
+    let keychain = credentials(&session, run, &mut inputs)?;
     session.emit(SessionEvent::EnsuringPrivileges);
     wire::connect_daemon(&mut session)?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
-    wire::with_phase(&session, Phase::Rebase, |run| rebased(&session, run, &keychain, inputs))
+    rebased(&session, run, &keychain, inputs)
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.
@@ -50,17 +54,17 @@ fn resolve(session: &Session<Privileged>) -> Result<Inputs, Failure> {
 }
 
 /// Reads credentials, while they can be: also those of a run image that only the app image, in its registry, names.
-fn credentials(session: &Session<Privileged>, inputs: &mut Inputs) -> Result<Keychain, Failure> {
+fn credentials(session: &Session<Privileged>, run: &wire::Run<'_>, inputs: &mut Inputs) -> Result<Keychain, Failure> {
     let named = inputs.run_image.as_deref();
     let keychain = credentials::gather(session, named.as_slice())?;
     if inputs.run_image.is_some() || session.uses_daemon() || session.uses_layout() {
         return Ok(keychain);
     }
-    let images = wire::images(session, &keychain, &session.events, None);
+    let images = run.open_images(session, &keychain);
     let app = App::open(&*images, &inputs.previous_image).map_err(Failure::Rebase)?;
     let names: Vec<&str> = app.run_image_names(inputs.api).into_iter().flat_map(RunImageRef::names).collect();
     let keychain = credentials::gather(session, &names)?;
-    let images = wire::images(session, &keychain, &session.events, None);
+    let images = run.open_images(session, &keychain);
     inputs.run_image = Some(choose_run_image(&*images, inputs.api, &app).map_err(Failure::Rebase)?);
     inputs.app = Some(app);
     Ok(keychain)

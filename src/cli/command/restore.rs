@@ -1,7 +1,6 @@
 //! `restorer`: catalogue 1, sections 4.1 and 4.2.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::super::failure::Failure;
 use super::super::inputs::Key;
@@ -9,7 +8,7 @@ use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
-use crate::effect::events::{Listener, Phase, RestoreEvent, SessionEvent};
+use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
 use crate::image::kaniko;
 use crate::image::registry::Keychain;
 use crate::model::analyzed::Analyzed;
@@ -20,9 +19,13 @@ use crate::model::reference::Reference;
 use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 
-pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
+pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     super::no_arguments(&session, "received unexpected Args")?;
     session.warn_without_cache();
+    wire::with_phase(session, Phase::Restore, begun)
+}
+
+fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
     wire::connect_daemon(&mut session)?;
@@ -35,8 +38,8 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
         Ok(analyzed) => {
-            let analyzed = resolve_build_image(&session, &keychain, analyzed)?;
-            Some(resolve_run_image(&session, &keychain, &group, analyzed)?)
+            let analyzed = resolve_build_image(&session, run, &keychain, analyzed)?;
+            Some(resolve_run_image(&session, run, &keychain, &group, analyzed)?)
         }
         Err(fault) => {
             session.emit(SessionEvent::AnalyzedUnusable(fault.text()));
@@ -49,9 +52,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     check_cache_image(&session)?;
     let cache = wire::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
-    wire::with_phase(&session, Phase::Restore, |run| {
-        restored(&session, run, &keychain, group, metadata, cache.as_deref())
-    })
+    restored(&session, run, &keychain, group, metadata, cache.as_deref())
 }
 
 /// Holds that the cache image, if there is one, has a name that can be read. Whatever else is wrong with it only costs
@@ -68,6 +69,7 @@ fn check_cache_image(session: &Session<Unprivileged>) -> Result<(), Failure> {
 /// Keeps the build image for the extender, if the platform names it.
 fn resolve_build_image(
     session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
     keychain: &Keychain,
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
@@ -76,15 +78,19 @@ fn resolve_build_image(
         return Ok(analyzed);
     };
     session.emit(RestoreEvent::PullingBuildImage(name.clone()));
-    let image = pull(session, keychain, &name).map_err(|error| not_pulled("builder image", &name, &error))?;
+    let image = pull(session, run, keychain, &name).map_err(|error| not_pulled("builder image", &name, &error))?;
     session.emit(RestoreEvent::BuildImage(image.identifier.clone()));
     Ok(Analyzed { build_image: Some(image.identifier), ..analyzed })
 }
 
 /// Reads an image from its registry, wherever the images of the build are, and keeps it for the extender.
-fn pull(session: &Session<Unprivileged>, keychain: &Keychain, name: &str) -> Result<ImageRecord, kaniko::Error> {
-    let listener = Listener { events: Arc::clone(&session.events), parent: None };
-    let registry = wire::registry(session, keychain, listener);
+fn pull(
+    session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
+    keychain: &Keychain,
+    name: &str,
+) -> Result<ImageRecord, kaniko::Error> {
+    let registry = wire::registry(session, keychain, run.listener());
     let saving = |path: &Path| session.emit(RestoreEvent::SavingImage(path.to_owned()));
     kaniko::pull(&session.values.path(Key::KanikoDir), &registry, name, saving)
 }
@@ -103,20 +109,21 @@ fn not_pulled(what: &str, name: &str, error: &kaniko::Error) -> Failure {
 /// with extensions.
 fn resolve_run_image(
     session: &Session<Unprivileged>,
+    run: &wire::Run<'_>,
     keychain: &Keychain,
     group: &Group,
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
     let path = session.values.path(Key::Run);
-    let run = if session.api.has(PlatformFeature::RestorerChecksRunImage) {
+    let known = if session.api.has(PlatformFeature::RestorerChecksRunImage) {
         documents::run(&path, &*session.events).map_err(Failure::fault)?
     } else {
         None
     };
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
-    let images = wire::images(session, keychain, &session.events, None);
-    if let Some(run) = run.filter(|_| !run_image.image.is_empty()) {
-        let listed = crate::phase::run_image::find(&run, &run_image.image).is_some();
+    let images = run.open_images(session, keychain);
+    if let Some(known) = known.filter(|_| !run_image.image.is_empty()) {
+        let listed = crate::phase::run_image::find(&known, &run_image.image).is_some();
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),
@@ -133,7 +140,7 @@ fn resolve_run_image(
     // A layout is there for the extender as it is.
     let resolved = if let Some(name) = run_image::to_extend(session.api, run_image).filter(|_| !session.uses_layout()) {
         session.emit(RestoreEvent::PullingRunImage(name.to_owned()));
-        let image = pull(session, keychain, name).map_err(|error| not_pulled("run image", name, &error))?;
+        let image = pull(session, run, keychain, name).map_err(|error| not_pulled("run image", name, &error))?;
         run_image::describe(session.api, &image, run_image).map_err(|error| failed("pull", name, error.to_string()))?
     } else if let Some(name) = run_image::unresolved(session.api, group, run_image) {
         session.emit(RestoreEvent::ResolvingRunImage);

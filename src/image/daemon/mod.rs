@@ -70,7 +70,7 @@ impl DaemonImages {
             Ok(answer) => (Outcome::Success, Some(answer.status), None),
             Err(error) => match error.status() {
                 Some(404) => (Outcome::Success, Some(404), None),
-                Some(status) => (Outcome::Error, Some(status), Some("status")),
+                Some(status) => (Outcome::Error, Some(status), Some("http")),
                 None => (Outcome::Error, None, Some("io")),
             },
         };

@@ -168,6 +168,8 @@ impl Client {
         mut once: impl FnMut() -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
+        // What is not there is an answer: a first build looks for its previous image.
+        let may_be_missing = matches!(work, Work::Request { about: "manifest", .. });
         let ongoing = self.listener.begin(work);
         loop {
             let error = match once() {
@@ -181,6 +183,10 @@ impl Client {
             };
             let attempt = if again && error.is_retryable() { retries.wait(error.retry_after()) } else { None };
             let Some(attempt) = attempt else {
+                if may_be_missing && error.status() == Some(404) {
+                    ongoing.end(Outcome::Success, Facts { status: error.status(), ..Facts::default() });
+                    return Err(error);
+                }
                 let error_type = Some(if error.status().is_some() { "http" } else { "io" });
                 ongoing.end(Outcome::Error, Facts { status: error.status(), error_type, ..Facts::default() });
                 return Err(error);

@@ -226,6 +226,36 @@ fn r20_flags_tell_where_the_parent_is() {
 }
 
 #[test]
+fn r22_an_unsampled_parent_keeps_no_span_out_of_the_files() {
+    let layers = tempfile::tempdir().unwrap();
+    let config = TelemetryConfig {
+        platform_traceparent: Some(format!("{}00", &PLATFORM[..53]).into()),
+        ..config(layers.path(), Phase::Build)
+    };
+    build_phase(&spans(config), None);
+    let lines = lines(layers.path(), "lifecycle/build.jsonl");
+    assert_eq!(lines.len(), 5);
+    let flags: BTreeSet<u64> = lines.iter().map(|line| only_span(line)["flags"].as_u64().unwrap()).collect();
+    assert_eq!(flags, BTreeSet::from([0x100, 0x300]));
+}
+
+#[test]
+fn r16_no_span_is_written_twice() {
+    let layers = tempfile::tempdir().unwrap();
+    let spans = spans(config(layers.path(), Phase::Build));
+    let phase = Ongoing::begin(&spans, None, Work::Phase(Phase::Build));
+    let id = phase.id();
+    phase.end(Outcome::Success, Facts::default());
+    // Whoever ends it again is late.
+    spans.emit(Event::End { id, outcome: Outcome::Error, facts: Facts::default() });
+    spans.finish(Outcome::Cancellation, None);
+    spans.finish_after_panic();
+    let lines = lines(layers.path(), "lifecycle/build.jsonl");
+    let ids: BTreeSet<&str> = lines.iter().map(|line| only_span(line)["spanId"].as_str().unwrap()).collect();
+    assert_eq!((lines.len(), ids.len()), (2, 2));
+}
+
+#[test]
 fn t6_phases_of_one_build_share_a_trace() {
     let layers = tempfile::tempdir().unwrap();
     let mut traces = BTreeSet::new();
@@ -252,7 +282,7 @@ fn r7_two_runs_differ_in_nothing_but_ids_and_times() {
 }
 
 #[test]
-fn printing_for_a_person_changes_no_file() {
+fn t10_printing_for_a_person_changes_no_file() {
     let text = |stdout| {
         let layers = tempfile::tempdir().unwrap();
         build_phase(&spans(TelemetryConfig { stdout, ..config(layers.path(), Phase::Build) }), None);
