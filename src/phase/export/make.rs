@@ -1,14 +1,14 @@
 //! Makes planned layers: their tars and diff ids, several at once, and tells which the previous image already has.
 //!
-//! Catalogue 2, sections 2.3 and 2.4. A layer is only hashed here; whoever writes it reads its files again. No
-//! temporary file is made.
+//! Catalogue 2, sections 2.3 and 2.4. Where the previous image may have a layer, it is only hashed, and whoever writes it
+//! reads its files again. Where it cannot, the image store keeps the layer in the same pass, if it can.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
 use super::plan::{Content, Part, Planned};
-use crate::archive::{self, Notice, Owner, Tar};
+use crate::archive::{self, Measured, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
@@ -42,7 +42,7 @@ impl Made<'_> {
     }
 }
 
-/// Makes all layers, in order.
+/// Makes all layers, in order, for the image of this name.
 ///
 /// # Errors
 /// A file cannot be read, or a layer must come from the previous image, which does not have it.
@@ -50,6 +50,7 @@ pub(super) fn all<'a>(
     effects: &Effects<'_>,
     planned: &'a [Planned],
     previous: Option<&ImageRecord>,
+    name: Option<&str>,
     owner: Owner,
 ) -> Result<Vec<Made<'a>>, Error> {
     let app_layers = planned.iter().filter(|layer| layer.part == Part::App).count();
@@ -58,7 +59,7 @@ pub(super) fn all<'a>(
     let mut made = Vec::with_capacity(planned.len());
     parallel::in_order(
         planned,
-        |planned| one(effects, planned, previous, owner),
+        |planned| one(effects, planned, previous, name, owner),
         |planned, mut layer| {
             for event in layer.notices.drain(..) {
                 effects.emit(event);
@@ -87,6 +88,7 @@ fn one<'a>(
     effects: &Effects<'_>,
     planned: &'a Planned,
     previous: Option<&ImageRecord>,
+    name: Option<&str>,
     owner: Owner,
 ) -> Result<Made<'a>, Error> {
     let id = &planned.id;
@@ -110,10 +112,20 @@ fn one<'a>(
             return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
         }
     };
-    let (layer, files) = measure(id, tar).map_err(|error| failed(planned, &error))?;
-    let diff_id = layer.diff_id.clone();
     // Labels do not name the layers of extensions; that it has the same bytes is enough.
-    let is_named = planned.part == Part::Extension || planned.previous.contains(&diff_id);
+    let is_extension = planned.part == Part::Extension;
+    let may_be_there = if is_extension { previous.is_some() } else { planned.previous.iter().any(is_there) };
+    let kept = match name.filter(|_| !may_be_there) {
+        Some(name) => effects.images.keep(name, id, tar.as_ref()),
+        None => Ok(None),
+    };
+    let kept = kept.map_err(|error| failed(planned, &crate::os::error_text(&error)))?;
+    let (layer, files) = match kept {
+        Some(measured) => new_layer(id, tar, measured),
+        None => measure(id, tar).map_err(|error| failed(planned, &error))?,
+    };
+    let diff_id = layer.diff_id.clone();
+    let is_named = is_extension || planned.previous.contains(&diff_id);
     let reused = is_named && is_there(&diff_id);
     let facts = Facts { bytes: Some(layer.size), files: Some(files), reused: Some(reused), ..Facts::default() };
     work.end(Outcome::Success, facts);
@@ -149,7 +161,13 @@ fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
 /// Hashes a tar.
 fn measure(id: &str, tar: Arc<dyn TarSource>) -> Result<(NewLayer, u64), String> {
     let measured = archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?;
-    Ok((NewLayer { id: id.to_owned(), diff_id: measured.diff_id, size: measured.size, tar }, measured.files))
+    Ok(new_layer(id, tar, measured))
+}
+
+/// A layer, and the number of its files.
+fn new_layer(id: &str, tar: Arc<dyn TarSource>, measured: Measured) -> (NewLayer, u64) {
+    let Measured { diff_id, size, files } = measured;
+    (NewLayer { id: id.to_owned(), diff_id, size, tar }, files)
 }
 
 /// Why a layer could not be made, in the words for its part of the image.

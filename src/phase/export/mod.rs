@@ -155,7 +155,8 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     )
     .map_err(|error| Error::Other(error.to_string()))?;
     let build_bom = folders::build_bom(inputs, &folders)?;
-    let made = make::all(effects, &planned, bases.previous.as_ref(), owner(inputs))?;
+    let name = inputs.names.first().map(String::as_str);
+    let made = make::all(effects, &planned, bases.previous.as_ref(), name, owner(inputs))?;
     let metadata = metadata::app(inputs, &bases.run, &folders, &made);
     let labels = labels::all(inputs, &metadata)?;
     labels::tell(effects, &labels, &metadata);
