@@ -5,6 +5,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
+use crate::archive::Seals;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::os::user;
 
@@ -42,10 +43,11 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
             let detected = super::detect::detected(&session, run, &analyzed)?;
             if detected.group.extensions.is_empty() { Ok(detected) } else { Err(Failure::CreatorExtensions) }
         })?;
+        let mut seals = Seals::default();
         if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
             banner(Phase::Restore);
             let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-            creator.phase(Phase::Restore, |run| {
+            seals = creator.phase(Phase::Restore, |run| {
                 super::restore::restored(&session, run, &keychain, group, metadata, cache)
             })?;
         }
@@ -55,7 +57,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
         banner(Phase::Export);
         let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
         creator.phase(Phase::Export, |run| {
-            super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache)
+            super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache, seals)
         })
     })
 }

@@ -5,6 +5,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
 use super::extended;
+use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -34,7 +35,8 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let cache = wire::volume_cache(&session)?;
     extended::guard(&session)?;
     wire::with_phase(&session, Phase::Export, |run| {
-        exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
+        let seals = cache.as_ref().map(|cache| cache.seals()).unwrap_or_default();
+        exported(&session, run, &keychain, names, group, analyzed, cache.as_deref(), seals)
     })
 }
 
@@ -74,6 +76,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
 }
 
 /// Exports, writes report.toml, then the cache: the cache image or else `cache`.
+#[expect(clippy::too_many_arguments, reason = "the creator has all of these in hand")]
 pub(super) fn exported(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
@@ -82,6 +85,7 @@ pub(super) fn exported(
     group: Group,
     analyzed: Analyzed,
     cache: Option<&dyn Cache>,
+    seals: Seals,
 ) -> Result<(), Failure> {
     let values = &session.values;
     let layers = session.layers();
@@ -115,6 +119,7 @@ pub(super) fn exported(
         source_date_epoch: values.some_text(Key::SourceDateEpoch),
         parallel: values.flag(Key::Parallel) && cache.is_some(),
         cache,
+        seals,
         lifecycle: version::info(),
     };
     let report_path = values.path(Key::Report);

@@ -8,6 +8,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
+use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Listener, Phase, RestoreEvent, SessionEvent};
 use crate::image::kaniko;
@@ -50,7 +51,11 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let cache = wire::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
     wire::with_phase(&session, Phase::Restore, |run| {
-        restored(&session, run, &keychain, group, metadata, cache.as_deref())
+        let seals = restored(&session, run, &keychain, group, metadata, cache.as_deref())?;
+        if let Some(cache) = &cache {
+            cache.keep_seals(&seals);
+        }
+        Ok(())
     })
 }
 
@@ -157,7 +162,7 @@ pub(super) fn restored(
     group: Group,
     app_metadata: AppMetadata,
     cache: Option<&dyn Cache>,
-) -> Result<(), Failure> {
+) -> Result<Seals, Failure> {
     let stores = run.open_stores(session, keychain);
     let image_cache = run.image_cache(session, &stores);
     let inputs = Inputs {

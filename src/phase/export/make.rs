@@ -8,13 +8,29 @@ use std::sync::Arc;
 
 use super::Error;
 use super::plan::{Content, Part, Planned};
-use crate::archive::{self, Measured, Notice, Owner, Tar};
+use crate::archive::{self, Measured, Notice, Owner, Seals, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::phase::parallel;
+
+/// How layers of folders are made.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// To whom their contents belong.
+    pub owner: Owner,
+    /// Seals of those that were restored in this build.
+    pub seals: &'a Seals,
+}
+
+impl Source<'_> {
+    /// What a layer comes to, if it was restored and not touched since.
+    fn sealed(&self, path: &Path, tar: &Tar) -> Option<Measured> {
+        self.seals.get(path)?.measured(tar)
+    }
+}
 
 /// A layer of the image whose diff id is known.
 #[derive(Debug)]
@@ -51,7 +67,7 @@ pub(super) fn all<'a>(
     planned: &'a [Planned],
     previous: Option<&ImageRecord>,
     name: Option<&str>,
-    owner: Owner,
+    source: &Source<'_>,
 ) -> Result<Vec<Made<'a>>, Error> {
     let app_layers = planned.iter().filter(|layer| layer.part == Part::App).count();
     let mut app_made = 0;
@@ -59,7 +75,7 @@ pub(super) fn all<'a>(
     let mut made = Vec::with_capacity(planned.len());
     parallel::in_order(
         planned,
-        |planned| one(effects, planned, previous, name, owner),
+        |planned| one(effects, planned, previous, name, source),
         |planned, mut layer| {
             for event in layer.notices.drain(..) {
                 effects.emit(event);
@@ -89,18 +105,20 @@ fn one<'a>(
     planned: &'a Planned,
     previous: Option<&ImageRecord>,
     name: Option<&str>,
-    owner: Owner,
+    source: &Source<'_>,
 ) -> Result<Made<'a>, Error> {
     let id = &planned.id;
     let is_there =
         |diff_id: &DiffId| previous.is_some_and(|image| image.layers.iter().any(|layer| layer.diff_id == *diff_id));
     let work = effects.begin(Work::HashLayer(id.clone()));
     let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
+    let mut sealed = None;
     let (tar, notices): (Arc<dyn TarSource>, _) = match &planned.content {
         Content::Prepared(tar) => (Arc::clone(tar) as _, notices(id, tar, cached)),
         Content::Folder(path) => {
-            let tar = folder(path, owner).map_err(|error| failed(planned, &error))?;
+            let tar = folder(path, source.owner).map_err(|error| failed(planned, &error))?;
             let notices = notices(id, &tar, cached);
+            sealed = source.sealed(path, &tar);
             (tar, notices)
         }
         Content::Repacked(layer) => (Arc::new(layer.clone()), Vec::new()),
@@ -122,7 +140,7 @@ fn one<'a>(
     let kept = kept.map_err(|error| failed(planned, &crate::os::error_text(&error)))?;
     let (layer, files) = match kept {
         Some(measured) => new_layer(id, tar, measured),
-        None => measure(id, tar).map_err(|error| failed(planned, &error))?,
+        None => measure(id, tar, sealed).map_err(|error| failed(planned, &error))?,
     };
     let diff_id = layer.diff_id.clone();
     let is_named = is_extension || planned.previous.contains(&diff_id);
@@ -136,10 +154,11 @@ fn one<'a>(
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn for_cache(id: &str, path: &Path, owner: Owner) -> Result<(NewLayer, Vec<Event>), String> {
-    let tar = folder(path, owner)?;
+pub(super) fn for_cache(id: &str, path: &Path, source: &Source<'_>) -> Result<(NewLayer, Vec<Event>), String> {
+    let tar = folder(path, source.owner)?;
     let notices = notices(id, &tar, true);
-    measure(id, tar).map(|(layer, _)| (layer, notices))
+    let sealed = source.sealed(path, &tar);
+    measure(id, tar, sealed).map(|(layer, _)| (layer, notices))
 }
 
 fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {
@@ -158,9 +177,12 @@ fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
     tar.notices().into_iter().filter_map(event).collect()
 }
 
-/// Hashes a tar.
-fn measure(id: &str, tar: Arc<dyn TarSource>) -> Result<(NewLayer, u64), String> {
-    let measured = archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?;
+/// Hashes a tar, unless a seal tells what it comes to.
+fn measure(id: &str, tar: Arc<dyn TarSource>, sealed: Option<Measured>) -> Result<(NewLayer, u64), String> {
+    let measured = match sealed {
+        Some(measured) => measured,
+        None => archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?,
+    };
     Ok(new_layer(id, tar, measured))
 }
 
