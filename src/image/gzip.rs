@@ -23,13 +23,15 @@ use crate::model::digest::{DiffId, Digest};
 pub(super) const BLOCK: usize = 1 << 20;
 /// How many blocks the layers at work share besides one that each has anyway. A block and its member take 2 MiB.
 const SHARED: usize = 8;
-/// How many of them a layer takes more than there are threads to compress them: they wait, or are filled or stored.
-const WAITING: usize = 3;
+/// How many of them a layer takes more than there are threads to compress them: they are filled or stored.
+const WAITING: usize = 2;
 /// Samples to find out whether a block can be compressed: this many, and their size in bytes.
 const SAMPLES: (usize, usize) = (8, 4096);
 
-/// Blocks that nobody uses.
+/// How many of the shared blocks nobody uses.
 static FREE: AtomicUsize = AtomicUsize::new(SHARED);
+/// Memory of blocks that nobody uses: the next layer fills it again.
+static SPARE: Mutex<Vec<(Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
 
 /// A tar and the blob that it became.
 pub(super) struct Made {
@@ -57,7 +59,7 @@ pub(super) fn compress(tar: &dyn TarSource, sink: &mut (dyn Write + Send)) -> Re
             sink: Some(sink),
             line: None,
             hash: Sha256::new(),
-            block: Block::default(),
+            block: Some(Block::new(false)),
             blocks: 1,
             threads: 0,
         };
@@ -67,7 +69,6 @@ pub(super) fn compress(tar: &dyn TarSource, sink: &mut (dyn Write + Send)) -> Re
 }
 
 /// A part of a tar, and the member that it becomes.
-#[derive(Default)]
 struct Block {
     tar: Vec<u8>,
     member: Vec<u8>,
@@ -80,7 +81,14 @@ impl Block {
     fn take() -> Option<Self> {
         let less = |free: usize| free.checked_sub(1);
         FREE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        Some(Self { tar: Vec::new(), member: Vec::new(), shared: true })
+        Some(Self::new(true))
+    }
+
+    fn new(shared: bool) -> Self {
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (mut tar, member) = spare.unwrap_or_default();
+        tar.clear();
+        Self { tar, member, shared }
     }
 
     fn compress(&mut self, compressor: &mut Compressor) -> io::Result<()> {
@@ -97,6 +105,12 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        let memory = (std::mem::take(&mut self.tar), std::mem::take(&mut self.member));
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.0.capacity() == BLOCK && spare.len() < SHARED {
+            spare.push(memory);
+        }
+        drop(spare);
         if self.shared {
             FREE.fetch_add(1, Ordering::Relaxed);
         }
@@ -152,7 +166,8 @@ struct Splitter<'scope, 'env> {
     sink: Option<&'env mut (dyn Write + Send)>,
     line: Option<Line<'scope>>,
     hash: Sha256,
-    block: Block,
+    /// The one that is filled; none after a failure.
+    block: Option<Block>,
     /// How many there are.
     blocks: usize,
     /// How many threads compress.
@@ -167,14 +182,14 @@ impl Splitter<'_, '_> {
             self.start_thread()?;
         }
         self.start_line()?;
-        let Some(line) = &self.line else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let (done, member) = sync_channel(1);
-        let block = std::mem::take(&mut self.block);
-        self.hash.update(&block.tar);
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let Some(line) = &self.line else { return Err(gone()) };
+        let (done, member) = sync_channel(1);
+        let Some(block) = self.block.take() else { return Err(gone()) };
+        self.hash.update(&block.tar);
         line.next.send(member).map_err(|_| gone())?;
         self.jobs.send(Job { block, done }).map_err(|_| gone())?;
-        self.block = match line.back.try_recv() {
+        let mut next = match line.back.try_recv() {
             Ok(block) => block,
             Err(_) => match if self.blocks < most + WAITING { Block::take() } else { None } {
                 Some(block) => {
@@ -185,7 +200,8 @@ impl Splitter<'_, '_> {
                 None => line.back.recv().map_err(|_| gone())?,
             },
         };
-        self.block.tar.clear();
+        next.tar.clear();
+        self.block = Some(next);
         Ok(())
     }
 
@@ -215,15 +231,16 @@ impl Splitter<'_, '_> {
                 if let Err(cause) = written {
                     return Err(Failure::Source(cause));
                 }
-                self.hash.update(&self.block.tar);
+                let mut block = self.block.take().unwrap_or_else(|| Block::new(false));
+                self.hash.update(&block.tar);
                 compressor()
-                    .and_then(|mut compressor| self.block.compress(&mut compressor))
-                    .and_then(|()| Storage::new(sink).put(&self.block.member)?.finish())
+                    .and_then(|mut compressor| block.compress(&mut compressor))
+                    .and_then(|()| Storage::new(sink).put(&block.member)?.finish())
                     .map_err(Failure::Sink)?
             }
             None => {
                 let written = match written {
-                    Ok(()) if !self.block.tar.is_empty() => self.send(),
+                    Ok(()) if self.block.as_ref().is_some_and(|block| !block.tar.is_empty()) => self.send(),
                     written => written,
                 };
                 let Self { line, jobs, .. } = &mut self;
@@ -250,11 +267,16 @@ impl Splitter<'_, '_> {
 
 impl Write for Splitter<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.block.tar.len() == BLOCK {
+        if self.block.as_ref().is_some_and(|block| block.tar.len() == BLOCK) {
             self.send()?;
         }
-        let count = bytes.len().min(BLOCK - self.block.tar.len());
-        self.block.tar.extend_from_slice(&bytes[..count]);
+        let Some(Block { tar, .. }) = &mut self.block else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        // A layer of little more than nothing takes little memory.
+        if tar.capacity() < BLOCK && tar.len() + bytes.len() > BLOCK / 8 {
+            tar.reserve_exact(BLOCK - tar.len());
+        }
+        let count = bytes.len().min(BLOCK - tar.len());
+        tar.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
 
