@@ -199,7 +199,7 @@ struct Gone;
 
 impl TarSource for Gone {
     fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&[0; 3 << 20])?;
+        out.write_all(&vec![0; 3 << 20])?;
         Err(io::Error::other("open /layers/a/b: gone"))
     }
 }

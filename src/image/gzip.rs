@@ -225,43 +225,39 @@ impl Splitter<'_, '_> {
 
     /// Compresses what is left, and waits until all is stored.
     fn end(mut self, written: io::Result<()>) -> Result<Made, Failure> {
-        let blob = match self.sink.take() {
-            // All is in one block.
-            Some(sink) => {
-                if let Err(cause) = written {
-                    return Err(Failure::Source(cause));
-                }
-                let mut block = self.block.take().unwrap_or_else(|| Block::new(false));
-                self.hash.update(&block.tar);
-                compressor()
-                    .and_then(|mut compressor| block.compress(&mut compressor))
-                    .and_then(|()| Storage::new(sink).put(&block.member)?.finish())
-                    .map_err(Failure::Sink)?
-            }
-            None => {
-                let written = match written {
-                    Ok(()) if self.block.as_ref().is_some_and(|block| !block.tar.is_empty()) => self.send(),
-                    written => written,
-                };
-                let Self { line, jobs, .. } = &mut self;
-                // Without senders the other threads end.
-                *jobs = channel().0;
-                let stored = line.take().map(|Line { next, storing, .. }| {
-                    drop(next);
-                    storing.join()
-                });
-                let stored = match stored {
-                    Some(Ok(stored)) => stored,
-                    _ => Err(io::Error::other("compression stopped")),
-                };
-                // The source fails too when nobody takes its bytes: the cause is then in the sink.
-                let blob = stored.map_err(Failure::Sink)?;
-                written.map_err(Failure::Source)?;
-                blob
-            }
+        let blob = if let Some(sink) = self.sink.take() {
+            written.map_err(Failure::Source)?;
+            self.store_alone(sink).map_err(Failure::Sink)?
+        } else {
+            let written = match written {
+                Ok(()) if self.block.as_ref().is_some_and(|block| !block.tar.is_empty()) => self.send(),
+                written => written,
+            };
+            // The source fails too when nobody takes its bytes: the cause is then in the sink.
+            let blob = self.wait().map_err(Failure::Sink)?;
+            written.map_err(Failure::Source)?;
+            blob
         };
         let size = self.hash.bytes();
         Ok(Made { diff_id: DiffId::from_sha256(&self.hash.finish()), size, blob })
+    }
+
+    /// Compresses a tar of one block, on this thread.
+    fn store_alone(&mut self, sink: &mut dyn Write) -> io::Result<Blob> {
+        let mut block = self.block.take().unwrap_or_else(|| Block::new(false));
+        self.hash.update(&block.tar);
+        block.compress(&mut compressor()?)?;
+        Storage::new(sink).put(&block.member)?.finish()
+    }
+
+    /// Waits until all members are stored.
+    fn wait(&mut self) -> io::Result<Blob> {
+        let stopped = || io::Error::other("compression stopped");
+        // Without senders the other threads end.
+        self.jobs = channel().0;
+        let Line { next, storing, .. } = self.line.take().ok_or_else(stopped)?;
+        drop(next);
+        storing.join().map_err(|_| stopped())?
     }
 }
 
