@@ -9,6 +9,10 @@
 mod clients;
 /// The app from its image, as a container.
 mod container;
+/// Exports that end in the middle.
+mod crashes;
+/// Builds into daemons, and programs that read images.
+mod daemons;
 /// `make demo`, as root and as an ordinary user.
 mod demo;
 /// Registries that refuse, break or talk nonsense.
@@ -16,6 +20,8 @@ mod failures;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
+/// Who owns what when root starts a phase.
+mod privileges;
 /// Apps on newer run images.
 mod rebase;
 /// Builds to a registry, phase by phase and by the creator, judged by other programs.

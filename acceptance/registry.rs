@@ -219,7 +219,7 @@ fn layers_that_the_registry_has_are_not_sent_again() {
 }
 
 /// Adds a buildpack that makes a layer for the cache alone and tells when it finds it, and puts it first.
-fn with_cached_layer(platform: &Platform) {
+pub(crate) fn with_cached_layer(platform: &Platform) {
     let root = "buildpacks/cached/1.0.0";
     platform.write(
         &format!("{root}/buildpack.toml"),

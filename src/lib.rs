@@ -22,6 +22,8 @@ pub mod cache;
 pub mod cli;
 #[cfg(feature = "images")]
 pub mod effect;
+#[cfg(all(test, feature = "images"))]
+mod fuzz;
 #[cfg(feature = "images")]
 pub mod image;
 pub mod launch;

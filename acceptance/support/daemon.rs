@@ -2,7 +2,7 @@
 //! project. Containers use the machine's network, because a network of their own would need more rights than tests should.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -20,6 +20,16 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the daemon and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one that decompresses layers itself, also where `unpigz` is installed.
+    pub(crate) fn without_unpigz() -> Self {
+        Self::start_with(&["MOBY_DISABLE_PIGZ", "CONTAINERD_DISABLE_PIGZ"])
+    }
+
+    /// `switches` are variables that are set to `true`.
+    fn start_with(switches: &[&str]) -> Self {
         let dir = scratch();
         let path = |name: &str| dir.path().join(name);
         let mut command = Command::new("dockerd");
@@ -32,7 +42,8 @@ impl Daemon {
             .arg("--pidfile")
             .arg(path("pid"))
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .env("HOME", dir.path());
+            .env("HOME", dir.path())
+            .envs(switches.iter().map(|name| (name, "true")));
         let mut running = Running::start("dockerd", &mut command, &path("log"));
         let socket = path("socket");
         running.until("answering", || {
@@ -57,6 +68,37 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn pull(&self, image: &str) {
         tool(self.docker().args(["pull", "--quiet", image]));
+    }
+
+    /// The id of an image, in hex.
+    #[track_caller]
+    pub(crate) fn id(&self, image: &str) -> String {
+        let id = tool(self.docker().args(["image", "inspect", "--format", "{{.Id}}", image]));
+        String::from_utf8_lossy(&id).trim().trim_start_matches("sha256:").to_owned()
+    }
+
+    /// Removes names of images.
+    #[track_caller]
+    pub(crate) fn remove(&self, images: &[&str]) {
+        tool(self.docker().args(["image", "rm", "--force"]).args(images));
+    }
+
+    /// Pulls an image into the daemon's containerd, by its own client, and reads a file of it.
+    #[track_caller]
+    pub(crate) fn read_by_containerd(&self, image: &str, file: &Path) -> Vec<u8> {
+        let root = self.dir.path().join("mounted");
+        fs::create_dir_all(&root).unwrap();
+        let ctr = |args: &[&str]| {
+            let mut command = Command::new("ctr");
+            command.arg("--address").arg(self.dir.path().join("exec/containerd/containerd.sock"));
+            command.args(["--namespace", "acceptance"]).args(args);
+            command
+        };
+        tool(&mut ctr(&["images", "pull", "--plain-http", "--snapshotter", "native", image]));
+        tool(ctr(&["images", "mount", "--snapshotter", "native", image]).arg(&root));
+        let bytes = fs::read(root.join(file.strip_prefix("/").unwrap()));
+        tool(ctr(&["images", "unmount"]).arg(&root));
+        bytes.unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
     /// Runs an image to its end; `options` stand before its name, `args` after.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::registry::Registry;
 
-/// An answer: a status and a body.
+/// An answer: a status and a body; status 0 is none, the connection is closed.
 pub(crate) type Answer = (u16, &'static str);
 
 /// Decides by method and path what is answered here.
@@ -98,6 +98,7 @@ fn serve(stream: TcpStream, decide: &Decide, behind: Option<SocketAddr>) -> io::
     let mut words = head[0].split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     match (decide(method, path), behind) {
+        (Some((0, _)), _) => Ok(()),
         (Some(answer), _) => reply(stream, method, answer),
         (None, None) => reply(stream, method, (404, "")),
         (None, Some(address)) => {

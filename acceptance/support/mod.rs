@@ -5,6 +5,7 @@ pub(crate) mod front;
 pub(crate) mod image;
 pub(crate) mod outcome;
 pub(crate) mod platform;
+pub(crate) mod podman;
 pub(crate) mod registry;
 pub(crate) mod running;
 

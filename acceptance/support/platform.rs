@@ -128,6 +128,13 @@ impl Platform {
     }
 
     fn run_by(&self, phase: &str, args: &[&str], as_root: bool) -> Outcome {
+        let mut command = self.command(phase, args, as_root);
+        let output = command.output().unwrap_or_else(|error| panic!("{phase} does not start: {error}"));
+        Outcome::new(format!("{phase} {}", args.join(" ")), &output)
+    }
+
+    /// A phase that is yet to be started, as root or as the user of the build.
+    pub(crate) fn command(&self, phase: &str, args: &[&str], as_root: bool) -> Command {
         let mut command = Command::new(self.path("lifecycle").join(phase));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         if !as_root {
@@ -154,8 +161,12 @@ impl Platform {
             .env("CNB_USER_ID", self.user.uid.to_string())
             .env("CNB_GROUP_ID", self.user.gid.to_string())
             .envs(&self.env);
-        let output = command.output().unwrap_or_else(|error| panic!("{phase} does not start: {error}"));
-        Outcome::new(format!("{phase} {}", args.join(" ")), &output)
+        command
+    }
+
+    /// The user of the build.
+    pub(crate) fn user(&self) -> &User {
+        &self.user
     }
 
     /// Builds with a process for each phase, and returns what the exporter said.

@@ -10,5 +10,5 @@ mod version;
 
 pub use buildpack::{BUILDPACK_FEATURES, BuildpackApi, BuildpackFeature};
 pub use platform::{PLATFORM_FEATURES, PlatformApi, PlatformFeature};
-pub use support::{Gate, Negotiated, NegotiationError, Row, Support};
+pub use support::{DeprecationMode, Gate, Negotiated, NegotiationError, Row, Support};
 pub use version::{Version, VersionError};

@@ -57,6 +57,29 @@ pub struct Negotiated {
     pub deprecated: bool,
 }
 
+/// What becomes of who asks for a deprecated version: `CNB_DEPRECATION_MODE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeprecationMode {
+    /// It is served and nothing said.
+    Quiet,
+    /// It is served with a warning. So it is for values that are none, as in the reference.
+    #[default]
+    Warn,
+    /// It is not served.
+    Error,
+}
+
+impl DeprecationMode {
+    /// Reads the variable's value.
+    pub fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("quiet") => Self::Quiet,
+            Some("error") => Self::Error,
+            _ => Self::Warn,
+        }
+    }
+}
+
 /// Why a requested API version cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NegotiationError {

@@ -282,6 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_whose_name_no_document_could_have_is_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        for name in [b"a\xff.toml".as_slice(), b"a\xff"] {
+            let dir = Dir::new(&[], &[]);
+            let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
+            if name.ends_with(b".toml") {
+                std::fs::write(&path, "").unwrap();
+                assert!(matches!(declared(dir.path()), Err(LayerFileError::Name(named)) if named == path));
+            } else {
+                std::fs::create_dir(&path).unwrap();
+            }
+            assert!(matches!(list(dir.path()), Err(LayerFileError::Name(named)) if named == path));
+        }
+    }
+
+    #[test]
     fn a_missing_folder_has_no_layers() {
         let missing = Path::new("/no/such/folder");
         assert!(list(missing).unwrap().is_empty() && declared(missing).unwrap().is_empty());

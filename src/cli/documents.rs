@@ -18,7 +18,9 @@ pub(super) const PASSWD: &str = "/etc/passwd";
 
 /// A document that cannot be read: what is wrong, in the reference's words, and which file to mend.
 pub(super) struct Fault {
-    /// What is wrong.
+    /// What failed, such as `read run file`.
+    pub(super) action: String,
+    /// Why.
     pub(super) cause: String,
     /// What the reader can do.
     pub(super) hint: String,
@@ -27,7 +29,12 @@ pub(super) struct Fault {
 impl Fault {
     fn new(what: &str, path: &Path, cause: &str) -> Self {
         let hint = format!("Mend {}, or name another {what} file.", path.display());
-        Self { cause: format!("failed to read {what} file: {cause}"), hint }
+        Self { action: format!("read {what} file"), cause: cause.to_owned(), hint }
+    }
+
+    /// The whole of it, for who has something to say before.
+    pub(super) fn text(&self) -> String {
+        format!("failed to {}: {}", self.action, self.cause)
     }
 }
 

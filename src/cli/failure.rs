@@ -241,7 +241,7 @@ fn export_action(error: &export::Error) -> &'static str {
 impl From<Fault> for Failure {
     /// A document that an input names.
     fn from(fault: Fault) -> Self {
-        Self::Inputs { cause: fault.cause, hint: Some(fault.hint) }
+        Self::Inputs { cause: fault.text(), hint: Some(fault.hint) }
     }
 }
 
@@ -251,9 +251,14 @@ impl Failure {
         Self::Setup { action: action.into(), cause: cause.to_string(), hint: None }
     }
 
-    /// A [`Failure::Setup`] because of a document.
+    /// A [`Failure::Setup`] because of a document that something else needs.
     pub(super) fn document(action: &str, fault: Fault) -> Self {
-        Self::Setup { action: action.to_owned(), cause: fault.cause, hint: Some(fault.hint) }
+        Self::Setup { action: action.to_owned(), cause: fault.text(), hint: Some(fault.hint) }
+    }
+
+    /// The same because of a document alone.
+    pub(super) fn fault(fault: Fault) -> Self {
+        Self::Setup { action: fault.action, cause: fault.cause, hint: Some(fault.hint) }
     }
 
     /// A [`Failure::Inputs`] without a hint.

@@ -34,10 +34,11 @@ use parse::UsageError;
 use resolve::Values;
 use session::Session;
 
-use crate::api::PlatformApi;
+use crate::api::{DeprecationMode, Negotiated, PlatformApi, Support};
 use crate::effect::events::{Event, Events as _, Phase, SessionEvent};
 use crate::model::env::Environment;
 use crate::os::clock::SystemClock;
+use crate::os::terminal;
 use crate::report::console::{Console, Threshold};
 use crate::report::text::Level;
 
@@ -98,7 +99,7 @@ pub fn run(program: Program) -> u8 {
                     return fail(&console, &Failure::LogLevel(error));
                 }
             };
-            let console = Console::new(Box::new(out), threshold, !no_color);
+            let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             for argument in values.positional.iter().filter(|argument| argument.starts_with('-')) {
                 console.emit(SessionEvent::FlagLikeArgument(argument.clone()).into());
             }
@@ -113,11 +114,20 @@ pub fn run(program: Program) -> u8 {
     }
 }
 
+/// How wide the terminal is that the user looks at, if there is one.
+fn terminal() -> Option<usize> {
+    if terminal::is_stdout() { terminal::columns() } else { None }
+}
+
 /// Negotiates the Platform API; a deprecated one is told or refused as `CNB_DEPRECATION_MODE` says.
 fn negotiate(env: &Environment, console: &Console) -> Result<PlatformApi, Failure> {
+    negotiate_of(PlatformApi::SUPPORT, env, console).map(PlatformApi::from)
+}
+
+fn negotiate_of(support: Support<'_>, env: &Environment, console: &Console) -> Result<Negotiated, Failure> {
     use crate::api::NegotiationError as E;
     let requested = env.get("CNB_PLATFORM_API").map(|value| value.to_string_lossy().into_owned());
-    let negotiated = PlatformApi::SUPPORT.negotiate(requested.as_deref()).map_err(|error| {
+    let negotiated = support.negotiate(requested.as_deref()).map_err(|error| {
         Failure::PlatformApi(match error {
             E::Missing => "failed to get platform API version; please set 'CNB_PLATFORM_API' to specify the desired \
                            platform API version"
@@ -126,18 +136,16 @@ fn negotiate(env: &Environment, console: &Console) -> Result<PlatformApi, Failur
             E::Unsupported(text) => incompatible(&text),
         })
     })?;
-    if negotiated.deprecated {
-        let mode = env.get("CNB_DEPRECATION_MODE").and_then(|mode| mode.to_str()).unwrap_or("warn");
+    let mode = session::deprecation(env);
+    if negotiated.deprecated && mode != DeprecationMode::Quiet {
         let version = negotiated.version.to_string();
-        let refused = mode == "error";
-        if mode != "quiet" {
-            console.emit(SessionEvent::DeprecatedPlatformApi { version: version.clone(), refused }.into());
-        }
+        let refused = mode == DeprecationMode::Error;
+        console.emit(SessionEvent::DeprecatedPlatformApi { version: version.clone(), refused }.into());
         if refused {
             return Err(Failure::PlatformApi(incompatible(&version)));
         }
     }
-    Ok(negotiated.into())
+    Ok(negotiated)
 }
 
 fn incompatible(version: &str) -> String {
@@ -162,4 +170,38 @@ fn usage(err: &mut dyn Write, phase: Phase, api: PlatformApi, error: &UsageError
     };
     let _ = write!(err, "{reason}{usage}");
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Version;
+
+    /// What a console printed, and how negotiation ended.
+    fn negotiated(api: &str, mode: Option<&str>) -> (String, Result<(), u8>) {
+        const OLD: Version = Version::new(0, 7);
+        let support = Support { supported: &[OLD, Version::new(0, 8)], deprecated: &[OLD] };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let console = Console::new(Box::new(file.reopen().unwrap()), Threshold::From(Level::Info), false);
+        let mode = mode.map(|mode| ("CNB_DEPRECATION_MODE", mode));
+        let env: Environment = [("CNB_PLATFORM_API", api)].into_iter().chain(mode).collect();
+        let result = negotiate_of(support, &env, &console).map(drop);
+        let code = result.map_err(|failure| fail(&console, &failure));
+        (std::fs::read_to_string(file.path()).unwrap(), code)
+    }
+
+    #[test]
+    fn a_deprecated_platform_api_is_told_or_refused() {
+        assert_eq!(negotiated("0.8", Some("error")), (String::new(), Ok(())));
+        assert_eq!(negotiated("0.7", Some("quiet")), (String::new(), Ok(())));
+        let text = "Platform requested deprecated API '0.7'\n";
+        for mode in [None, Some("warn"), Some("unknown")] {
+            assert_eq!(negotiated("0.7", mode), (format!("Warning: {text}"), Ok(())), "{mode:?}");
+        }
+        let (said, code) = negotiated("0.7", Some("error"));
+        assert_eq!(code, Err(11));
+        let refused = "ERROR: Deprecated APIs are disabled by CNB_DEPRECATION_MODE=error\n\
+                       ERROR: failed to set platform API: platform API version '0.7' is incompatible with the lifecycle\n";
+        assert!(said.starts_with(&format!("ERROR: {text}{refused}")), "{said}");
+    }
 }

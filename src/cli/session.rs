@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::resolve::Values;
-use crate::api::PlatformApi;
+use crate::api::{DeprecationMode, PlatformApi};
 use crate::effect::clock::Clock;
 use crate::effect::events::{Event, Events, Phase, SessionEvent};
 use crate::image::daemon::Daemon;
@@ -116,6 +116,11 @@ impl Session<Privileged> {
 }
 
 impl<State> Session<State> {
+    /// What becomes of modules that ask for a deprecated API.
+    pub(super) fn deprecation(&self) -> DeprecationMode {
+        deprecation(&self.env)
+    }
+
     /// Tells an event.
     pub(super) fn emit(&self, event: impl Into<Event>) {
         self.events.emit(event.into());
@@ -185,6 +190,11 @@ impl<State> Session<State> {
             self.emit(SessionEvent::ParallelWithoutCache);
         }
     }
+}
+
+/// What becomes of who asks for a deprecated API: `CNB_DEPRECATION_MODE`.
+pub(super) fn deprecation(env: &Environment) -> DeprecationMode {
+    DeprecationMode::parse(env.get("CNB_DEPRECATION_MODE").and_then(|mode| mode.to_str()))
 }
 
 /// A folder below which a phase makes its own temporary folders.

@@ -237,9 +237,11 @@ fn end<T>(work: Ongoing<'_>, result: &Result<T, Failure>) {
 }
 
 /// Holds that every buildpack of a group asks for an API that is served.
-pub(super) fn verify_buildpack_apis(elements: &[GroupElement]) -> Result<(), Failure> {
+pub(super) fn verify_buildpack_apis(session: &Session<Unprivileged>, elements: &[GroupElement]) -> Result<(), Failure> {
+    let mode = session.deprecation();
     elements.iter().try_for_each(|element| {
-        api::negotiate(element, &element.api).map(drop).map_err(|error| Failure::BuildpackApi(error.to_string()))
+        let verified = api::verify(element, &element.api, mode, &*session.events);
+        verified.map_err(|error| Failure::BuildpackApi(error.to_string()))
     })
 }
 

@@ -183,4 +183,25 @@ mod tests {
             assert_eq!(full(text), format!("could not parse reference: {text}"));
         }
     }
+
+    #[cfg(feature = "images")]
+    mod fuzz {
+        use super::*;
+        use crate::model::id::{LayerName, ModuleId};
+
+        /// A full name means what the short one meant; ids and layers are folders in the folder that they belong to.
+        #[test]
+        fn names_of_images_and_modules() {
+            crate::fuzz::parser("reference", 2_000, &[], |bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let text = text.trim_end_matches('\n');
+                if let Ok(reference) = Reference::parse(text) {
+                    assert_eq!(Reference::parse(&reference.to_string()), Ok(reference));
+                }
+                let is_inside = |name: &str| !name.contains('/') && !["", ".", ".."].contains(&name);
+                assert!(ModuleId::parse(text).map_or(true, |id| is_inside(&id.escaped())));
+                assert!(LayerName::parse(text).map_or(true, |name| is_inside(name.as_str())));
+            });
+        }
+    }
 }

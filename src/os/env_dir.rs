@@ -75,4 +75,48 @@ mod tests {
         std::fs::write(&path, [0xff, b'\n']).unwrap();
         assert_eq!(read(dir.path()).unwrap().len(), 1);
     }
+
+    #[cfg(feature = "images")]
+    mod fuzz {
+        use proptest::collection::{btree_map, vec};
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::fuzz::property;
+        use crate::model::env::{Environment, NoSuffix};
+
+        /// Whatever is in a folder: names with every suffix, bytes that are no text, NUL bytes, links.
+        #[test]
+        fn folders_of_variables() {
+            let name = prop_oneof![
+                "[A-C]{1,2}(\\.(append|prepend|override|default|delim|x|append\\.x|))?",
+                vec(any::<u8>(), 1..8).prop_filter_map("no file name", |bytes| {
+                    let is_name = !bytes.iter().any(|byte| matches!(byte, b'/' | 0)) && !bytes.starts_with(b".");
+                    String::from_utf8(bytes).ok().filter(|_| is_name)
+                }),
+            ];
+            let files = btree_map(name, vec(any::<u8>(), 0..6), 0..8);
+            property(100, &files, |files| {
+                let dir = tempfile::tempdir().unwrap();
+                for (name, value) in &files {
+                    std::fs::write(dir.path().join(name), value).unwrap();
+                }
+                match read(dir.path()) {
+                    Ok(found) => {
+                        prop_assert_eq!(found.len(), files.len());
+                        for no_suffix in [NoSuffix::Override, NoSuffix::Default] {
+                            let mut env = Environment::default();
+                            env.set("A", "there");
+                            env.apply(&found, no_suffix);
+                            env.apply(&found, no_suffix);
+                            let no_dot = |name: &std::ffi::OsStr| !name.as_encoded_bytes().contains(&b'.');
+                            prop_assert!(env.iter().all(|(name, _)| no_dot(name)));
+                        }
+                    }
+                    Err(_) => prop_assert!(files.values().any(|value| value.contains(&0))),
+                }
+                Ok(())
+            });
+        }
+    }
 }

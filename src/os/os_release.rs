@@ -46,4 +46,14 @@ mod tests {
         assert_eq!(target.distro, Some(Distro { name: "ubuntu".into(), version: "22.04".into() }));
         assert_eq!(super::target(None).distro, None);
     }
+
+    #[cfg(feature = "images")]
+    mod fuzz {
+        #[test]
+        fn files_that_name_a_distribution() {
+            crate::fuzz::parser("os-release", 400, &[], |bytes| {
+                super::target(Some(&String::from_utf8_lossy(bytes)));
+            });
+        }
+    }
 }

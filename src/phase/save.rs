@@ -25,7 +25,8 @@ pub(super) enum Error {
     },
 }
 
-/// Writes an image, and tells it as part of the export phase or of the rebaser.
+/// Writes an image, and tells it as part of the export phase or of the rebaser. When no name can be written, `mend` may
+/// give an image that is written instead.
 ///
 /// # Errors
 /// It could not be made, or not be written under every name.
@@ -34,13 +35,18 @@ pub(super) fn save(
     draft: &ImageDraft,
     names: &[String],
     build_bom: Vec<BomEntry>,
+    mend: impl FnOnce() -> Option<ImageDraft>,
 ) -> Result<Report, Error> {
     if let Some(name) = names.first() {
         effects.emit(ExportEvent::Saving(name.clone()));
     }
     let work = effects.begin(Work::WriteImage);
-    let written =
-        effects.images.write(draft, names).map_err(|error| Error::Failed(format!("saving image: {error}")))?;
+    let mut written = effects.images.write(draft, names);
+    let is_nowhere = written.as_ref().map_or(true, |image| image.names.iter().all(|(_, result)| result.is_err()));
+    if let Some(mended) = is_nowhere.then(mend).flatten() {
+        written = effects.images.write(&mended, names);
+    }
+    let written = written.map_err(|error| Error::Failed(format!("saving image: {error}")))?;
     let outcome =
         if written.names.iter().all(|(_, result)| result.is_ok()) { Outcome::Success } else { Outcome::Error };
     work.end(outcome, Facts::default());

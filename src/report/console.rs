@@ -3,11 +3,13 @@
 //! Everything goes to one stream, standard output, as the reference has it (policy P1, P2).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use super::progress::Progress;
 use super::strip::Strip;
 use super::text::{Level, Line, lines};
-use crate::effect::events::{Event, Events, SessionEvent};
+use crate::effect::events::{Event, Events, SessionEvent, TransferEvent};
 
 /// From which level on lines are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +55,42 @@ pub struct Console {
     out: Mutex<Out>,
     /// What is told once, however many stores of images find it out.
     told: Mutex<Vec<SessionEvent>>,
+    progress: Mutex<Progress>,
+    began: Instant,
 }
 
 struct Out {
     writer: Box<dyn Write + Send>,
     strip: Option<Strip>,
+    /// The last line of a terminal, drawn again behind whatever is written.
+    bar: String,
 }
 
+/// Back to the first column, and nothing from there on.
+const CLEAR: &[u8] = b"\r\x1b[K";
 const RESET: &str = "\x1b[0m";
 
 impl Console {
     /// Makes one. Without colour, escape sequences are taken out of everything, programs' output included.
     pub fn new(writer: Box<dyn Write + Send>, threshold: Threshold, colour: bool) -> Arc<Self> {
+        Self::on_terminal(writer, threshold, colour, None)
+    }
+
+    /// The same on a terminal with so many columns, where there is one: pushes that take long have a bar there.
+    pub fn on_terminal(
+        writer: Box<dyn Write + Send>,
+        threshold: Threshold,
+        colour: bool,
+        columns: Option<usize>,
+    ) -> Arc<Self> {
         let strip = (!colour).then(Strip::default);
-        Arc::new(Self { threshold, out: Mutex::new(Out { writer, strip }), told: Mutex::default() })
+        Arc::new(Self {
+            threshold,
+            out: Mutex::new(Out { writer, strip, bar: String::new() }),
+            told: Mutex::default(),
+            progress: Mutex::new(Progress::new(columns)),
+            began: Instant::now(),
+        })
     }
 
     /// Says whether it shows colours.
@@ -93,9 +117,31 @@ impl Console {
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let out = &mut *out;
         let stripped = out.strip.as_mut().map(|strip| strip.pass(bytes));
+        let bytes = stripped.as_deref().unwrap_or(bytes);
         // A reader that went away must not end the build.
-        let _ = out.writer.write_all(stripped.as_deref().unwrap_or(bytes));
+        let _ = if out.bar.is_empty() {
+            out.writer.write_all(bytes)
+        } else {
+            out.writer.write_all(&[CLEAR, bytes, out.bar.as_bytes()].concat())
+        };
         let _ = out.writer.flush();
+    }
+
+    fn transfer(&self, event: &TransferEvent) {
+        if !self.threshold.shows(&Line::info("")) {
+            return;
+        }
+        let now = self.began.elapsed();
+        let show = self.progress.lock().unwrap_or_else(PoisonError::into_inner).hear(event, now);
+        if let Some(bar) = show.bar {
+            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = out.writer.write_all(&[CLEAR, bar.as_bytes()].concat());
+            let _ = out.writer.flush();
+            out.bar = bar;
+        }
+        if let Some(line) = show.line {
+            self.print(&line);
+        }
     }
 }
 
@@ -107,6 +153,9 @@ impl Events for Console {
                 return;
             }
             told.push(event.clone());
+        }
+        if let Event::Transfer(event) = &event {
+            self.transfer(event);
         }
         for line in lines(&event) {
             self.print(&line);
@@ -158,6 +207,13 @@ mod tests {
         assert!(Threshold::parse("nope").is_err());
     }
 
+    /// It crashes the reference.
+    #[test]
+    fn an_empty_line_is_a_line() {
+        let lines = [Line::info(""), Line::warn(""), Line::error(""), Line::info("\n")];
+        assert_eq!(printed("info", false, &lines), "\nWarning: \nERROR: \n\n");
+    }
+
     #[test]
     fn an_unsafe_way_to_a_registry_is_told_once_by_a_program() {
         let out = Shared::default();
@@ -166,6 +222,26 @@ mod tests {
             console.emit(SessionEvent::UnsafeRegistry { registry: registry.into(), plain: true }.into());
         }
         assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn lines_stand_above_the_bar_and_levels_above_info_have_none() {
+        let sent = |id, bytes| Event::from(TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes, size: 4 });
+        for (level, expected) in [
+            ("info", "\r\x1b[K[##########..........]\r\x1b[Kw\n[##########..........]\r\x1b[KSent layer"),
+            ("warn", ""),
+        ] {
+            let (out, id) = (Shared::default(), crate::effect::events::WorkId::next());
+            let threshold = Threshold::parse(level).unwrap();
+            let mut console = Console::on_terminal(Box::new(out.clone()), threshold, false, Some(23));
+            console.emit(sent(id, 0));
+            Arc::get_mut(&mut console).unwrap().began -= std::time::Duration::from_secs(3);
+            console.emit(sent(id, 2));
+            console.print(&Line::info("w"));
+            console.emit(TransferEvent::Ended { id, arrived: true }.into());
+            let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+            assert!(if expected.is_empty() { out.is_empty() } else { out.starts_with(expected) }, "{out:?}");
+        }
     }
 
     #[test]

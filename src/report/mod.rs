@@ -1,6 +1,7 @@
 //! Consumers of the event stream.
 
 pub mod console;
+mod progress;
 pub mod spans;
 pub mod strip;
 pub mod text;

@@ -201,7 +201,8 @@ impl Events for Spans {
             | Event::Build(_)
             | Event::Export(_)
             | Event::Rebase(_)
-            | Event::Cache(_) => {}
+            | Event::Cache(_)
+            | Event::Transfer(_) => {}
         }
     }
 }

@@ -310,6 +310,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_an_empty_analysis() {
         assert_eq!(parse(""), Ok(Analyzed::default()));
+        assert!(render(&Analyzed::default()).starts_with("[image]\n  reference = \"\"\n"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod descriptor;
 pub mod detect_plan;
 pub mod dockerfile;
 pub mod extend_config;
+#[cfg(test)]
+mod fuzz;
 pub mod group;
 pub mod image;
 mod json;

@@ -28,7 +28,7 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 
 /// Says whether a file holds tests of the code beside it, which may see more.
 fn is_tests(name: &str) -> bool {
-    ["/tests.rs", "/fixtures.rs"].iter().any(|end| name.ends_with(end)) || name.contains("/tests/")
+    ["/tests.rs", "/fixtures.rs", "/fuzz.rs"].iter().any(|end| name.ends_with(end)) || name.contains("/tests/")
 }
 
 /// The text of a file without its unit tests, which may see more.
@@ -66,6 +66,8 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("telemetry", &["api", "effect", "model", "os"]),
     ("report", &["api", "effect", "model", "telemetry"]),
     ("trace", &["model", "os", "telemetry"]),
+    // For tests alone.
+    ("fuzz", &[]),
 ];
 
 #[test]

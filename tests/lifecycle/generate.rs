@@ -82,6 +82,17 @@ fn extensions_need_permission_below_0_13_and_are_free_from_then_on() {
 }
 
 #[test]
+fn an_order_that_names_what_is_not_there_is_told_before_permission_is_asked_for() {
+    let refused = [("CNB_EXPERIMENTAL_MODE", None)];
+    let world = world("0.12", &["gone"]);
+    let outcome = world.run_with("detector", &[], &refused).exits(1);
+    outcome.says("failed to initialize detector: open ").does_not_say("experimental").done();
+    described(&world, "gone", "0.1", "", "exit 0");
+    let outcome = world.run_with("detector", &[], &refused).exits(12);
+    outcome.says("failed to set API for Extension 'gone@1.0'").does_not_say("experimental").done();
+}
+
+#[test]
 fn below_0_13_dockerfiles_lie_in_a_folder_for_each_image() {
     for api in ["0.10", "0.12"] {
         let world = world(api, &["test/ext"]);

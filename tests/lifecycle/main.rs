@@ -14,10 +14,14 @@ mod caches;
 mod clients;
 /// Which buildpacks take part.
 mod detect;
+/// What flags, odd files and faults do to an export.
+mod export;
 /// What extensions made of the run image.
 mod extended;
 /// What extensions write, and what they choose to run on.
 mod generate;
+/// Run images in registries.
+mod images;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.

@@ -22,7 +22,8 @@ fn an_api_is_required_and_must_be_supported() {
         ("abc", "failed to parse platform API 'abc'"),
         ("0.99", "platform API version '0.99' is incompatible with the lifecycle"),
     ] {
-        world.run_with("analyzer", &["x"], &[("CNB_PLATFORM_API", Some(value))]).exits(11).says(text).done();
+        let outcome = world.run_with("analyzer", &["x"], &[("CNB_PLATFORM_API", Some(value))]).exits(11);
+        outcome.says(text).says("\u{1b}[31;1mERROR: \u{1b}[0m").done();
     }
     world.run_with("detector", &["-h"], &[("CNB_PLATFORM_API", Some("v0.12"))]).exits(0).done();
 }
@@ -115,6 +116,82 @@ fn a_daemon_that_cannot_be_reached_is_told_before_anything_is_done() {
         ] {
             let run = world.run_with(program, arguments, &[("DOCKER_HOST", Some(host)), ("CNB_USE_LAYOUT", None)]);
             run.exits(1).says(&format!("failed to initialize docker client: {cause}")).done();
+        }
+    }
+}
+
+#[test]
+fn a_version_is_the_same_in_every_form() {
+    let world = World::new();
+    for program in ["analyzer", "detector", "restorer", "builder", "exporter", "creator", "rebaser"] {
+        let help = |api| world.run_with(program, &["-help"], &[("CNB_PLATFORM_API", Some(api))]).exits(0).stderr;
+        for (form, plain) in [("v0.12", "0.12"), ("0.012", "0.12"), ("v0.9", "0.9")] {
+            assert_eq!(help(form), help(plain), "{program} at {form}");
+        }
+        assert_ne!(help("0.7"), help("0.15"), "{program}");
+    }
+    // It went with 0.12.
+    let version = [("CNB_PLATFORM_API", Some("v0.12"))];
+    world.run_with("analyzer", &["-stack", "x", "y"], &version).exits(2).done();
+}
+
+#[test]
+fn without_colours_those_of_buildpacks_go_too() {
+    let world = World::new();
+    let colours = "printf 'a \\033[31mred\\033[0m word\\n'";
+    world.buildpack("test/red", "0.12", "", &format!("{colours}; exit 5"), colours);
+    world.order(&[&["test/red"]]);
+    world.run("detector", &[]).exits(21).says("a red word\n").does_not_say("\u{1b}").done();
+    world.write("layers/group.toml", "[[group]]\nid = \"test/red\"\nversion = \"1.0\"\napi = \"0.12\"\n");
+    world.write("layers/plan.toml", "");
+    world.run("builder", &["-no-color"]).exits(0).says("a red word\n").does_not_say("\u{1b}").done();
+    let with_colours = world.run_with("builder", &[], &[("CNB_NO_COLOR", None)]).exits(0);
+    with_colours.says("a \u{1b}[31mred\u{1b}[0m word\n").done();
+}
+
+#[test]
+fn the_log_is_on_standard_output() {
+    let world = World::new();
+    let both = "echo out; echo err >&2";
+    world.buildpack("test/both", "0.12", "", &format!("{both}; exit 5"), &format!("{both}; exit 5"));
+    world.order(&[&["test/both"]]);
+    world.write("layers/group.toml", "[[group]]\nid = \"test/both\"\nversion = \"1.0\"\napi = \"0.12\"\n");
+    world.write("layers/plan.toml", "");
+    for (program, exit) in [("detector", 21), ("builder", 51)] {
+        let outcome = world.run(program, &[]).exits(exit);
+        assert_eq!(outcome.stderr, "", "{program}");
+        outcome.says("Warning: No analyzed metadata").says("out\nerr\n").says("ERROR: failed to").done();
+    }
+}
+
+#[test]
+fn a_daemon_takes_names_of_two_registries() {
+    let world = World::new();
+    let daemon = [("DOCKER_HOST", Some("unix:///nowhere/docker.sock")), ("CNB_USE_LAYOUT", None)];
+    let names = ["-tag", "b.example/test/app", "-run-image", "run", "a.example/test/app"];
+    let refused = "writing to multiple registries is unsupported";
+    world.run_with("analyzer", &names, &daemon).exits(3).says(refused).done();
+    let names = [&["-daemon"], &names[..]].concat();
+    world.run_with("analyzer", &names, &daemon).exits(1).says("docker client").does_not_say(refused).done();
+}
+
+#[test]
+fn every_name_of_an_image_is_read_before_anything_is_done() {
+    let world = World::new();
+    let text = "ERROR: failed to resolve inputs: could not parse reference: A B\n";
+    for args in [
+        &["A B"][..],
+        &["-tag", "A B", "app"],
+        &["-previous-image", "A B", "app"],
+        &["-run-image", "A B", "app"],
+        &["-cache-image", "A B", "app"],
+        &["app"],
+    ] {
+        let given = [&["-run-image", "run"], args].concat();
+        for layout in [Some("true"), None] {
+            // The build image is the restorer's, and read here all the same.
+            let build = ("CNB_BUILD_IMAGE", (args.len() == 1 && args[0] == "app").then_some("A B"));
+            world.run_with("analyzer", &given, &[("CNB_USE_LAYOUT", layout), build]).exits(3).says(text).done();
         }
     }
 }

@@ -527,35 +527,68 @@ fn a_place_that_cannot_be_written_is_named() {
     assert!(!error.blames_archive());
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { cases: 200, failure_persistence: None, ..Default::default() })]
+mod fuzz {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
-    /// Bytes changed anywhere, with checksums made right again, so that what is in the headers is believed.
-    #[test]
-    fn no_archive_writes_elsewhere_or_panics(
-        changes in proptest::collection::vec((0_usize..9 * 512, proptest::prelude::any::<u8>()), 0..12),
-        length in 0_usize..10 * 512,
-        seal: bool,
-    ) {
-        let archive = layer()
+    use super::*;
+    use crate::archive::for_each_file;
+    use crate::archive::read::Reader;
+    use crate::fuzz::{parser, property};
+
+    fn hostile() -> Vec<u8> {
+        layer()
             .symlink("/layers/bp/layer/link", "/outside")
             .hard_link("/layers/bp/layer/hard", "/layers/bp/layer/link")
             .pax(&[("path", "/layers/bp/layer/link/../x"), ("size", "9")])
-            .file("/layers/bp/layer/link/secret", "evil");
-        let mut bytes = archive.bytes();
-        for (at, value) in changes {
-            bytes[at] = value;
+            .file("/layers/bp/layer/link/secret", "evil")
+            .bytes()
+    }
+
+    /// Makes the checksums right again, so that what is in the headers is believed.
+    fn seal(bytes: &mut [u8]) {
+        for block in bytes.chunks_exact_mut(512).take(9) {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+            block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         }
-        if seal {
-            for block in bytes.chunks_mut(512).take(9) {
-                block[148..156].fill(b' ');
-                let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-                block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    }
+
+    /// Bytes changed anywhere.
+    #[test]
+    fn no_archive_writes_elsewhere_or_panics() {
+        let changes = vec((0_usize..9 * 512, any::<u8>()), 0..12);
+        property(200, &(changes, 0_usize..10 * 512, any::<bool>()), |(changes, length, is_sealed)| {
+            let mut bytes = hostile();
+            for (at, value) in changes {
+                bytes[at] = value;
             }
-        }
-        bytes.truncate(length.max(9 * 512));
-        let world = World::new();
-        let _ = extract(&bytes[..], world.root.path(), Path::new(LAYER));
-        world.assert_outside_untouched();
+            if is_sealed {
+                seal(&mut bytes);
+            }
+            bytes.truncate(length.max(9 * 512));
+            let world = World::new();
+            let _ = extract(&bytes[..], world.root.path(), Path::new(LAYER));
+            world.assert_outside_untouched();
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn no_archive_makes_a_reader_panic() {
+        parser("tar", 400, &[hostile(), layer().file("/layers/bp/layer/a", "1").bytes()], |bytes| {
+            for is_sealed in [false, true] {
+                let mut bytes = bytes.to_vec();
+                if is_sealed {
+                    seal(&mut bytes);
+                }
+                let mut reader = Reader::new(&bytes[..]);
+                while let Ok(Some(_)) = reader.next() {}
+                let _ = for_each_file(&bytes[..], |_, contents| {
+                    io::copy(&mut io::Read::take(contents, 4096), &mut io::sink())?;
+                    Ok(std::ops::ControlFlow::Continue(()))
+                });
+            }
+        });
     }
 }

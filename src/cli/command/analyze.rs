@@ -56,6 +56,8 @@ pub(super) fn resolve(session: &Session<Privileged>, keychain: &Keychain, image:
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
     cache_image(session)?;
+    // Nothing here uses the build image; a name that is none is told before the restorer comes to it.
+    values.some_text(Key::BuildImage).map_or(Ok(()), |name| parse(&name).map(drop))?;
     same_registry(session, std::iter::once(image).chain(tags.iter().map(String::as_str)))?;
     let stored = |name: &str| {
         if !session.uses_layout() {

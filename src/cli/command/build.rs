@@ -19,7 +19,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
     session.emit(SessionEvent::Executing);
     let group = documents::group(&session.values.path(Key::Group))?;
     let plan = documents::plan(&session.values.path(Key::Plan))?;
-    wire::verify_buildpack_apis(&group.buildpacks)?;
+    wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
         .map_err(|fault| Failure::document("reading analyzed.toml", fault))?;
     wire::with_phase(&session, Phase::Build, |run| built(&session, run, group, plan, &analyzed)).map(|_| ())

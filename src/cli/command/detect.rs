@@ -9,7 +9,7 @@ use crate::buildpack::store::Store;
 use crate::effect::events::{Phase, SessionEvent, Timed};
 use crate::model::analyzed::Analyzed;
 use crate::model::order::SystemBuildpacks;
-use crate::phase::detect::{Inputs, Outputs, detect};
+use crate::phase::detect::{Inputs, Outputs, detect, verify};
 use crate::phase::generate::{self, generate};
 use crate::schema;
 
@@ -41,11 +41,9 @@ pub(super) fn detected(
     };
     // The creator only looks whether extensions take part, and asks for no permission to do so.
     let may_generate = !order.extensions.is_empty() && session.phase == Phase::Detect;
-    if may_generate && !session.api.has(PlatformFeature::ExtensionsStable) {
-        session.guard_experimental("Dockerfiles")?;
-    }
     let inputs = Inputs {
         api: session.api,
+        deprecation: session.deprecation(),
         order,
         system,
         store: store(session),
@@ -58,6 +56,11 @@ pub(super) fn detected(
         env: session.env.clone(),
         temp_dir: temp_dir(&session.env),
     };
+    if may_generate && !session.api.has(PlatformFeature::ExtensionsStable) {
+        // No permission mends an order that names what is not there.
+        verify(&inputs, &*session.events).map_err(Failure::Detect)?;
+        session.guard_experimental("Dockerfiles")?;
+    }
     let outputs = run.timed(|effects| detect(effects, &inputs).map_err(Failure::Detect))?;
     documents::write(&values.path(Key::Group), "group", &schema::group::render(&outputs.group))?;
     documents::write(&values.path(Key::Plan), "plan", &schema::plan::render(&outputs.plan))?;
@@ -76,6 +79,7 @@ fn generated(
         .map_err(|fault| Failure::document("initialize generator", fault))?;
     let inputs = generate::Inputs {
         api: session.api,
+        deprecation: session.deprecation(),
         extensions: detected.group.extensions,
         plan: detected.plan,
         run_image: analyzed.run_image.clone(),

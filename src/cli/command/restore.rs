@@ -32,7 +32,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
     let group = documents::group(&session.values.path(Key::Group))?;
-    wire::verify_buildpack_apis(&group.buildpacks)?;
+    wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let analyzed_path = session.values.path(Key::Analyzed);
     let analyzed = match documents::analyzed(&analyzed_path, &*session.events) {
         Ok(analyzed) => {
@@ -40,7 +40,7 @@ pub(super) fn run(mut session: Session<Privileged>) -> Result<(), Failure> {
             Some(resolve_run_image(&session, &keychain, &group, analyzed)?)
         }
         Err(fault) => {
-            session.emit(SessionEvent::AnalyzedUnusable(fault.cause));
+            session.emit(SessionEvent::AnalyzedUnusable(fault.text()));
             None
         }
     };
@@ -112,12 +112,16 @@ fn resolve_run_image(
     group: &Group,
     analyzed: Analyzed,
 ) -> Result<Analyzed, Failure> {
+    let path = session.values.path(Key::Run);
+    let run = if session.api.has(PlatformFeature::RestorerChecksRunImage) {
+        documents::run(&path, &*session.events).map_err(Failure::fault)?
+    } else {
+        None
+    };
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
     let images = wire::images(session, keychain, &session.events, None);
-    if session.api.has(PlatformFeature::RestorerChecksRunImage) && !run_image.image.is_empty() {
-        let path = session.values.path(Key::Run);
-        let run = documents::run(&path, &*session.events).map_err(|fault| Failure::document("restore", fault))?;
-        let listed = run.is_some_and(|run| crate::phase::run_image::find(&run, &run_image.image).is_some());
+    if let Some(run) = run.filter(|_| !run_image.image.is_empty()) {
+        let listed = crate::phase::run_image::find(&run, &run_image.image).is_some();
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::Setup {
                 action: "resolve run image".to_owned(),

@@ -24,6 +24,13 @@ pub enum ExportEvent {
         /// What is wrong with it.
         reason: String,
     },
+    /// The image that analysis found is there, and the bytes of one of its layers are not: that of this build is sent.
+    PreviousLayerLost {
+        /// Its reference.
+        reference: String,
+        /// The layer.
+        id: String,
+    },
     /// The image will be a layout in this folder.
     AppImagePath(String),
     /// A file of SBOMs that comes with a lifecycle is not there.

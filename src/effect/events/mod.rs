@@ -12,6 +12,7 @@ mod generate;
 mod rebase;
 mod restore;
 mod session;
+mod transfer;
 mod work;
 
 pub use analyze::AnalyzeEvent;
@@ -23,6 +24,7 @@ pub use generate::{GenerateEvent, GenerateStep};
 pub use rebase::{Misfit, RebaseEvent};
 pub use restore::{NotRestored, Origin, RestoreEvent};
 pub use session::{SessionEvent, Timed};
+pub use transfer::TransferEvent;
 pub use work::{Facts, Listener, Note, Ongoing, Outcome, Phase, Step, Work, WorkId};
 
 /// Something that happened.
@@ -71,6 +73,8 @@ pub enum Event {
     Rebase(RebaseEvent),
     /// Caches, in any phase.
     Cache(CacheEvent),
+    /// Blobs on their way to a registry.
+    Transfer(TransferEvent),
 }
 
 /// Takes events. Called from several threads at once.
@@ -92,5 +96,5 @@ macro_rules! from_phase {
 from_phase!(
     SessionEvent => Session, AnalyzeEvent => Analyze, DetectEvent => Detect, GenerateEvent => Generate,
     RestoreEvent => Restore, BuildEvent => Build, ExportEvent => Export, RebaseEvent => Rebase,
-    CacheEvent => Cache
+    CacheEvent => Cache, TransferEvent => Transfer
 );

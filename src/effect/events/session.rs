@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::Phase;
+use crate::model::id::ModuleKind;
 
 /// Something that happened in the program itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,17 @@ pub enum SessionEvent {
         /// The version.
         version: String,
         /// `CNB_DEPRECATION_MODE=error`: the program ends.
+        refused: bool,
+    },
+    /// A buildpack or extension asks for an API that is on its way out.
+    DeprecatedBuildpackApi {
+        /// Buildpack or extension.
+        kind: ModuleKind,
+        /// `<id>@<version>`.
+        module: String,
+        /// The version of the API.
+        version: String,
+        /// `CNB_DEPRECATION_MODE=error`: the phase ends.
         refused: bool,
     },
     /// The platform asks for a feature that needs `CNB_EXPERIMENTAL_MODE`.

@@ -427,4 +427,18 @@ mod tests {
         let error = connection.send(&request, Some(&mut |_| Err(io::Error::other("file changed")))).unwrap_err();
         assert!(matches!(error, Unsent::Content(cause) if cause.to_string() == "file changed"));
     }
+
+    mod fuzz {
+        use super::*;
+
+        #[test]
+        fn answers_of_a_daemon() {
+            crate::fuzz::parser("daemon-answer", 400, &[], |bytes| {
+                let says = String::from_utf8_lossy(bytes);
+                for method in ["GET", "HEAD"] {
+                    let _ = read(&says, method);
+                }
+            });
+        }
+    }
 }

@@ -17,6 +17,7 @@ use super::retry::{Pause, Retries, RetryPolicy};
 use super::token::Token;
 use super::url::{Scheme, Url};
 use crate::effect::events::{Facts, Listener, Note, Outcome, SessionEvent, Work};
+use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 
 /// The most that is read of an answer that says no, in bytes.
@@ -33,6 +34,8 @@ pub(super) struct Client {
     pub(super) retry: RetryPolicy,
     pub(super) listener: Listener,
     pub(super) hosts: Mutex<BTreeMap<(String, bool), Arc<Host>>>,
+    /// The ids of layers, by the digests of their blobs, for who reads how far they are.
+    pub(super) names: Mutex<BTreeMap<Digest, String>>,
 }
 
 /// What is known of a registry.

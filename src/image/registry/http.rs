@@ -54,8 +54,8 @@ pub(super) enum Body<'a> {
     None,
     /// Bytes.
     Bytes(&'a [u8]),
-    /// The rest of a file, from an offset on.
-    File(&'a File, u64),
+    /// The rest of a file, from an offset on, and who hears how far in the file it got.
+    File(&'a File, u64, &'a dyn Fn(u64)),
 }
 
 impl Body<'_> {
@@ -64,7 +64,7 @@ impl Body<'_> {
         match self {
             Self::None => Ok(0),
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
-            Self::File(file, offset) => Ok(file.metadata()?.len().saturating_sub(*offset)),
+            Self::File(file, offset, _) => Ok(file.metadata()?.len().saturating_sub(*offset)),
         }
     }
 }
@@ -127,9 +127,9 @@ impl Transport {
         let answer = match request.body {
             Body::None => agent.run(builder.body(()).map_err(permanent)?),
             Body::Bytes(bytes) => agent.run(builder.body(bytes).map_err(permanent)?),
-            Body::File(file, offset) => {
+            Body::File(file, offset, told) => {
                 let length = request.body.len().map_err(|error| Failure::of_io(&error))?;
-                let mut rest = Rest { file, offset, left: length };
+                let mut rest = Rest { file, offset, left: length, told };
                 let builder = builder.header("content-length", length.to_string());
                 agent.run(builder.body(SendBody::from_reader(&mut rest)).map_err(permanent)?)
             }
@@ -274,6 +274,7 @@ struct Rest<'a> {
     file: &'a File,
     offset: u64,
     left: u64,
+    told: &'a dyn Fn(u64),
 }
 
 impl Read for Rest<'_> {
@@ -282,6 +283,7 @@ impl Read for Rest<'_> {
         let count = self.file.read_at(&mut buffer[..most], self.offset)?;
         self.offset += count as u64;
         self.left -= count as u64;
+        (self.told)(self.offset);
         Ok(count)
     }
 }
@@ -323,7 +325,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"0123456789", 0).unwrap();
         let mut text = String::new();
-        Rest { file: &file, offset: 7, left: 3 }.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "789");
+        let told = std::cell::Cell::new(0);
+        Rest { file: &file, offset: 7, left: 3, told: &|at| told.set(at) }.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), told.get()), ("789", 10));
     }
 }

@@ -118,6 +118,7 @@ impl RegistryImages {
             retry: config.retry,
             listener,
             hosts: Mutex::default(),
+            names: Mutex::default(),
         };
         Self {
             client: Arc::new(client),

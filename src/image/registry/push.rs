@@ -194,6 +194,7 @@ impl RegistryImages {
         let mut file = spool_file(&self.temp_dir)?;
         let blob = blob::compress(layer, &mut file, &self.client.listener)
             .map_err(|error| error.written_to(&self.temp_dir))?;
+        lock(&self.client.names).insert(blob.digest.clone(), layer.id.clone());
         Ok((blob, file))
     }
 

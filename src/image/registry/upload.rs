@@ -4,13 +4,14 @@
 
 use std::fs::File;
 
-use super::client::{Call, Client, Reply, Repository, Target, location};
+use super::client::{Call, Client, Reply, Repository, Target, location, lock};
 use super::error::Error;
 use super::http::Body;
 use super::insecure::{is_inner_address, is_local};
 use super::pull::blob_call;
 use super::retry::Retries;
 use super::url::Url;
+use crate::effect::events::{TransferEvent, WorkId};
 use crate::model::digest::Digest;
 
 /// The bytes of a blob.
@@ -20,29 +21,69 @@ pub(super) enum Source<'a> {
     File(&'a File),
 }
 
+/// Tells how far a blob is on its way.
+struct Told<'a> {
+    client: &'a Client,
+    digest: &'a Digest,
+    id: WorkId,
+    size: u64,
+}
+
+impl Told<'_> {
+    fn sent(&self, bytes: u64) {
+        let what = lock(&self.client.names).get(self.digest).map(|id| format!("layer '{id}'"));
+        let what = what.unwrap_or_else(|| format!("layer {}", self.digest));
+        let event = TransferEvent::Sent { id: self.id, what, bytes, size: self.size };
+        self.client.listener.events.emit(event.into());
+    }
+}
+
 impl Source<'_> {
-    fn from(&self, offset: u64) -> Body<'_> {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
+        }
+    }
+
+    fn from<'b>(&'b self, offset: u64, told: &'b dyn Fn(u64)) -> Body<'b> {
         match self {
             Self::Bytes(bytes) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
                 Body::Bytes(bytes.get(offset..).unwrap_or_default())
             }
-            Self::File(file) => Body::File(file, offset),
+            Self::File(file) => Body::File(file, offset, told),
         }
     }
 }
 
 impl Client {
-    /// Uploads a blob. After a cut the registry is asked how far it got.
+    /// Uploads a blob, and tells how far it is. After a cut the registry is asked how far it got.
     pub(super) fn upload(&self, repository: &Repository, digest: &Digest, source: Source<'_>) -> Result<(), Error> {
+        let told = Told { client: self, digest, id: WorkId::next(), size: source.size() };
+        let uploaded = self.upload_all(repository, digest, source, &|bytes| told.sent(bytes));
+        let ended = TransferEvent::Ended { id: told.id, arrived: uploaded.is_ok() };
+        self.listener.events.emit(ended.into());
+        uploaded
+    }
+
+    fn upload_all(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        source: Source<'_>,
+        told: &dyn Fn(u64),
+    ) -> Result<(), Error> {
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
         let mut at = (self.begin(repository, "blobs/uploads/")?, 0);
         loop {
-            let error =
-                match self.send(repository, &at.0, at.1, source).and_then(|url| self.end(repository, url, digest)) {
-                    Ok(()) => return Ok(()),
-                    Err(error) => error,
-                };
+            let error = match self
+                .send(repository, &at.0, at.1, source, told)
+                .and_then(|url| self.end(repository, url, digest))
+            {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
             // 404 and 416: the registry has lost or ended the upload.
             let again = error.is_retryable() || matches!(error.status(), Some(404 | 416));
             if !again || retries.wait(error.retry_after()).is_none() {
@@ -97,8 +138,15 @@ impl Client {
         upload_url("POST", repository, &reply)
     }
 
-    fn send(&self, repository: &Repository, url: &Url, offset: u64, source: Source<'_>) -> Result<Url, Error> {
-        let body = source.from(offset);
+    fn send(
+        &self,
+        repository: &Repository,
+        url: &Url,
+        offset: u64,
+        source: Source<'_>,
+        told: &dyn Fn(u64),
+    ) -> Result<Url, Error> {
+        let body = source.from(offset, told);
         let length = body.len().unwrap_or(0);
         if offset > 0 && length == 0 {
             // All of it arrived, only the answer did not; a registry refuses a range of nothing.

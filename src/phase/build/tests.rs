@@ -518,6 +518,48 @@ fn legacy_bom_goes_to_files_since_platform_api_0_9() {
 }
 
 #[test]
+fn the_deprecated_bom_is_told_once_for_each_file() {
+    for (file, api) in [("build.toml", "0.12"), ("launch.toml", "0.12"), ("build.toml", "0.7")] {
+        let mut world = World::new();
+        world.write("bom", BOM);
+        world.buildpack("a", api, &format!("cp ../bom \"$layers/{file}\""));
+        world.build();
+        assert_eq!(world.events.warnings().len(), 1, "{file}: {:?}", world.events.warnings());
+    }
+}
+
+#[test]
+fn a_link_to_an_sbom_file_is_copied_as_the_file() {
+    let mut world = World::new();
+    world.buildpack_with(
+        "a",
+        "0.12",
+        "sbom-formats = [\"application/vnd.cyclonedx+json\"]",
+        "echo bill > \"$layers/file\"; ln -s file \"$layers/launch.sbom.cdx.json\"",
+    );
+    world.build();
+    let copy = world.root.path().join("layers/sbom/launch/a/sbom.cdx.json");
+    assert!(!copy.is_symlink());
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), "bill\n");
+}
+
+#[test]
+fn the_descriptors_api_counts_and_must_be_supported() {
+    let mut world = World::new();
+    world.buildpack("a", "0.8", "cp ../text \"$layers/launch.toml\"");
+    world.inputs.group.buildpacks[0].api = "0.12".into();
+    world.write("text", "[[processes]]\ntype = \"web\"\ncommand = \"as below 0.9\"\n");
+    assert_eq!(world.build().processes[0].command, ["as below 0.9"]);
+
+    let mut world = World::new();
+    world.buildpack("a", "0.1", "echo > \"$layers/ran\"");
+    world.inputs.group.buildpacks[0].api = "0.12".into();
+    let error = world.error();
+    assert!(matches!(error, Error::Api(_)), "exit 12, not {error:?}");
+    assert!(!world.exists("layers/a/ran"));
+}
+
+#[test]
 fn sbom_files_are_gathered_after_what_was_restored_is_gone() {
     let mut world = World::new();
     world.write("layers/sbom/launch/stale/sbom.cdx.json", "stale");

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 use self::order::{Admission, Candidate, Ground, Stop};
 use self::runs::Runs;
-use crate::api::{PlatformApi, PlatformFeature};
-use crate::buildpack::api::{ApiError, negotiate};
+use crate::api::{DeprecationMode, PlatformApi, PlatformFeature};
+use crate::buildpack::api::{self, ApiError, negotiate};
 use crate::buildpack::detect::Context;
 use crate::buildpack::store::{Store, StoreError};
 use crate::effect::Effects;
-use crate::effect::events::{DetectEvent, Facts, Ongoing, Outcome, Transcript, Work, WorkId};
+use crate::effect::events::{DetectEvent, Events, Facts, Ongoing, Outcome, Transcript, Work, WorkId};
 use crate::model::descriptor::Descriptor;
 use crate::model::env::Environment;
 use crate::model::id::ModuleKind;
@@ -36,6 +36,8 @@ use crate::model::target::{ModuleTarget, RunTarget};
 pub struct Inputs {
     /// The Platform API.
     pub api: PlatformApi,
+    /// What becomes of modules with a deprecated Buildpack API.
+    pub deprecation: DeprecationMode,
     /// Groups to try.
     pub order: Order,
     /// Buildpacks around each group; ignored below Platform API 0.15.
@@ -143,6 +145,22 @@ pub fn detect(effects: &Effects<'_>, inputs: &Inputs) -> Result<Outputs, Error> 
     result
 }
 
+/// Checks what detection checks before it runs anything, for who has more to check behind it: that every module the
+/// order names is there and its API supported.
+///
+/// # Errors
+/// One is not.
+pub fn verify(inputs: &Inputs, events: &dyn Events) -> Result<(), Error> {
+    elements(&inputs.order).try_for_each(|element| {
+        let descriptor = inputs.store.descriptor(element.kind, &element.id, &element.version).map_err(Error::Init)?;
+        Ok(api::verify(element, &descriptor.api, inputs.deprecation, events)?)
+    })
+}
+
+fn elements(order: &Order) -> impl Iterator<Item = &GroupElement> {
+    order.buildpacks.iter().chain(&order.extensions).flat_map(|group| &group.elements)
+}
+
 /// The phase while it goes on.
 struct Detection<'a> {
     effects: &'a Effects<'a>,
@@ -191,12 +209,10 @@ impl<'a> Detection<'a> {
 
     /// Checks, before anything runs, that every module the order names is there and its API supported.
     fn verify(&mut self, order: &Order) -> Result<(), Error> {
-        let groups = order.buildpacks.iter().chain(&order.extensions);
-        for element in groups.flat_map(|group| &group.elements) {
+        elements(order).try_for_each(|element| {
             let descriptor = self.read(element).map_err(Error::Init)?;
-            negotiate(element, &descriptor.api)?;
-        }
-        Ok(())
+            Ok(api::verify(element, &descriptor.api, self.inputs.deprecation, self.effects.events)?)
+        })
     }
 
     fn read(&mut self, element: &GroupElement) -> Result<Arc<Descriptor>, StoreError> {

@@ -36,7 +36,12 @@ pub(super) fn open(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Bases, 
 }
 
 fn open_run(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<ImageRecord, Error> {
-    let reference = inputs.analyzed.run_image.as_ref().map(|image| image.reference.as_str()).unwrap_or_default();
+    let analyzed = inputs.analyzed.run_image.clone().unwrap_or_default();
+    let reference = analyzed.reference.as_str();
+    if reference.is_empty() && !analyzed.image.is_empty() {
+        // Analysis goes on without a run image that a daemon does not have.
+        return Err(unusable(format!("run image '{}' not found", analyzed.image)));
+    }
     if reference.is_empty() {
         return Err(unusable("run image not found in analyzed metadata"));
     }

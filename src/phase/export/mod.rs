@@ -12,6 +12,7 @@ mod extended;
 mod folders;
 mod labels;
 mod make;
+mod mend;
 mod metadata;
 mod plan;
 mod sbom;
@@ -168,14 +169,15 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
         base: bases.run,
         previous: bases.previous,
     };
-    let layers: Vec<NewLayer> = made.into_iter().filter_map(|made| made.layer).collect();
+    let layers: Vec<NewLayer> = made.iter().filter_map(|made| made.layer.clone()).collect();
+    let save = |build_bom| save(effects, &draft, &inputs.names, build_bom, || mend::mended(effects, &draft, &made));
     let (report, staged) = match inputs.cache.filter(|_| inputs.parallel) {
-        None => (save(effects, &draft, &inputs.names, build_bom)?, None),
+        None => (save(build_bom)?, None),
         Some(cache) => {
             let failed = AtomicBool::new(false);
             let (written, staged) = thread::scope(|scope| {
                 let staging = scope.spawn(|| cache::stage(effects, inputs, cache, &folders, &layers, &failed));
-                let written = save(effects, &draft, &inputs.names, build_bom);
+                let written = save(build_bom);
                 failed.store(written.is_err(), Ordering::Relaxed);
                 let staged = staging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 (written, staged)

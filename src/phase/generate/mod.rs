@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use self::place::PlaceError;
 use self::run_image::Choice;
 use super::run_image as names;
-use crate::api::{PlatformApi, PlatformFeature};
-use crate::buildpack::api::{ApiError, negotiate};
+use crate::api::{DeprecationMode, PlatformApi, PlatformFeature};
+use crate::buildpack::api::{ApiError, negotiate, verify};
 use crate::buildpack::generate::{self as extension, Context, GenerateError, Generated};
 use crate::buildpack::store::{Store, StoreError};
 use crate::effect::Effects;
@@ -31,6 +31,8 @@ use crate::os::error_text;
 pub struct Inputs {
     /// The Platform API.
     pub api: PlatformApi,
+    /// What becomes of extensions with a deprecated Buildpack API.
+    pub deprecation: DeprecationMode,
     /// The extensions of the group that detection chose.
     pub extensions: Vec<GroupElement>,
     /// The plan that detection agreed on.
@@ -112,7 +114,7 @@ pub enum OtherError {
 /// See [`Error`]; the first error ends it.
 pub fn generate(effects: &Effects<'_>, inputs: &Inputs) -> Result<Outputs, Error> {
     for (index, element) in inputs.extensions.iter().enumerate() {
-        negotiate(element, &element.api)?;
+        verify(element, &element.api, inputs.deprecation, effects.events)?;
         let escaped = element.id.escaped();
         if let Some(other) = inputs.extensions[..index].iter().find(|other| other.id.escaped() == escaped) {
             return Err(OtherError::SameFolder(other.id.clone(), element.id.clone()).into());

@@ -108,7 +108,7 @@ pub fn rebase(effects: &Effects<'_>, inputs: Inputs) -> Result<Report, Error> {
     let own = draft::own_layers(&app)?;
     let metadata = draft::metadata(inputs.api, &app.metadata, &run, &name, forced)?;
     let draft = draft::draft(inputs.api, app.record, own, run, &metadata)?;
-    Ok(save(effects, &draft, &inputs.names, Vec::new())?)
+    Ok(save(effects, &draft, &inputs.names, Vec::new(), || None)?)
 }
 
 fn open_app(effects: &Effects<'_>, name: &str) -> Result<App, Error> {

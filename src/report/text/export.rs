@@ -13,6 +13,9 @@ pub(super) fn lines(event: &ExportEvent) -> Vec<Line> {
         E::PreviousImageLost { reference, reason } => {
             Line::warn(format!("Not reusing layers from image '{reference}': {reason}"))
         }
+        E::PreviousLayerLost { reference, id } => {
+            Line::warn(format!("Image '{reference}' has lost layer '{id}'; it is added again"))
+        }
         E::AppImagePath(path) => Line::info(format!("Using app image: {path}")),
         E::SbomMissing { file, dir } => Line::warn(format!("Did not find SBOM {file} in {}", dir.display())),
         E::SbomCopied { file, to } => Line::debug(format!("Copying SBOM {file} to {}", to.display())),

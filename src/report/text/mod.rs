@@ -10,6 +10,7 @@ mod rebase;
 mod restore;
 mod session;
 mod target;
+pub(super) mod transfer;
 
 use crate::effect::events::Event;
 use crate::model::digest::DiffId;
@@ -65,10 +66,11 @@ impl Line {
     }
 }
 
-/// The lines for an event; work that begins and ends has none.
+/// The lines for an event; work that begins and ends has none, and transfers have a time of their own: see
+/// `report::progress`.
 pub fn lines(event: &Event) -> Vec<Line> {
     match event {
-        Event::Begin { .. } | Event::Note { .. } | Event::End { .. } => Vec::new(),
+        Event::Begin { .. } | Event::Note { .. } | Event::End { .. } | Event::Transfer(_) => Vec::new(),
         Event::Session(event) => session::lines(event),
         Event::Analyze(event) => analyze::lines(event),
         Event::Detect(event) => detect::lines(event),

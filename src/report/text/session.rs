@@ -8,6 +8,9 @@ use time::format_description::well_known::Rfc3339;
 use super::Line;
 use crate::effect::events::{Phase, SessionEvent as E, Timed};
 
+/// What is said when a deprecated API is refused, before the failure itself.
+const DEPRECATED_REFUSED: &str = "Deprecated APIs are disabled by CNB_DEPRECATION_MODE=error";
+
 /// The lines for an event.
 pub(super) fn lines(event: &E) -> Vec<Line> {
     vec![match event {
@@ -21,7 +24,11 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
         )),
         E::DeprecatedPlatformApi { version, refused } => {
             let text = format!("Platform requested deprecated API '{version}'");
-            return guarded(text, *refused, "Deprecated APIs are disabled by CNB_DEPRECATION_MODE=error");
+            return guarded(text, *refused, DEPRECATED_REFUSED);
+        }
+        E::DeprecatedBuildpackApi { kind, module, version, refused } => {
+            let text = format!("{kind} '{module}' requests deprecated API '{version}'");
+            return guarded(text, *refused, DEPRECATED_REFUSED);
         }
         E::Experimental { feature, refused } => {
             let text = format!("Platform requested experimental feature '{feature}'");

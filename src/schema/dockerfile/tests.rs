@@ -250,24 +250,31 @@ const PIECES: &[&str] = &[
     "\r\n",
 ];
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+mod fuzz {
+    use super::*;
+    use crate::fuzz::property;
 
     #[test]
-    fn no_text_makes_it_panic(any in any::<String>(), pieces in vec(select(PIECES), 0..24)) {
-        let _ = parse(&any);
-        let _ = parse(&format!("FROM x\n{any}"));
-        let _ = parse(&pieces.concat());
-        let _ = parse(&format!("FROM x\n{}", pieces.concat()));
+    fn no_text_makes_it_panic() {
+        property(2_000, &(any::<String>(), vec(select(PIECES), 0..24)), |(any, pieces)| {
+            let _ = parse(&any);
+            let _ = parse(&format!("FROM x\n{any}"));
+            let _ = parse(&pieces.concat());
+            let _ = parse(&format!("FROM x\n{}", pieces.concat()));
+            Ok(())
+        });
     }
 
     #[test]
-    fn instructions_come_in_order_and_within_the_file(pieces in vec(select(PIECES), 0..24)) {
-        let text = format!("FROM x\n{}", pieces.concat());
-        if let Ok(file) = parse(&text) {
-            let lines: Vec<_> = file.instructions.iter().map(|instruction| instruction.line).collect();
-            prop_assert!(lines.windows(2).all(|pair| pair[0] < pair[1]), "{lines:?}");
-            prop_assert!(lines.iter().all(|line| *line <= text.lines().count()), "{lines:?}");
-        }
+    fn instructions_come_in_order_and_within_the_file() {
+        property(2_000, &vec(select(PIECES), 0..24), |pieces| {
+            let text = format!("FROM x\n{}", pieces.concat());
+            if let Ok(file) = parse(&text) {
+                let lines: Vec<_> = file.instructions.iter().map(|instruction| instruction.line).collect();
+                prop_assert!(lines.windows(2).all(|pair| pair[0] < pair[1]), "{lines:?}");
+                prop_assert!(lines.iter().all(|line| *line <= text.lines().count()), "{lines:?}");
+            }
+            Ok(())
+        });
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::sync::Mutex;
 
-use cnb_lifecycle::api::PlatformApi;
+use cnb_lifecycle::api::{DeprecationMode, PlatformApi};
 use cnb_lifecycle::buildpack::store::Store;
 use cnb_lifecycle::effect::Effects;
 use cnb_lifecycle::effect::events::{Event, Events, WorkId};
@@ -108,6 +108,7 @@ impl World {
         let distro = Some(Distro { name: "host".into(), version: "1".into() });
         let inputs = Inputs {
             api: PlatformApi::negotiate(Some(self.platform_api)).unwrap(),
+            deprecation: DeprecationMode::default(),
             order: schema::order::parse(order).unwrap(),
             system: if self.system.is_empty() {
                 SystemBuildpacks::default()

@@ -193,7 +193,7 @@ impl Stage {
             stage.copy(&folder.join("in"), "");
         }
         for name in &case.folders {
-            fs::create_dir_all(stage.world.path(name)).unwrap();
+            fs::create_dir_all(stage.world.path(&stage.fill(name))).unwrap();
         }
         for name in &case.removed {
             let path = stage.world.path(name);

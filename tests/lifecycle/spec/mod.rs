@@ -6,12 +6,16 @@ mod case;
 mod cases;
 /// The ledger of clauses.
 mod clauses;
+/// What the reference was seen to do.
+mod conformance;
 /// Exit codes.
 mod exit_codes;
 /// What the API versions differ in.
 mod features;
 /// Flags, variables and defaults.
 mod inputs;
+/// The differences of docs/PARITY.md.
+mod parity;
 /// Names of cases and tests in the tables, and whether there are such.
 mod proof;
 

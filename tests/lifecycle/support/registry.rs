@@ -2,9 +2,12 @@
 //! it was asked, and refuses on request.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -24,8 +27,10 @@ struct State {
     manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
     uploads: Vec<Vec<u8>>,
     seen: Vec<String>,
-    /// Methods and parts of targets that are refused, and the status for them.
-    refused: Vec<(&'static str, String, u16)>,
+    /// Methods and parts of targets that are refused, the status for them, and how often still.
+    refused: Vec<(&'static str, String, u16, usize)>,
+    /// How long an upload takes.
+    slowness: Duration,
     /// What `Authorization` must be.
     login: Option<String>,
 }
@@ -72,7 +77,17 @@ impl Registry {
 
     /// Answers requests of a method whose target has this text with a status, from now on.
     pub(crate) fn refuse(&self, method: &'static str, target: &str, status: u16) {
-        self.state().refused.push((method, target.to_owned(), status));
+        self.refuse_times(method, target, status, usize::MAX);
+    }
+
+    /// The same, as often as is said.
+    pub(crate) fn refuse_times(&self, method: &'static str, target: &str, status: u16, times: usize) {
+        self.state().refused.push((method, target.to_owned(), status, times));
+    }
+
+    /// Takes its time with each upload from now on.
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.state().slowness = slowness;
     }
 
     /// Refuses nothing any more.
@@ -90,6 +105,30 @@ impl Registry {
     pub(crate) fn config(&self, repository: &str) -> Value {
         let digest = self.manifest(repository).unwrap()["config"]["digest"].as_str().unwrap().to_owned();
         serde_json::from_slice(&self.state().blobs[&(repository.to_owned(), digest)]).unwrap()
+    }
+
+    /// Takes the image of an OCI layout, as its tag `latest`.
+    pub(crate) fn push(&self, layout: &Path, repository: &str) {
+        let read = |digest: &str| fs::read(layout.join("blobs").join(digest.replace(':', "/"))).unwrap();
+        let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).unwrap() };
+        let index = json(&fs::read(layout.join("index.json")).unwrap());
+        let digest = index["manifests"][0]["digest"].as_str().unwrap();
+        let bytes = read(digest);
+        let manifest = json(&bytes);
+        let mut state = self.state();
+        for descriptor in manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]) {
+            let digest = descriptor["digest"].as_str().unwrap();
+            state.blobs.insert((repository.to_owned(), digest.to_owned()), read(digest));
+        }
+        let media_type = manifest["mediaType"].as_str().unwrap().to_owned();
+        for name in [digest, "latest"] {
+            state.manifests.insert((repository.to_owned(), name.to_owned()), (media_type.clone(), bytes.clone()));
+        }
+    }
+
+    /// Says whether a repository has a blob.
+    pub(crate) fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        self.state().blobs.contains_key(&(repository.to_owned(), digest.to_owned()))
     }
 
     /// Says whether there is a manifest of this digest.
@@ -134,6 +173,10 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
         let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         input.read_exact(&mut body).ok()?;
+        if method == "PATCH" {
+            let slowness = state.lock().ok()?.slowness;
+            std::thread::sleep(slowness);
+        }
         let Reply(status, headers, body) = state.lock().ok()?.answer(&method, &target, &headers, body);
         let mut text = format!("HTTP/1.1 {status} -\r\n");
         for (name, value) in headers {
@@ -163,7 +206,10 @@ impl State {
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         self.seen.push(format!("{method} {path}"));
-        if let Some((.., status)) = self.refused.iter().find(|(m, t, _)| *m == method && path.contains(t)) {
+        let refuses =
+            |(m, t, _, times): &&mut (&str, String, _, usize)| *m == method && *times > 0 && path.contains(&*t);
+        if let Some((.., status, times)) = self.refused.iter_mut().find(refuses) {
+            *times -= 1;
             return empty(*status);
         }
         let rest = path.strip_prefix("/v2/").unwrap_or_default();
@@ -212,11 +258,27 @@ impl State {
         }
     }
 
+    /// Mounts the blob that a query asks for, if its repository has it.
+    fn mount(&mut self, repository: &str, query: &str) -> Option<String> {
+        let value = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let (_, value) = pairs.find(|(key, _)| *key == name)?;
+            Some(value.replace("%3A", ":").replace("%2F", "/"))
+        };
+        let digest = value("mount")?;
+        let bytes = self.blobs.get(&(value("from")?, digest.clone()))?.clone();
+        self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
+        Some(digest)
+    }
+
     fn upload(&mut self, method: &str, repository: &str, upload: &str, query: &str, body: Vec<u8>) -> Reply {
         let at = |id: usize| vec![("Location", format!("/v2/{repository}/blobs/uploads/{id}"))];
         let id = upload.parse().unwrap_or(0);
         match method {
             "POST" => {
+                if let Some(digest) = self.mount(repository, query) {
+                    return Reply(201, vec![("Docker-Content-Digest", digest)], Vec::new());
+                }
                 self.uploads.push(Vec::new());
                 Reply(202, at(self.uploads.len() - 1), Vec::new())
             }

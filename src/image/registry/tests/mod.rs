@@ -1,6 +1,7 @@
 //! Tests of registries, against one in this process.
 
 mod credentials;
+mod fuzz;
 mod reading;
 mod writing;
 

@@ -220,6 +220,19 @@ fn an_insecure_registry_that_does_not_exist_is_tried_by_http_too() {
 }
 
 #[test]
+fn an_insecure_registry_is_reached_through_the_proxy_too() {
+    let proxy = FakeRegistry::start();
+    let (images, _, _, _temporary) = client(|config| {
+        config.insecure.push("registry.invalid".to_owned());
+        let url = format!("http://{}", proxy.address);
+        config.proxies = Proxies { https: url.clone(), http: url, none: String::new() };
+    });
+    images.check_read("registry.invalid/bar").unwrap_err();
+    let seen: Vec<String> = proxy.requests().iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
+    assert_eq!(seen, ["CONNECT registry.invalid:443", "CONNECT registry.invalid:80"]);
+}
+
+#[test]
 fn looks_a_registry_up_as_the_system_says() {
     let world = World::new();
     let files = tempfile::tempdir().unwrap();
@@ -253,22 +266,6 @@ fn a_host_that_is_no_registry_is_an_error_and_no_missing_image() {
     world.registry.fault("GET", "/v2/", Fault::Answer(404, "", "nothing here".to_owned()));
     let error = world.error("run");
     assert!(error.message.ends_with("/v2/: unexpected status code 404 Not Found: nothing here"), "{error}");
-}
-
-proptest::proptest! {
-    #[test]
-    fn no_text_of_a_server_or_a_platform_makes_it_panic(text in "(Bearer |Basic |https?://)?[a-z:/@?#=,\"\\\\.%\\[\\]é -]{0,40}") {
-        let _ = challenge::Challenge::parse(&[&text]);
-        let _ = Insecure::parse(&text).map(|entry| entry.matches(&text, &text));
-        let _ = (insecure::is_local(&text), insecure::is_inner_address(&text));
-        if let Some(url) = url::Url::parse("https://a.io/v2/x").and_then(|url| url.join(&text)) {
-            let _ = (url.secret_text(), url.is_same_host(&url));
-        }
-        let _ = Keychain::from_registry_auth(&text);
-        let _ = DockerConfig::parse(&text);
-        let _ = error::reasons(text.as_bytes());
-        let _ = crate::image::layout::layout_path(std::path::Path::new("/layout"), &text);
-    }
 }
 
 #[test]

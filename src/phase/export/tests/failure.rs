@@ -8,6 +8,9 @@ fn a_run_image_that_cannot_be_opened_is_an_error_of_its_own() {
     world.images.deny_read(&world.analyzed.run_image.as_ref().unwrap().reference, "403 Forbidden");
     let run = world.export();
     assert!(matches!(&run.result, Err(Error::Open(text)) if text == "create new app image: 403 Forbidden"));
+    let unknown = AnalyzedRunImage { image: "reg.io/run".into(), ..AnalyzedRunImage::default() };
+    world.analyzed.run_image = Some(unknown);
+    assert_eq!(world.export().error(), "create new app image: run image 'reg.io/run' not found");
     world.analyzed.run_image = None;
     let run = world.export();
     assert!(

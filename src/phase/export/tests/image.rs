@@ -278,3 +278,22 @@ fn an_odd_file_in_a_layer_is_told() {
     assert!(run.heard.export().iter().any(|event| matches!(event, ExportEvent::LayerNotice { .. })));
     assert_eq!(run.heard.cache(), [CacheEvent::SpecialFile { id: id(), path: fifo }]);
 }
+
+/// Policy B35: a chain of images, each with one layer more, would cost each layer again for every other.
+#[test]
+fn ten_times_the_layers_are_not_a_hundred_times_the_work() {
+    let took = |count: usize| {
+        let world = World::new();
+        for index in 0..count {
+            world.layer(&format!("layer-{index}"), "launch");
+        }
+        let export = |_| {
+            let start = std::time::Instant::now();
+            assert_eq!(world.export().write().record.layers.len(), count + 4);
+            start.elapsed()
+        };
+        (0..3).map(export).min().unwrap()
+    };
+    let (few, many) = (took(30), took(300));
+    assert!(many < few * 40, "{few:?} for 30 layers, {many:?} for 300");
+}

@@ -1,0 +1,35 @@
+//! What is done about layers that the previous image has lost: those that this build made are sent instead.
+//!
+//! Policy B6: a blob that a registry or layout lost must not fail this export and, since the image stays as it is, every
+//! later one. It is looked for only when writing has failed, so that builds where all is well pay nothing.
+
+use super::make::Made;
+use crate::effect::Effects;
+use crate::effect::events::ExportEvent;
+use crate::effect::images::{DraftLayer, ImageDraft};
+
+/// The same image without the layers that the previous image was to lend and does not have any more; `None` if it has
+/// all of them, or has lost one that nobody else has.
+pub(super) fn mended(effects: &Effects<'_>, draft: &ImageDraft, made: &[Made<'_>]) -> Option<ImageDraft> {
+    let previous = draft.previous.as_ref()?;
+    let mut mended = draft.clone();
+    let mut is_lost = false;
+    // The layers of the run image come first.
+    let own = mended.layers.len().checked_sub(made.len())?;
+    for ((layer, _), made) in mended.layers.iter_mut().skip(own).zip(made) {
+        if !matches!(layer, DraftLayer::Reuse(_)) {
+            continue;
+        }
+        match effects.images.layer(previous, &made.diff_id) {
+            Ok(_) => continue,
+            // Whoever does not answer has lost nothing.
+            Err(error) if error.retryable => return None,
+            Err(_) => {}
+        }
+        *layer = DraftLayer::New(made.layer.clone()?);
+        is_lost = true;
+        let (reference, id) = (previous.identifier.clone(), made.planned.id.clone());
+        effects.emit(ExportEvent::PreviousLayerLost { reference, id });
+    }
+    is_lost.then_some(mended)
+}
