@@ -35,6 +35,10 @@ pub struct Extracted {
     pub skipped: Vec<PathBuf>,
     /// How many were left out in all.
     pub skipped_count: u64,
+    /// The size of the archive in bytes; known by [`extract_verified`] alone.
+    pub size: u64,
+    /// The digest of all but the contents of files, for a [`super::Seal`]; found by [`extract_verified`] alone.
+    pub outline: Option<DiffId>,
 }
 
 /// Extracts an archive below `root`, into the folder `allowed` and nowhere else; the whole input is read, also behind the
@@ -67,15 +71,19 @@ pub fn extract_verified(
     let (filled, found) = std::thread::scope(|scope| {
         let (hashing, chunks) = Chunks::channel();
         let hashing = scope.spawn(move || hashing.run(input));
-        let mut reader = Reader::new(chunks);
+        let mut reader = Reader::with_outline(chunks);
         let mut filled = extraction.fill(&mut reader);
         if filled.as_ref().is_err_and(Error::blames_archive)
             && let Err(error @ Error::Input(_)) = reader.drain()
         {
             filled = Err(error);
         }
-        drop(reader);
+        extraction.done.outline = reader.into_outline();
         (filled, hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let found = found.map(|(found, size)| {
+        extraction.done.size = size;
+        found
     });
     let checked = match (filled, found) {
         (Err(error), _) if !error.blames_archive() => Err(error),

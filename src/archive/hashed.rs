@@ -36,14 +36,14 @@ impl Chunks {
 }
 
 impl Hashing {
-    /// Reads all of `input`; returns its digest. There is none if reading failed, or if nobody wanted to have it all.
-    pub(super) fn run(self, mut input: impl Read) -> Option<DiffId> {
+    /// Reads all of `input`; returns its digest and its size in bytes. There is none if reading failed, or if nobody wanted to have it all.
+    pub(super) fn run(self, mut input: impl Read) -> Option<(DiffId, u64)> {
         let mut sum = Sum::new();
         loop {
             let mut chunk = self.empty.try_recv().unwrap_or_default();
             chunk.resize(CHUNK, 0);
             match read_full(&mut input, &mut chunk) {
-                Ok(0) => return Some(sum.diff_id()),
+                Ok(0) => return Some(sum.finish()),
                 Ok(count) => {
                     chunk.truncate(count);
                     sum.write_all(&chunk).ok()?;

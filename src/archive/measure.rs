@@ -41,6 +41,12 @@ impl Sum {
         Self { context: Context::new(&SHA256), size: 0 }
     }
 
+    /// The digest of all bytes so far, and their number.
+    pub(crate) fn finish(self) -> (DiffId, u64) {
+        let size = self.size;
+        (self.diff_id(), size)
+    }
+
     /// The digest of all bytes so far.
     pub(crate) fn diff_id(self) -> DiffId {
         let mut sha256 = [0; 32];

@@ -3,10 +3,12 @@
 //! Reads POSIX ustar, pax, and GNU's long names and base-256 numbers. No size that the archive tells is believed before
 //! the bytes are there, and nothing is kept but the entry at hand.
 
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind, Read, Write as _};
 
 use super::error::Error;
 use super::header::{BLOCK, Device, Record, padding};
+use super::measure::Sum;
+use crate::model::digest::DiffId;
 
 /// The longest pax header or GNU long name: more is no name that a file system could have.
 const LONGEST: u64 = 1024 * 1024;
@@ -72,6 +74,8 @@ pub(super) struct Reader<R> {
     contents: u64,
     /// Bytes between the end of the current file and the next header.
     padding: u64,
+    /// The sum of everything but contents of files; `None` if nobody asked, or if contents were passed over.
+    outline: Option<Sum>,
 }
 
 /// What extended headers say of the next entry.
@@ -88,13 +92,26 @@ struct Extended {
 
 impl<R: BufRead> Reader<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, contents: 0, padding: 0 }
+        Self { input, contents: 0, padding: 0, outline: None }
+    }
+
+    /// A reader that sums up everything but contents of files.
+    pub(super) fn with_outline(input: R) -> Self {
+        Self { outline: Some(Sum::new()), ..Self::new(input) }
+    }
+
+    /// That sum, when everything is read.
+    pub(super) fn into_outline(self) -> Option<DiffId> {
+        self.outline.map(Sum::diff_id)
     }
 
     /// Reads the next entry; what is left of the one before is passed over. `None` at the end marker.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Error> {
         let mut extended = Extended::default();
         loop {
+            if self.contents > 0 {
+                self.outline = None;
+            }
             let rest = self.contents + self.padding;
             self.pass_over(rest)?;
             let block = self.block()?;
@@ -187,6 +204,7 @@ impl<R: BufRead> Reader<R> {
                 Ok([]) => return Ok(()),
                 Ok(ready) => {
                     let count = ready.len();
+                    add(&mut self.outline, ready);
                     self.input.consume(count);
                 }
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
@@ -198,13 +216,15 @@ impl<R: BufRead> Reader<R> {
     fn block(&mut self) -> Result<[u8; BLOCK], Error> {
         let mut block = [0; BLOCK];
         self.input.read_exact(&mut block).map_err(cut_off)?;
+        add(&mut self.outline, &block);
         Ok(block)
     }
 
     fn pass_over(&mut self, mut count: u64) -> Result<(), Error> {
         while count > 0 {
-            let ready = fill(&mut self.input)?.len();
-            let now = usize::try_from(count).unwrap_or(usize::MAX).min(ready);
+            let ready = fill(&mut self.input)?;
+            let now = usize::try_from(count).unwrap_or(usize::MAX).min(ready.len());
+            add(&mut self.outline, &ready[..now]);
             self.input.consume(now);
             count -= now as u64;
         }
@@ -222,8 +242,16 @@ impl<R: BufRead> Reader<R> {
         if contents.len() as u64 != size {
             return Err(Malformed::CutOff.into());
         }
+        add(&mut self.outline, &contents);
         self.pass_over(padding(size) as u64)?;
         Ok(contents)
+    }
+}
+
+/// A sum takes everything.
+fn add(outline: &mut Option<Sum>, bytes: &[u8]) {
+    if let Some(sum) = outline {
+        let _ = sum.write_all(bytes);
     }
 }
 

@@ -21,12 +21,19 @@ pub(super) struct Stream<'a> {
     buffer: Box<[u8]>,
     filled: usize,
     header: Vec<u8>,
+    /// Contents of files are left out.
+    outlines: bool,
 }
 
 impl<'a> Stream<'a> {
     /// Begins an archive.
     pub(super) fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0, header: Vec::new() }
+        Self { out, buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0, header: Vec::new(), outlines: false }
+    }
+
+    /// Begins an archive without contents of files: its outline.
+    pub(super) fn outline(out: &'a mut dyn Write) -> Self {
+        Self { outlines: true, ..Self::new(out) }
     }
 
     /// Writes an entry without contents, or the header of one whose contents follow.
@@ -41,6 +48,9 @@ impl<'a> Stream<'a> {
 
     /// Writes the contents of a file, which must be what it was when its layer was planned.
     pub(super) fn contents(&mut self, path: &Path, expected: &Stamp) -> Result<(), Error> {
+        if self.outlines {
+            return self.pad(expected.size);
+        }
         let changed = || Error::Changed { path: path.to_owned() };
         // Not blocking, because a pipe may be where the file was.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::header::{Format, Header, Kind};
+use super::measure::Sum;
 use super::stream::{Stream, path};
 use super::tree::{NodeId, Oddity, Stamp, Tree};
 use crate::effect::images::TarSource;
+use crate::model::digest::DiffId;
 
 /// To whom the contents of a layer belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +111,8 @@ impl Tar {
     }
 }
 
-impl TarSource for Tar {
-    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut stream = Stream::new(out);
+impl Tar {
+    fn write(&self, mut stream: Stream<'_>) -> io::Result<()> {
         for entry in self.recipe.first.iter() {
             entry.write(&mut stream)?;
         }
@@ -119,6 +120,26 @@ impl TarSource for Tar {
             files.write(self.recipe.prefix, &mut stream)?;
         }
         Ok(stream.finish()?)
+    }
+
+    /// The digest of all but the contents of files: see [`super::seal`].
+    pub(super) fn outline(&self) -> io::Result<DiffId> {
+        let mut sum = Sum::new();
+        self.write(Stream::outline(&mut sum))?;
+        Ok(sum.diff_id())
+    }
+
+    /// What state the whole folder was in when this was planned; `None` if it is not of a whole folder alone.
+    pub(super) fn state(&self) -> Option<&DiffId> {
+        let is_file = |entry: &Fixed| matches!(entry.what, FixedKind::File(..));
+        let files = self.recipe.files.as_ref().filter(|files| matches!(files.order, Order::Walk))?;
+        (!self.recipe.first.iter().any(is_file)).then_some(&files.tree.state)
+    }
+}
+
+impl TarSource for Tar {
+    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write(Stream::new(out))
     }
 
     fn files(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! A folder as it is found, in about 60 bytes a file: what the entries of its layers are made of.
 
+use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,9 @@ use rustix::fs::{AtFlags, CWD, Dev, FileType, Mode, OFlags, RawDir, Stat, lgetxa
 
 use super::error::Error;
 use super::header::{Device, Kind};
+use super::measure::Sum;
 use super::stream::path;
+use crate::model::digest::DiffId;
 
 /// A folder, or whatever else was found at its path.
 pub(super) struct Tree {
@@ -21,6 +24,8 @@ pub(super) struct Tree {
     text: Vec<u8>,
     /// What a user may want to know of some nodes.
     pub(super) oddities: Vec<(NodeId, Oddity)>,
+    /// The digest of what the file system told of every node: see [`super::seal`].
+    pub(super) state: DiffId,
 }
 
 /// A node of a [`Tree`]; 0 is the root.
@@ -114,12 +119,15 @@ impl Tree {
             nodes: Vec::new(),
             text: Vec::new(),
             oddities: Vec::new(),
+            state: Sum::new().diff_id(),
         };
+        let mut state = Sum::new();
         let found =
             statat(CWD, root, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| Error::system("lstat", root, cause))?;
         let name = tree.push_text(b"")?;
         let what = tree.what(CWD, root.as_os_str().as_bytes(), root, &found)?;
         tree.push(ROOT, name, &found, what)?;
+        note(&mut state, ROOT, b"", &found);
 
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
         let mut folders = vec![ROOT];
@@ -128,16 +136,17 @@ impl Tree {
                 continue;
             }
             let first = tree.count()?;
-            tree.read_folder(folder, &mut buffer)?;
+            tree.read_folder(folder, &mut buffer, &mut state)?;
             let children = first..tree.count()?;
             tree.nodes[folder as usize].what = What::Directory { children: children.clone() };
             folders.extend(children.rev());
         }
+        tree.state = state.diff_id();
         Ok(tree)
     }
 
     /// Adds the children of a folder, sorted by name.
-    fn read_folder(&mut self, folder: NodeId, buffer: &mut [MaybeUninit<u8>]) -> Result<(), Error> {
+    fn read_folder(&mut self, folder: NodeId, buffer: &mut [MaybeUninit<u8>], state: &mut Sum) -> Result<(), Error> {
         let mut at = Vec::new();
         self.path_of(folder, &mut at);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -162,6 +171,7 @@ impl Tree {
             let base = &at[at.len() - usize::from(name.length)..];
             let found = statat(&fd, path(base), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|cause| Error::system("lstat", path(&at), cause))?;
+            note(state, folder, base, &found);
             let what = self.what(&fd, base, path(&at), &found)?;
             let oddity = oddity(&at, &found, &what);
             let node = self.push(folder, name, &found, what)?;
@@ -295,6 +305,24 @@ impl Tree {
             Some(node)
         })
     }
+}
+
+/// Adds what the file system tells of a node to the state of its tree. Its contents, its extended attributes and the target
+/// of a link cannot change without another time of change.
+fn note(state: &mut Sum, parent: NodeId, name: &[u8], stat: &Stat) {
+    let times = [stat.st_mtime, stat.st_ctime];
+    let parts = [stat.st_mtime_nsec, stat.st_ctime_nsec];
+    let mut bytes = Vec::with_capacity(96 + name.len());
+    bytes.extend(parent.to_le_bytes());
+    bytes.extend((name.len() as u64).to_le_bytes());
+    bytes.extend(name);
+    bytes.extend(times.iter().flat_map(|time| time.to_le_bytes()));
+    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
+    bytes.extend([stat.st_mode, stat.st_uid, stat.st_gid].iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend([stat.st_dev, stat.st_ino, stat.st_rdev].iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend(stat.st_size.to_le_bytes());
+    // A sum takes everything.
+    let _ = state.write_all(&bytes);
 }
 
 fn push_component(path: &mut Vec<u8>, name: &[u8]) {

@@ -5,6 +5,7 @@
 //! <dir>/committed/io.buildpacks.lifecycle.cache.metadata    JSON
 //! <dir>/staging/                                            the next commit, while one build writes it
 //! <dir>/committed-backup/                                   the last commit, between two renames
+//! <dir>/io.buildpacks.lifecycle.seals                       what was restored, from one phase to another
 //! ```
 //!
 //! A commit exchanges `staging` and `committed` in one step. Where the file system cannot do that it takes two renames
@@ -15,18 +16,21 @@
 //! Writers hold a lock on the folder, from the first layer to the commit; readers need none. Whatever else is in the
 //! folder stays.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
-use crate::archive::Sum;
+use crate::archive::{Seals, Sum};
 use crate::effect::cache::{Cache, CacheError};
 use crate::effect::images::NewLayer;
 use crate::model::app_metadata::CacheMetadata;
@@ -34,6 +38,8 @@ use crate::model::digest::DiffId;
 use crate::os::error_text;
 use crate::schema::label::{CACHE_METADATA, parse_cache, render_cache};
 
+/// Where seals are kept between the phases of a build.
+const SEALS: &str = "io.buildpacks.lifecycle.seals";
 /// How long a build waits for another one to finish writing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,7 +51,14 @@ pub struct VolumeCache {
     state: Mutex<State>,
     /// Numbers files that are not yet complete.
     partial: AtomicU64,
+    /// Layers of the last commit that were read and are sound, and those that were opened to be read.
+    sound: Mutex<BTreeMap<DiffId, FileState>>,
+    opened: Mutex<BTreeMap<DiffId, FileState>>,
 }
+
+/// What tells that a file was not written to or replaced: its number, its size, and when it was last changed, in seconds
+/// and nanoseconds.
+type FileState = (u64, u64, i64, i64);
 
 /// How far the next commit is.
 #[derive(Debug)]
@@ -76,7 +89,14 @@ impl VolumeCache {
             Err(cause) => return Err(failed("stat", dir, &cause)),
         }
         let state = Mutex::new(State::Reading);
-        let cache = Self { dir: dir.to_owned(), patience, state, partial: AtomicU64::new(0) };
+        let cache = Self {
+            dir: dir.to_owned(),
+            patience,
+            state,
+            partial: AtomicU64::new(0),
+            sound: Mutex::default(),
+            opened: Mutex::default(),
+        };
         cache.recover();
         Ok(cache)
     }
@@ -201,7 +221,47 @@ impl Cache for VolumeCache {
     }
 
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError> {
-        Ok(Box::new(self.open_layer(diff_id)?))
+        let file = self.open_layer(diff_id)?;
+        if let Some(state) = state_of(&file) {
+            lock(&self.opened).insert(diff_id.clone(), state);
+        }
+        Ok(Box::new(file))
+    }
+
+    fn verified(&self, diff_id: &DiffId) {
+        if let Some(state) = lock(&self.opened).get(diff_id) {
+            lock(&self.sound).insert(diff_id.clone(), *state);
+        }
+    }
+
+    fn keep_seals(&self, seals: &Seals) {
+        let mut text = "sound\n".to_owned();
+        for (diff_id, (number, size, seconds, nanoseconds)) in lock(&self.sound).iter() {
+            let _ = writeln!(text, "{diff_id} {number} {size} {seconds} {nanoseconds}");
+        }
+        let text = format!("{text}\n{}", seals.render());
+        // It is a new file each time: what is there may be another's, or a link. Without it, layers are read again.
+        let _ = fs::remove_file(self.dir.join(SEALS));
+        if let Ok(mut file) = File::create_new(self.dir.join(SEALS)) {
+            let _ = file.write_all(text.as_bytes());
+        }
+    }
+
+    /// Whoever takes the seals takes them away: they are of one build.
+    fn seals(&self) -> Seals {
+        let path = self.dir.join(SEALS);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(&path);
+        let Some((sound, seals)) = text.split_once("\n\n") else { return Seals::default() };
+        let line = |line: &str| {
+            let mut parts = line.split(' ');
+            let diff_id = DiffId::parse(parts.next()?).ok()?;
+            let mut next = || parts.next();
+            let state = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+            Some((diff_id, state))
+        };
+        *lock(&self.sound) = sound.lines().filter_map(line).collect();
+        Seals::parse(seals)
     }
 
     fn reuse(&self, diff_id: &DiffId) -> Result<(), CacheError> {
@@ -209,9 +269,12 @@ impl Cache for VolumeCache {
         let mut file = self.open_layer(diff_id)?;
         let name = layer_name(diff_id);
         let committed = self.committed().join(&name);
-        let found = digest_of(&mut file).map_err(|cause| failed("read", &committed, &cause))?;
-        if found != *diff_id {
-            return Err(CacheError::Corrupt { expected: diff_id.clone(), found });
+        let is_sound = state_of(&file).is_some_and(|state| lock(&self.sound).get(diff_id) == Some(&state));
+        if !is_sound {
+            let found = digest_of(&mut file).map_err(|cause| failed("read", &committed, &cause))?;
+            if found != *diff_id {
+                return Err(CacheError::Corrupt { expected: diff_id.clone(), found });
+            }
         }
         match fs::hard_link(&committed, self.staging().join(&name)) {
             Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => self
@@ -267,6 +330,15 @@ impl Drop for VolumeCache {
             let _ = fs::remove_dir_all(staging);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn state_of(file: &File) -> Option<FileState> {
+    let found = file.metadata().ok()?;
+    Some((found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
 fn layer_name(diff_id: &DiffId) -> String {

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::images::NewLayer;
+use crate::archive::Seals;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 
@@ -38,6 +39,21 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// The layer is missing or cannot be read.
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError>;
+
+    /// Says that the bytes read with [`Cache::layer`] were sound to their end.
+    fn verified(&self, diff_id: &DiffId) {
+        let _ = diff_id;
+    }
+
+    /// Keeps seals of restored layers for another phase of the same build, as far as it can.
+    fn keep_seals(&self, seals: &Seals) {
+        let _ = seals;
+    }
+
+    /// The seals that an earlier phase kept; none if there are no such.
+    fn seals(&self) -> Seals {
+        Seals::default()
+    }
 
     /// Takes a layer of the last commit over into the next one, if its bytes are sound.
     ///

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use crate::archive::Measured;
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::{History, ImageConfig, ImageRecord};
 
@@ -155,6 +156,17 @@ pub trait Images: Send + Sync {
     /// They cannot be read, or there are no such documents.
     fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
         Err(ImageError::permanent(format!("image {} has no manifest", image.identifier)))
+    }
+
+    /// Reads a layer whose diff id is not known yet once: finds out what it comes to, and keeps it meanwhile as the image
+    /// of this name is to have it, so that a write need not read its source again. Nobody sees it until then. `None`,
+    /// and perhaps nothing was read, where the store keeps no layers ahead or cannot keep this one.
+    ///
+    /// # Errors
+    /// The source cannot be read, or changed meanwhile; the error names the file.
+    fn keep(&self, name: &str, id: &str, tar: &dyn TarSource) -> std::io::Result<Option<Measured>> {
+        let _ = (name, id, tar);
+        Ok(None)
     }
 
     /// Writes an image under each name. A name that fails does not keep others from being written; see

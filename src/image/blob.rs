@@ -1,26 +1,16 @@
 //! Layers as blobs: a tar goes in, a compressed blob comes out, and back.
-//!
-//! The tar is read once. While this thread makes and hashes it, another compresses it in blocks of 1 MiB, each a gzip
-//! member of its own (policy P41), hashes that and stores it. Memory is a few blocks, whatever the layer's size.
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
-use libdeflater::{CompressionLvl, Compressor};
-
-use super::sha256::{Sha256, Verified};
+use super::gzip::{self, Failure, Made};
+use super::sha256::Verified;
+use crate::archive::Measured;
 use crate::effect::events::{Facts, Listener, Outcome, Work};
 use crate::effect::images::{NewLayer, TarSource};
 use crate::model::digest::{DiffId, Digest};
 use crate::os::error_text;
-
-/// The size of the part of a tar that becomes one gzip member, in bytes.
-const BLOCK: usize = 1 << 20;
-/// How many blocks may wait for compression.
-const WAITING: usize = 3;
 
 /// A stored blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,94 +70,38 @@ impl Error {
 /// # Errors
 /// See [`Error`]; what `sink` holds then is of no use.
 pub fn compress(layer: &NewLayer, sink: &mut (dyn Write + Send), listener: &Listener) -> Result<Blob, Error> {
-    let work = listener.begin(Work::WriteLayer(layer.id.clone()));
-    let result = compressed(layer, sink);
-    match &result {
-        Ok(blob) => work.end(Outcome::Success, Facts { bytes: Some(blob.size), ..Facts::default() }),
-        Err(_) => work.end(Outcome::Error, Facts { error_type: Some("io"), ..Facts::default() }),
+    let (measured, blob) = make(&layer.id, layer.tar.as_ref(), sink, listener)?;
+    if measured.diff_id == layer.diff_id {
+        return Ok(blob);
     }
-    result
+    Err(Error::Changed { id: layer.id.clone(), expected: layer.diff_id.clone(), found: measured.diff_id })
 }
 
-fn compressed(layer: &NewLayer, sink: &mut (dyn Write + Send)) -> Result<Blob, Error> {
-    let (blocks, to_compress) = sync_channel(WAITING);
-    let (emptied, spare) = sync_channel(WAITING + 2);
-    let (made, stored) = thread::scope(|scope| {
-        let storing = scope.spawn(move || store(&to_compress, &emptied, sink));
-        // `run` drops its sender, which ends the other thread.
-        let splitter = Splitter { hash: Sha256::new(), block: Vec::with_capacity(BLOCK), blocks, spare };
-        let made = splitter.run(layer.tar.as_ref());
-        (made, storing.join())
-    });
-    let id = || layer.id.clone();
-    let stored = stored.unwrap_or_else(|_| Err(io::Error::other("compression stopped")));
-    // The source fails too when nobody takes its bytes: the cause is then in the sink.
-    let blob = stored.map_err(|cause| Error::Sink { id: id(), cause })?;
-    let found = made.map_err(|cause| Error::Source { id: id(), cause })?;
-    if found != layer.diff_id {
-        return Err(Error::Changed { id: id(), expected: layer.diff_id.clone(), found });
-    }
-    Ok(blob)
-}
-
-/// Takes the tar from its source, hashes it and sends it on in blocks.
-struct Splitter {
-    hash: Sha256,
-    block: Vec<u8>,
-    blocks: SyncSender<Vec<u8>>,
-    spare: Receiver<Vec<u8>>,
-}
-
-impl Splitter {
-    fn run(mut self, tar: &dyn TarSource) -> io::Result<DiffId> {
-        tar.write_tar(&mut self)?;
-        self.send()?;
-        Ok(DiffId::from_sha256(&self.hash.finish()))
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        let empty = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
-        let full = std::mem::replace(&mut self.block, empty);
-        self.hash.update(&full);
-        self.blocks.send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl Write for Splitter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..count]);
-        if self.block.len() == BLOCK {
-            self.send()?;
+/// Compresses a layer whose diff id is not known yet, as [`compress`] does, and finds it out on the way.
+///
+/// # Errors
+/// See [`Error`]; what `sink` holds then is of no use.
+pub fn make(
+    id: &str,
+    tar: &dyn TarSource,
+    sink: &mut (dyn Write + Send),
+    listener: &Listener,
+) -> Result<(Measured, Blob), Error> {
+    let work = listener.begin(Work::WriteLayer(id.to_owned()));
+    match gzip::compress(tar, sink) {
+        Ok(Made { diff_id, size, blob }) => {
+            work.end(Outcome::Success, Facts { bytes: Some(blob.size), ..Facts::default() });
+            Ok((Measured { diff_id, size, files: tar.files() }, blob))
         }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn store(blocks: &Receiver<Vec<u8>>, emptied: &SyncSender<Vec<u8>>, sink: &mut dyn Write) -> io::Result<Blob> {
-    // Level 1: the library's own "fastest" is level 0, which stores without compressing.
-    let level = CompressionLvl::new(1).map_err(|_| io::Error::other("gzip has no level 1"))?;
-    let mut compressor = Compressor::new(level);
-    let mut member = vec![0; compressor.gzip_compress_bound(BLOCK)];
-    let mut hash = Sha256::new();
-    for mut block in blocks {
-        // A tar never ends in an empty block, but for one of no bytes, which needs a member too.
-        if block.is_empty() && hash.bytes() > 0 {
-            continue;
+        Err(failure) => {
+            work.end(Outcome::Error, Facts { error_type: Some("io"), ..Facts::default() });
+            let id = id.to_owned();
+            Err(match failure {
+                Failure::Source(cause) => Error::Source { id, cause },
+                Failure::Sink(cause) => Error::Sink { id, cause },
+            })
         }
-        let size = compressor.gzip_compress(&block, &mut member).map_err(io::Error::other)?;
-        hash.update(&member[..size]);
-        sink.write_all(&member[..size])?;
-        block.clear();
-        let _ = emptied.try_send(block);
     }
-    sink.flush()?;
-    let size = hash.bytes();
-    Ok(Blob { digest: Digest::from_sha256(&hash.finish()), size })
 }
 
 /// Reads a layer's blob as an uncompressed tar: gzip, or not compressed at all, whatever its media type says. Its last
@@ -207,7 +141,12 @@ pub fn uncompress(blob: Box<dyn Read + Send>, diff_id: &DiffId) -> io::Result<Bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::gzip::BLOCK;
     use crate::image::memory::{diff_id, new_layer};
+
+    fn compressed(layer: &NewLayer, sink: &mut (dyn Write + Send)) -> Result<Blob, Error> {
+        compress(layer, sink, &std::sync::Arc::new(crate::image::conforms::Heard::default()).listener())
+    }
 
     fn round_trip(tar: &[u8]) -> (Blob, Vec<u8>) {
         let layer = new_layer("a", tar.to_owned());

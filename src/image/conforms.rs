@@ -3,12 +3,14 @@
 //! Writes an image twice, reads it back and counts everything again: layers, history, diff ids, tars. What is left on
 //! disk or in a registry is looked at by each store's own tests.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::memory::{diff_id, new_layer};
+use crate::archive::Measured;
 use crate::effect::events::{Event, Events, Listener, Outcome, Work};
-use crate::effect::images::{DraftLayer, ImageDraft, Images, NewLayer, Opened, WrittenImage};
+use crate::effect::images::{DraftLayer, ImageDraft, Images, NewLayer, Opened, TarSource, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};
 
@@ -173,5 +175,53 @@ pub(crate) fn conforms(images: &dyn Images, base: &str, names: &[String]) {
     let lying = ImageDraft { layers: vec![(DraftLayer::New(lying), made_by("?"))], ..second };
     assert!(images.write(&lying, names).is_err());
     assert_eq!(found(images, name), next, "a failed write changes nothing");
+
+    keeps_layers_ahead(images, name, &base, names);
+    let next = found(images, name);
     assert!(images.layer(&next, &diff_id(b"?")).is_err());
+}
+
+/// A source that can be read once.
+#[derive(Debug)]
+struct Once(Vec<u8>, AtomicBool);
+
+impl TarSource for Once {
+    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.1.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::other("read again"));
+        }
+        out.write_all(&self.0)
+    }
+}
+
+#[derive(Debug)]
+struct Gone;
+
+impl TarSource for Gone {
+    fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&vec![0; 3 << 20])?;
+        Err(io::Error::other("open /layers/a/b: gone"))
+    }
+}
+
+/// What a store keeps ahead is in the image under all its names, and is not read again for it.
+fn keeps_layers_ahead(images: &dyn Images, name: &str, base: &ImageRecord, names: &[String]) {
+    let error = match images.keep(name, "gone", &Gone) {
+        Ok(None) => return,
+        Ok(Some(_)) => panic!("kept a layer that is gone"),
+        Err(error) => error,
+    };
+    assert_eq!(error.to_string(), "open /layers/a/b: gone");
+    let mut draft = draft(base, None, "kept");
+    for (id, seed, size) in [("big", 11, 5_000_000), ("small", 12, 3000), ("exact", 13, 2 << 20)] {
+        let once = Arc::new(Once(tar(seed, size), AtomicBool::new(false)));
+        let Measured { diff_id, size, .. } = images.keep(name, id, once.as_ref()).unwrap().unwrap();
+        assert_eq!((diff_id.clone(), size), (super::memory::diff_id(&once.0), once.0.len() as u64));
+        let layer = NewLayer { id: id.to_owned(), diff_id, size, tar: once };
+        draft.layers.push((DraftLayer::New(layer), made_by(id)));
+    }
+    written(images, &draft, names);
+    for name in names {
+        check(images, name, &draft);
+    }
 }

@@ -7,6 +7,7 @@ pub mod blob;
 #[cfg(test)]
 pub(crate) mod conforms;
 pub mod daemon;
+pub(crate) mod gzip;
 pub mod kaniko;
 pub mod layout;
 pub mod media;

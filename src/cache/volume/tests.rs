@@ -283,3 +283,47 @@ fn layers_can_be_added_by_several_threads() {
     cache.commit(&metadata("new")).unwrap();
     assert_eq!(names(&dir.path().join("committed")).len(), 4);
 }
+
+/// Reads a layer to its end, as a restorer does, and leaves what it found out for the exporter.
+fn restored(dir: &Path, bytes: &str) {
+    let cache = VolumeCache::open(dir).unwrap();
+    read(&cache, bytes).unwrap();
+    cache.verified(&diff_id(bytes));
+    cache.keep_seals(&Seals::default());
+}
+
+/// Opens the cache as an exporter does.
+fn exporter(dir: &Path) -> VolumeCache {
+    let cache = VolumeCache::open(dir).unwrap();
+    assert_eq!(cache.seals(), Seals::default());
+    cache
+}
+
+#[test]
+fn a_layer_that_was_read_by_an_earlier_phase_is_taken_over_unless_it_changed() {
+    let dir = committed(&["one"]);
+    restored(dir.path(), "one");
+    let cache = exporter(dir.path());
+    assert_eq!(cache.sound.lock().unwrap().len(), 1);
+    cache.reuse(&diff_id("one")).unwrap();
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(names(dir.path()), ["committed"], "seals are of one build");
+
+    restored(dir.path(), "one");
+    std::thread::sleep(Duration::from_millis(20));
+    let tar = dir.path().join("committed").join(layer_name(&diff_id("one")));
+    fs::write(tar, "two").unwrap();
+    let error = exporter(dir.path()).reuse(&diff_id("one")).unwrap_err();
+    assert!(matches!(error, CacheError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn seals_that_are_damaged_are_none() {
+    let dir = committed(&["one"]);
+    for text in ["", "\n\n\n", "sound\nsha256:1 2\n\nx y z\n", "\u{0}"] {
+        fs::write(dir.path().join(SEALS), text).unwrap();
+        let cache = exporter(dir.path());
+        assert!(cache.sound.lock().unwrap().is_empty());
+        cache.reuse(&diff_id("one")).unwrap();
+    }
+}

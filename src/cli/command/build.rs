@@ -23,7 +23,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 fn begun(session: &Session<Unprivileged>, run: &wire::Run<'_>) -> Result<BuildMetadata, Failure> {
     let group = documents::group(&session.values.path(Key::Group))?;
     let plan = documents::plan(&session.values.path(Key::Plan))?;
-    wire::verify_buildpack_apis(&session, &group.buildpacks)?;
+    wire::verify_buildpack_apis(session, &group.buildpacks)?;
     let analyzed = documents::analyzed(&session.values.path(Key::Analyzed), &*session.events)
         .map_err(|fault| Failure::document("reading analyzed.toml", fault))?;
     built(session, run, group, plan, &analyzed)

@@ -5,6 +5,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
+use crate::archive::Seals;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::os::user;
 
@@ -44,10 +45,11 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
         let detected = super::detect::detected(&session, run, &analyzed)?;
         if detected.group.extensions.is_empty() { Ok(detected) } else { Err(Failure::CreatorExtensions) }
     })?;
+    let mut seals = Seals::default();
     if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
         banner(Phase::Restore);
         let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-        creator
+        seals = creator
             .phase(Phase::Restore, |run| super::restore::restored(&session, run, &keychain, group, metadata, cache))?;
     }
     banner(Phase::Build);
@@ -56,7 +58,7 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     banner(Phase::Export);
     let names = std::iter::once(images.image.clone()).chain(images.tags.iter().cloned()).collect();
     creator.phase(Phase::Export, |run| {
-        super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache)
+        super::export::exported(&session, run, &keychain, names, detected.group, analyzed, cache, seals)
     })
 }
 

@@ -5,6 +5,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
 use super::extended;
+use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -36,7 +37,8 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
     wire::verify_buildpack_apis(&session, &group.buildpacks)?;
     let cache = wire::volume_cache(&session)?;
     extended::guard(&session)?;
-    exported(&session, run, &keychain, names, group, analyzed, cache.as_deref())
+    let seals = cache.as_ref().map(|cache| cache.seals()).unwrap_or_default();
+    exported(&session, run, &keychain, names, group, analyzed, cache.as_deref(), seals)
 }
 
 /// Checks the inputs, in the order in which the reference finds fault with them.
@@ -75,6 +77,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
 }
 
 /// Exports, writes report.toml, then the cache: the cache image or else `cache`.
+#[expect(clippy::too_many_arguments, reason = "the creator has all of these in hand")]
 pub(super) fn exported(
     session: &Session<Unprivileged>,
     run: &wire::Run<'_>,
@@ -83,6 +86,7 @@ pub(super) fn exported(
     group: Group,
     analyzed: Analyzed,
     cache: Option<&dyn Cache>,
+    seals: Seals,
 ) -> Result<(), Failure> {
     let values = &session.values;
     let layers = session.layers();
@@ -116,6 +120,7 @@ pub(super) fn exported(
         source_date_epoch: values.some_text(Key::SourceDateEpoch),
         parallel: values.flag(Key::Parallel) && cache.is_some(),
         cache,
+        seals,
         lifecycle: version::info(),
     };
     let report_path = values.path(Key::Report);

@@ -7,6 +7,7 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
+use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
 use crate::image::kaniko;
@@ -52,7 +53,11 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
     check_cache_image(&session)?;
     let cache = wire::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
-    restored(&session, run, &keychain, group, metadata, cache.as_deref())
+    let seals = restored(&session, run, &keychain, group, metadata, cache.as_deref())?;
+    if let Some(cache) = &cache {
+        cache.keep_seals(&seals);
+    }
+    Ok(())
 }
 
 /// Holds that the cache image, if there is one, has a name that can be read. Whatever else is wrong with it only costs
@@ -168,7 +173,7 @@ pub(super) fn restored(
     group: Group,
     app_metadata: AppMetadata,
     cache: Option<&dyn Cache>,
-) -> Result<(), Failure> {
+) -> Result<Seals, Failure> {
     let stores = run.open_stores(session, keychain);
     let image_cache = run.image_cache(session, &stores);
     let inputs = Inputs {

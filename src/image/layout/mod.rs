@@ -10,6 +10,7 @@ mod write;
 use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use path::layout_path;
 pub use write::write_sparse;
@@ -17,8 +18,9 @@ pub use write::write_sparse;
 use oci_spec::OciSpecError;
 
 use super::{assemble, blob};
+use crate::archive::Measured;
 use crate::effect::events::Listener;
-use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, TarSource, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::ReferenceError;
@@ -31,6 +33,8 @@ pub struct LayoutImages {
     layout_dir: PathBuf,
     architecture: String,
     listener: Listener,
+    /// Clones share what was made ahead.
+    kept: Arc<write::Kept>,
 }
 
 /// Why an image in a layout could not be read or written.
@@ -110,7 +114,7 @@ impl LayoutImages {
     /// A folder of layouts; it need not exist. In an index of several platforms, the image for Linux on `architecture`
     /// is the one that is meant. `listener` hears of layers that are stored.
     pub fn new(layout_dir: PathBuf, architecture: &str, listener: Listener) -> Self {
-        Self { layout_dir, architecture: architecture.to_owned(), listener }
+        Self { layout_dir, architecture: architecture.to_owned(), listener, kept: Arc::default() }
     }
 }
 
@@ -141,8 +145,13 @@ impl Images for LayoutImages {
         Ok(read::documents(image)?)
     }
 
+    fn keep(&self, name: &str, id: &str, tar: &dyn TarSource) -> io::Result<Option<Measured>> {
+        let Ok(place) = Place::find(&self.layout_dir, name) else { return Ok(None) };
+        write::keep(&place, id, tar, &self.kept, &self.listener)
+    }
+
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {
-        Ok(write::write(&self.layout_dir, draft, names, &self.listener)?)
+        Ok(write::write(&self.layout_dir, draft, names, &self.kept, &self.listener)?)
     }
 }
 

@@ -6,17 +6,21 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Seek as _, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oci_spec::image::{ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION};
+use rustix::fs::{AtFlags, CWD, linkat};
 use tempfile::NamedTempFile;
 
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
+use crate::archive::Measured;
 use crate::effect::events::Listener;
-use crate::effect::images::{Documents, DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::effect::images::{Documents, DraftLayer, ImageDraft, NewLayer, TarSource, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
 use crate::image::blob::{self, Blob};
 use crate::image::sha256::{self, Verified};
@@ -26,6 +30,9 @@ use crate::model::image::{Descriptor, ImageRecord};
 /// The annotation with an image's tag.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// New layers that were made ahead, as compressed files that have no name.
+pub(super) type Kept = Mutex<BTreeMap<DiffId, (Blob, File)>>;
+
 /// New layers that are stored already, and in which layout.
 type Stored = BTreeMap<DiffId, (Blob, PathBuf)>;
 
@@ -34,6 +41,7 @@ pub(super) fn write(
     layout_dir: &Path,
     draft: &ImageDraft,
     names: &[String],
+    kept: &Kept,
     listener: &Listener,
 ) -> Result<WrittenImage, Error> {
     let mut stored = Stored::new();
@@ -42,7 +50,7 @@ pub(super) fn write(
     let mut results = Vec::with_capacity(names.len());
     for name in names {
         let (reported, result) = match Place::find(layout_dir, name) {
-            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored, listener)),
+            Ok(place) => (place.folder.display().to_string(), write_one(&place, draft, &mut stored, kept, listener)),
             Err(error) => (name.clone(), Err(error.into())),
         };
         match result {
@@ -71,7 +79,13 @@ pub(super) fn write(
     }
 }
 
-fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored, listener: &Listener) -> Result<Descriptor, Error> {
+fn write_one(
+    place: &Place,
+    draft: &ImageDraft,
+    stored: &mut Stored,
+    kept: &Kept,
+    listener: &Listener,
+) -> Result<Descriptor, Error> {
     let folder = &place.folder;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
@@ -79,7 +93,7 @@ fn write_one(place: &Place, draft: &ImageDraft, stored: &mut Stored, listener: &
         match layer {
             DraftLayer::Base(index) => copy_base(folder, &draft.base, *index)?,
             DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
-            DraftLayer::New(layer) => store(folder, layer, stored, listener)?,
+            DraftLayer::New(layer) => store(folder, layer, stored, kept, listener)?,
         }
     }
     let annotations = BTreeMap::from([(REF_NAME.to_owned(), place.ref_name())]);
@@ -169,7 +183,7 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
 }
 
 /// Stores a new layer, by its source once and from there for every other name.
-fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored, listener: &Listener) -> Result<(), Error> {
+fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored, kept: &Kept, listener: &Listener) -> Result<(), Error> {
     if let Some((blob, from)) = stored.get(&layer.diff_id) {
         let descriptor = Descriptor {
             media_type: String::new(),
@@ -182,11 +196,65 @@ fn store(folder: &Path, layer: &NewLayer, stored: &mut Stored, listener: &Listen
             return Ok(());
         }
     }
+    if let Some((blob, file)) = take(kept, &layer.diff_id) {
+        settle(folder, &blob, file)?;
+        stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
+        return Ok(());
+    }
     let mut temporary = temporary(folder)?;
     let blob = blob::compress(layer, temporary.as_file_mut(), listener).map_err(|error| error.written_to(folder))?;
     persist(temporary, &blob_path(folder, blob.digest.hex()))?;
     stored.insert(layer.diff_id.clone(), (blob, folder.to_owned()));
     Ok(())
+}
+
+/// Makes a layer ahead of the image of this place, as a file that has no name on the same file system, if that is to be.
+pub(super) fn keep(
+    place: &Place,
+    id: &str,
+    tar: &dyn TarSource,
+    kept: &Kept,
+    listener: &Listener,
+) -> io::Result<Option<Measured>> {
+    let Ok(mut file) = tempfile::tempfile_in(nearest(&place.folder)) else { return Ok(None) };
+    match blob::make(id, tar, &mut file, listener) {
+        Ok((measured, blob)) => {
+            lock(kept).insert(measured.diff_id.clone(), (blob, file));
+            Ok(Some(measured))
+        }
+        Err(blob::Error::Source { cause, .. }) => Err(cause),
+        // Whoever writes the image finds the full disk again, and tells of it.
+        Err(_) => Ok(None),
+    }
+}
+
+fn take(kept: &Kept, diff_id: &DiffId) -> Option<(Blob, File)> {
+    lock(kept).remove(diff_id)
+}
+
+fn lock(kept: &Kept) -> MutexGuard<'_, BTreeMap<DiffId, (Blob, File)>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives a kept layer its name, or copies it where a file without name cannot get one.
+fn settle(folder: &Path, blob: &Blob, mut file: File) -> Result<(), Error> {
+    let target = blob_path(folder, blob.digest.hex());
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let linked = tempfile::Builder::new().prefix(".write-").make_in(folder, |path| {
+        linkat(CWD, &name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+        Ok(())
+    });
+    if let Ok(linked) = linked {
+        file.set_permissions(Permissions::from_mode(0o644)).map_err(Error::file("chmod", &target))?;
+        return linked.persist(&target).map_err(|error| Error::file("rename", &target)(error.error));
+    }
+    let mut temporary = temporary(folder)?;
+    file.rewind().map_err(Error::file("read", folder))?;
+    io::copy(&mut file, temporary.as_file_mut()).map_err(|cause| {
+        let path = folder.to_owned();
+        Error::File { action: "write", path, cause }
+    })?;
+    persist(temporary, &target)
 }
 
 /// The document that makes a folder a layout.
@@ -222,12 +290,16 @@ fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), Error> {
 
 /// Checks that a layout could be written: the nearest folder of its path that exists is one to write in.
 pub(super) fn check(folder: &Path) -> Result<(), Error> {
-    let existing = folder.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
-    let existing = match existing {
-        Some(path) if !path.as_os_str().is_empty() => path,
-        _ => Path::new("."),
-    };
+    let existing = nearest(folder);
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     rustix::fs::accessat(rustix::fs::CWD, existing, access, rustix::fs::AtFlags::EACCESS)
         .map_err(|error| Error::file("write", existing)(error.into()))
+}
+
+/// The nearest folder of a path that exists.
+fn nearest(folder: &Path) -> &Path {
+    match folder.ancestors().find(|path| path.as_os_str().is_empty() || path.exists()) {
+        Some(path) if !path.as_os_str().is_empty() => path,
+        _ => Path::new("."),
+    }
 }

@@ -25,8 +25,10 @@ mod upload;
 mod url;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 pub use auth::{Credential, DockerConfig, Keychain, RegistryAuthError, Secret};
@@ -35,11 +37,12 @@ pub use helper::HELPER_BUDGET;
 pub use http::{Proxies, Timeouts};
 pub use retry::{Pause, RealPause, RetryPolicy};
 
+use crate::archive::Measured;
 use crate::effect::events::Listener;
 use crate::effect::images::{
-    Documents, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, WrittenImage,
+    Documents, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, TarSource, WrittenImage,
 };
-use crate::image::blob;
+use crate::image::blob::{self, Blob};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::Reference;
@@ -77,6 +80,10 @@ pub struct RegistryImages {
     temp_dir: PathBuf,
     /// Layers that were stored, so that none is compressed twice.
     stored: Mutex<BTreeMap<DiffId, Stored>>,
+    /// Layers that were made ahead and not sent, as compressed files that have no name.
+    kept: Mutex<BTreeMap<DiffId, (Blob, File)>>,
+    /// Sending ahead failed.
+    refused_ahead: AtomicBool,
 }
 
 impl RegistryConfig {
@@ -118,6 +125,8 @@ impl RegistryImages {
             architecture: config.architecture,
             temp_dir: config.temp_dir,
             stored: Mutex::default(),
+            kept: Mutex::default(),
+            refused_ahead: AtomicBool::new(false),
         }
     }
 }
@@ -157,6 +166,10 @@ impl Images for RegistryImages {
 
     fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
         Ok(self.client.documents(image)?)
+    }
+
+    fn keep(&self, name: &str, id: &str, tar: &dyn TarSource) -> std::io::Result<Option<Measured>> {
+        self.make_ahead(name, id, tar)
     }
 
     fn write(&self, draft: &ImageDraft, names: &[String]) -> Result<WrittenImage, ImageError> {

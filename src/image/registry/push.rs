@@ -16,7 +16,8 @@ use super::error::Error;
 use super::http::Body;
 use super::pull::{blob_call, text};
 use super::upload::Source;
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::archive::Measured;
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, TarSource, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
 use crate::image::blob::{self, Blob};
 use crate::image::sha256::Verified;
@@ -141,7 +142,31 @@ impl RegistryImages {
         self.provide(&repository, &Needed { blob, diff_id, from: From::Spool(&file) })
     }
 
-    /// Compresses the new layers that are not stored yet, some at a time: each takes two threads.
+    /// Makes a layer in one pass, and sends it ahead to the repository of an image that is yet to be written.
+    pub(super) fn make_ahead(&self, name: &str, id: &str, tar: &dyn TarSource) -> io::Result<Option<Measured>> {
+        let Ok(mut file) = spool_file(&self.temp_dir) else { return Ok(None) };
+        let (measured, blob) = match blob::make(id, tar, &mut file, &self.client.listener) {
+            Ok(made) => made,
+            Err(blob::Error::Source { cause, .. }) => return Err(cause),
+            // Whoever writes the image finds the full disk again, and tells of it.
+            Err(_) => return Ok(None),
+        };
+        lock(&self.client.names).insert(blob.digest.clone(), id.to_owned());
+        // After a failure nothing more is sent ahead: the write tells what is wrong, once.
+        let may_send = !self.refused_ahead.load(Ordering::Relaxed);
+        if !may_send || self.send_ahead(name, &measured.diff_id, &blob, &file).is_err() {
+            self.refused_ahead.store(true, Ordering::Relaxed);
+            lock(&self.kept).insert(measured.diff_id.clone(), (blob, file));
+        }
+        Ok(Some(measured))
+    }
+
+    fn send_ahead(&self, name: &str, diff_id: &DiffId, blob: &Blob, file: &File) -> Result<(), Error> {
+        let repository = self.client.repository(&Reference::parse(name)?);
+        self.provide(&repository, &Needed { blob: blob.clone(), diff_id: Some(diff_id), from: From::Spool(file) })
+    }
+
+    /// Compresses the new layers that are neither stored nor kept yet, some at a time.
     fn spool(&self, draft: &ImageDraft) -> Result<Spooled, Error> {
         let mut new: Vec<&NewLayer> = Vec::new();
         for (layer, _) in &draft.layers {
@@ -152,11 +177,13 @@ impl RegistryImages {
             }
         }
         let spooled = Mutex::new(Vec::with_capacity(new.len()));
-        let at_once = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get).min(UPLOADS);
         in_parallel(&new, at_once, |layer| {
-            let (blob, file) = match self.stored(&layer.diff_id) {
-                Some(stored) => (stored.blob, None),
-                None => self.compress(layer).map(|(blob, file)| (blob, Some(file)))?,
+            let kept = lock(&self.kept).remove(&layer.diff_id);
+            let (blob, file) = match (kept, self.stored(&layer.diff_id)) {
+                (Some((blob, file)), _) => (blob, Some(file)),
+                (None, Some(stored)) => (stored.blob, None),
+                (None, None) => self.compress(layer).map(|(blob, file)| (blob, Some(file)))?,
             };
             lock(&spooled).push((layer.diff_id.clone(), blob, file));
             Ok(())

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::folders::{self, Folder};
 use super::metadata::stored;
 use super::{Exported, Inputs, make};
-use crate::archive::Owner;
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::{CacheEvent, Event, Facts, Outcome, Work};
@@ -53,7 +52,7 @@ pub(super) fn stage(
     cancelled: &AtomicBool,
 ) -> Staged {
     let before = cache.metadata();
-    let owner = Owner { uid: inputs.uid, gid: inputs.gid };
+    let source = super::source(inputs);
     let mut metadata = CacheMetadata { sbom: None, buildpacks: folders.iter().map(buildpack).collect() };
     let mut sbom_failed = None;
     parallel::in_order(
@@ -62,7 +61,7 @@ pub(super) fn stage(
             if cancelled.load(Ordering::Relaxed) {
                 return Err("the image was not exported".to_owned());
             }
-            Ok(put(effects, cache, candidate, owner))
+            Ok(put(effects, cache, candidate, &source))
         },
         |candidate, (events, put)| {
             for event in events {
@@ -149,13 +148,13 @@ fn put(
     effects: &Effects<'_>,
     cache: &dyn Cache,
     candidate: &Candidate,
-    owner: Owner,
+    source: &make::Source<'_>,
 ) -> (Vec<Event>, Result<DiffId, String>) {
     let id = &candidate.id;
     let work = effects.begin(Work::CacheLayer(id.clone()));
     let made = match &candidate.made {
         Some(layer) => Ok((layer.clone(), Vec::new())),
-        None => make::for_cache(id, &candidate.path, owner),
+        None => make::for_cache(id, &candidate.path, source),
     };
     let (layer, mut events) = match made {
         Ok(made) => made,

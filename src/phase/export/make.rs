@@ -1,20 +1,36 @@
 //! Makes planned layers: their tars and diff ids, several at once, and tells which the previous image already has.
 //!
-//! Catalogue 2, sections 2.3 and 2.4. A layer is only hashed here; whoever writes it reads its files again. No
-//! temporary file is made.
+//! Catalogue 2, sections 2.3 and 2.4. Where the previous image may have a layer, it is only hashed, and whoever writes it
+//! reads its files again. Where it cannot, the image store keeps the layer in the same pass, if it can.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
 use super::plan::{Content, Part, Planned};
-use crate::archive::{self, Notice, Owner, Tar};
+use crate::archive::{self, Measured, Notice, Owner, Seals, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::phase::parallel;
+
+/// How layers of folders are made.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// To whom their contents belong.
+    pub owner: Owner,
+    /// Seals of those that were restored in this build.
+    pub seals: &'a Seals,
+}
+
+impl Source<'_> {
+    /// What a layer comes to, if it was restored and not touched since.
+    fn sealed(&self, path: &Path, tar: &Tar) -> Option<Measured> {
+        self.seals.get(path)?.measured(tar)
+    }
+}
 
 /// A layer of the image whose diff id is known.
 #[derive(Debug)]
@@ -42,7 +58,7 @@ impl Made<'_> {
     }
 }
 
-/// Makes all layers, in order.
+/// Makes all layers, in order, for the image of this name.
 ///
 /// # Errors
 /// A file cannot be read, or a layer must come from the previous image, which does not have it.
@@ -50,7 +66,8 @@ pub(super) fn all<'a>(
     effects: &Effects<'_>,
     planned: &'a [Planned],
     previous: Option<&ImageRecord>,
-    owner: Owner,
+    name: Option<&str>,
+    source: &Source<'_>,
 ) -> Result<Vec<Made<'a>>, Error> {
     let app_layers = planned.iter().filter(|layer| layer.part == Part::App).count();
     let mut app_made = 0;
@@ -58,7 +75,7 @@ pub(super) fn all<'a>(
     let mut made = Vec::with_capacity(planned.len());
     parallel::in_order(
         planned,
-        |planned| one(effects, planned, previous, owner),
+        |planned| one(effects, planned, previous, name, source),
         |planned, mut layer| {
             for event in layer.notices.drain(..) {
                 effects.emit(event);
@@ -87,18 +104,21 @@ fn one<'a>(
     effects: &Effects<'_>,
     planned: &'a Planned,
     previous: Option<&ImageRecord>,
-    owner: Owner,
+    name: Option<&str>,
+    source: &Source<'_>,
 ) -> Result<Made<'a>, Error> {
     let id = &planned.id;
     let is_there =
         |diff_id: &DiffId| previous.is_some_and(|image| image.layers.iter().any(|layer| layer.diff_id == *diff_id));
     let work = effects.begin(Work::HashLayer(id.clone()));
     let cached = matches!(&planned.part, Part::Buildpack { metadata, .. } if metadata.types.cache);
+    let mut sealed = None;
     let (tar, notices): (Arc<dyn TarSource>, _) = match &planned.content {
         Content::Prepared(tar) => (Arc::clone(tar) as _, notices(id, tar, cached)),
         Content::Folder(path) => {
-            let tar = folder(path, owner).map_err(|error| failed(planned, &error))?;
+            let tar = folder(path, source.owner).map_err(|error| failed(planned, &error))?;
             let notices = notices(id, &tar, cached);
+            sealed = source.sealed(path, &tar);
             (tar, notices)
         }
         Content::Repacked(layer) => (Arc::new(layer.clone()), Vec::new()),
@@ -110,10 +130,20 @@ fn one<'a>(
             return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
         }
     };
-    let (layer, files) = measure(id, tar).map_err(|error| failed(planned, &error))?;
-    let diff_id = layer.diff_id.clone();
     // Labels do not name the layers of extensions; that it has the same bytes is enough.
-    let is_named = planned.part == Part::Extension || planned.previous.contains(&diff_id);
+    let is_extension = planned.part == Part::Extension;
+    let may_be_there = if is_extension { previous.is_some() } else { planned.previous.iter().any(is_there) };
+    let kept = match name.filter(|_| !may_be_there) {
+        Some(name) => effects.images.keep(name, id, tar.as_ref()),
+        None => Ok(None),
+    };
+    let kept = kept.map_err(|error| failed(planned, &crate::os::error_text(&error)))?;
+    let (layer, files) = match kept {
+        Some(measured) => new_layer(id, tar, measured),
+        None => measure(id, tar, sealed).map_err(|error| failed(planned, &error))?,
+    };
+    let diff_id = layer.diff_id.clone();
+    let is_named = is_extension || planned.previous.contains(&diff_id);
     let reused = is_named && is_there(&diff_id);
     let facts = Facts { bytes: Some(layer.size), files: Some(files), reused: Some(reused), ..Facts::default() };
     work.end(Outcome::Success, facts);
@@ -124,10 +154,11 @@ fn one<'a>(
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn for_cache(id: &str, path: &Path, owner: Owner) -> Result<(NewLayer, Vec<Event>), String> {
-    let tar = folder(path, owner)?;
+pub(super) fn for_cache(id: &str, path: &Path, source: &Source<'_>) -> Result<(NewLayer, Vec<Event>), String> {
+    let tar = folder(path, source.owner)?;
     let notices = notices(id, &tar, true);
-    measure(id, tar).map(|(layer, _)| (layer, notices))
+    let sealed = source.sealed(path, &tar);
+    measure(id, tar, sealed).map(|(layer, _)| (layer, notices))
 }
 
 fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {
@@ -146,10 +177,19 @@ fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
     tar.notices().into_iter().filter_map(event).collect()
 }
 
-/// Hashes a tar.
-fn measure(id: &str, tar: Arc<dyn TarSource>) -> Result<(NewLayer, u64), String> {
-    let measured = archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?;
-    Ok((NewLayer { id: id.to_owned(), diff_id: measured.diff_id, size: measured.size, tar }, measured.files))
+/// Hashes a tar, unless a seal tells what it comes to.
+fn measure(id: &str, tar: Arc<dyn TarSource>, sealed: Option<Measured>) -> Result<(NewLayer, u64), String> {
+    let measured = match sealed {
+        Some(measured) => measured,
+        None => archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?,
+    };
+    Ok(new_layer(id, tar, measured))
+}
+
+/// A layer, and the number of its files.
+fn new_layer(id: &str, tar: Arc<dyn TarSource>, measured: Measured) -> (NewLayer, u64) {
+    let Measured { diff_id, size, files } = measured;
+    (NewLayer { id: id.to_owned(), diff_id, size, tar }, files)
 }
 
 /// Why a layer could not be made, in the words for its part of the image.

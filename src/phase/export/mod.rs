@@ -29,7 +29,7 @@ pub use extended::ExtendedRunImage;
 use super::history;
 use super::save::{self, save};
 use crate::api::{PlatformApi, PlatformFeature};
-use crate::archive::{self, Owner};
+use crate::archive::{self, Owner, Seals};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::ExportEvent;
@@ -85,6 +85,8 @@ pub struct Inputs<'a> {
     pub parallel: bool,
     /// The cache to write, if there is one.
     pub cache: Option<&'a dyn Cache>,
+    /// Seals of the layers that were restored in this build.
+    pub seals: Seals,
     /// What the build metadata label says of this lifecycle.
     pub lifecycle: LifecycleInfo,
 }
@@ -156,7 +158,8 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     )
     .map_err(|error| Error::Other(error.to_string()))?;
     let build_bom = folders::build_bom(inputs, &folders)?;
-    let made = make::all(effects, &planned, bases.previous.as_ref(), owner(inputs))?;
+    let name = inputs.names.first().map(String::as_str);
+    let made = make::all(effects, &planned, bases.previous.as_ref(), name, &source(inputs))?;
     let metadata = metadata::app(inputs, &bases.run, &folders, &made);
     let labels = labels::all(inputs, &metadata)?;
     labels::tell(effects, &labels, &metadata);
@@ -292,6 +295,11 @@ fn draft_layers(
         (layer.draft(kind), history::entry(api, entry, created))
     });
     base.chain(own).collect()
+}
+
+/// How layers of folders are made.
+fn source<'a>(inputs: &'a Inputs<'_>) -> make::Source<'a> {
+    make::Source { owner: owner(inputs), seals: &inputs.seals }
 }
 
 fn owner(inputs: &Inputs<'_>) -> Owner {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
-use crate::archive::{Extracted, extract_verified};
+use crate::archive::{Extracted, SETTLED, Seal, Seals, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
@@ -16,6 +16,9 @@ use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 use crate::model::id::{LayerName, ModuleId};
 use crate::phase::parallel;
+
+/// The size in bytes of an archive that is not to be read again.
+const WORTH_A_SEAL: u64 = 1 << 20;
 
 /// A layer whose files the cache has.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ pub(super) fn restore(
     inputs: &Inputs<'_>,
     chosen: &[CachedLayer],
     sbom: Option<&DiffId>,
-) -> Result<(), Error> {
+) -> Result<Seals, Error> {
     let mut jobs: Vec<Job> = chosen
         .iter()
         .map(|layer| Job {
@@ -106,7 +109,34 @@ pub(super) fn restore(
         |_, result| results.push(result),
     );
     // Every layer is finished before the first error is told: none may stay behind in part.
-    jobs.iter().zip(results).map(|(job, result)| finish(effects, job, result)).fold(Ok(()), Result::and)
+    let restored: Vec<_> =
+        jobs.iter().zip(&results).filter_map(|(job, result)| Some((job, result.as_ref().ok()?.clone()))).collect();
+    jobs.iter().zip(results).map(|(job, result)| finish(effects, job, result)).fold(Ok(()), Result::and)?;
+    Ok(seal(inputs, &restored))
+}
+
+/// Seals what was restored, if it is much: reading little again costs less than the wait.
+fn seal(inputs: &Inputs<'_>, restored: &[(&Job, Extracted)]) -> Seals {
+    let mut seals = Seals::default();
+    let large: Vec<_> = restored.iter().filter(|(_, extracted)| extracted.size >= WORTH_A_SEAL).collect();
+    if large.is_empty() {
+        return seals;
+    }
+    std::thread::sleep(SETTLED);
+    let Ok(()) = parallel::in_order(
+        &large,
+        // Without a seal the layer is read again.
+        |(job, extracted)| Ok::<_, Infallible>(Seal::new(&job.folder, &job.diff_id, extracted)),
+        |(job, _), seal| {
+            if let Ok(Some(seal)) = seal {
+                seals.insert(job.folder.clone(), seal);
+            }
+            if let Some(cache) = inputs.cache {
+                cache.verified(&job.diff_id);
+            }
+        },
+    );
+    seals
 }
 
 /// What kept a layer from being restored.

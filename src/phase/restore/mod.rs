@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use crate::api::PlatformApi;
+use crate::archive::Seals;
 use crate::buildpack::layers::{self, LayerFileError};
 use crate::buildpack::sbom::SbomError;
 use crate::effect::Effects;
@@ -76,11 +77,12 @@ pub enum Error {
     Sbom(#[from] SbomError),
 }
 
-/// Restores everything that buildpacks of the group may find again.
+/// Restores everything that buildpacks of the group may find again. Gives the seals of what was restored, by which an
+/// export of the same build knows layers that nobody touched.
 ///
 /// # Errors
 /// Files cannot be written. A fault of the cache is a warning, not an error (policy P28).
-pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<(), Error> {
+pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Seals, Error> {
     if inputs.cache.is_none() {
         effects.emit(RestoreEvent::NoCache);
     }
@@ -89,8 +91,9 @@ pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<(), Error> 
     let written = metadata::restore(effects, inputs, &cache_metadata)?;
     let layers = data::choose(effects, inputs, &cache_metadata, &written)?;
     let sbom = sbom::choose(effects, inputs, &cache_metadata);
-    data::restore(effects, inputs, &layers, sbom.as_ref())?;
-    sbom::distribute(inputs)
+    let seals = data::restore(effects, inputs, &layers, sbom.as_ref())?;
+    sbom::distribute(inputs)?;
+    Ok(seals)
 }
 
 /// Writes a new file in the place of whatever is there; a link is replaced, never followed.

@@ -164,7 +164,7 @@ impl World {
         diff_id
     }
 
-    fn try_restore(&self) -> Result<(), Error> {
+    fn try_restore(&self) -> Result<Seals, Error> {
         let images = MemoryImages::new(StoreKind::Registry);
         let processes = OsProcesses::new(StreamTo::Inherit);
         let effects = Effects {

@@ -44,7 +44,13 @@ fn a_layer_that_cannot_be_made_is_told_for_its_part_of_the_image() {
     let effects = effects(&world.images, &heard);
     let error = |planned: plan::Planned| {
         let planned = [planned];
-        let made = make::all(&effects, &planned, None, Owner { uid: 0, gid: 0 });
+        let made = make::all(
+            &effects,
+            &planned,
+            None,
+            None,
+            &make::Source { owner: Owner { uid: 0, gid: 0 }, seals: &Seals::default() },
+        );
         made.unwrap_err().to_string()
     };
     let cause = format!("lstat {}: no such file or directory", missing.display());

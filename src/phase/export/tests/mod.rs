@@ -267,6 +267,7 @@ impl World {
             source_date_epoch: self.source_date_epoch.map(str::to_owned),
             parallel: self.parallel,
             cache,
+            seals: Seals::default(),
             lifecycle: LifecycleInfo::default(),
         }
     }

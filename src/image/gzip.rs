@@ -1,0 +1,385 @@
+//! gzip on every core: one layer is compressed in blocks of 1 MiB, each a gzip member of its own (policy P41).
+//!
+//! The thread that makes the tar hashes it and hands its blocks out; a few threads compress them; one more takes the
+//! members in their order, hashes and stores them. A layer of one block needs no threads at all. Blocks come back to be
+//! filled again, and all layers together have a fixed number of them: memory does not grow with layers, their size or
+//! the number of cores.
+
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Builder, Scope, ScopedJoinHandle};
+
+use libdeflater::{CompressionLvl, Compressor};
+
+use super::blob::Blob;
+use super::sha256::Sha256;
+use crate::effect::images::TarSource;
+use crate::model::digest::{DiffId, Digest};
+
+/// The size of the part of a tar that becomes one gzip member, in bytes.
+pub(super) const BLOCK: usize = 1 << 20;
+/// How many blocks the layers at work share besides one that each has anyway. A block and its member take 2 MiB.
+const SHARED: usize = 8;
+/// How many of them a layer takes more than there are threads to compress them: they are filled or stored.
+const WAITING: usize = 2;
+/// Samples to find out whether a block can be compressed: this many, and their size in bytes.
+const SAMPLES: (usize, usize) = (8, 4096);
+
+/// How many of the shared blocks nobody uses.
+static FREE: AtomicUsize = AtomicUsize::new(SHARED);
+/// Memory of blocks that nobody uses: the next layer fills it again.
+static SPARE: Mutex<Vec<(Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+
+/// A tar and the blob that it became.
+pub(super) struct Made {
+    pub(super) diff_id: DiffId,
+    /// The size of the tar in bytes.
+    pub(super) size: u64,
+    pub(super) blob: Blob,
+}
+
+/// Which side failed.
+pub(super) enum Failure {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+/// Compresses a tar into `sink`, in one pass over its source.
+pub(super) fn compress(tar: &dyn TarSource, sink: &mut (dyn Write + Send)) -> Result<Made, Failure> {
+    let (jobs, queue) = channel();
+    let queue = Mutex::new(queue);
+    thread::scope(|scope| {
+        let mut splitter = Splitter {
+            scope,
+            queue: &queue,
+            jobs,
+            sink: Some(sink),
+            line: None,
+            hash: Sha256::new(),
+            block: Some(Block::new(false)),
+            blocks: 1,
+            threads: 0,
+        };
+        let written = tar.write_tar(&mut splitter);
+        splitter.end(written)
+    })
+}
+
+/// A part of a tar, and the member that it becomes.
+struct Block {
+    tar: Vec<u8>,
+    member: Vec<u8>,
+    /// It is one of [`FREE`].
+    shared: bool,
+}
+
+impl Block {
+    /// One of those that layers share, if there is one left.
+    fn take() -> Option<Self> {
+        let less = |free: usize| free.checked_sub(1);
+        FREE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some(Self::new(true))
+    }
+
+    fn new(shared: bool) -> Self {
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (mut tar, member) = spare.unwrap_or_default();
+        tar.clear();
+        Self { tar, member, shared }
+    }
+
+    fn compress(&mut self, compressor: &mut Compressor) -> io::Result<()> {
+        self.member.resize(compressor.gzip_compress_bound(self.tar.len()), 0);
+        let size = if is_dense(&self.tar, compressor) {
+            Compressor::new(level(0)?).gzip_compress(&self.tar, &mut self.member)
+        } else {
+            compressor.gzip_compress(&self.tar, &mut self.member)
+        };
+        self.member.truncate(size.map_err(io::Error::other)?);
+        Ok(())
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let memory = (std::mem::take(&mut self.tar), std::mem::take(&mut self.member));
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.0.capacity() == BLOCK && spare.len() < SHARED {
+            spare.push(memory);
+        }
+        drop(spare);
+        if self.shared {
+            FREE.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Level 1: the library's own "fastest" is level 0, which stores without compressing.
+fn compressor() -> io::Result<Compressor> {
+    Ok(Compressor::new(level(1)?))
+}
+
+fn level(level: i32) -> io::Result<CompressionLvl> {
+    CompressionLvl::new(level).map_err(|_| io::Error::other("gzip has no such level"))
+}
+
+/// Whether samples of a block cannot be compressed, as those of archives, pictures and ciphers cannot: it takes longest to
+/// find that out for every byte. Whatever this says, the member is right.
+fn is_dense(block: &[u8], compressor: &mut Compressor) -> bool {
+    let (count, size) = SAMPLES;
+    if block.len() < 4 * count * size {
+        return false;
+    }
+    let step = block.len() / count;
+    let samples: Vec<u8> = block.chunks_exact(step).flat_map(|part| &part[..size]).copied().collect();
+    let mut out = vec![0; compressor.deflate_compress_bound(samples.len())];
+    compressor.deflate_compress(&samples, &mut out).is_ok_and(|compressed| compressed >= samples.len() / 100 * 99)
+}
+
+/// A block to compress, and where it is awaited.
+struct Job {
+    block: Block,
+    done: SyncSender<io::Result<Block>>,
+}
+
+/// Members in their order, each to come.
+type Members = Receiver<Receiver<io::Result<Block>>>;
+
+/// The way of blocks through other threads.
+struct Line<'scope> {
+    /// Where the next member is awaited.
+    next: Sender<Receiver<io::Result<Block>>>,
+    /// Blocks whose members are stored.
+    back: Receiver<Block>,
+    storing: ScopedJoinHandle<'scope, io::Result<Blob>>,
+}
+
+/// Takes the tar from its source, hashes it and hands it out in blocks.
+struct Splitter<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    queue: &'env Mutex<Receiver<Job>>,
+    jobs: Sender<Job>,
+    /// Where members go, until there is a line.
+    sink: Option<&'env mut (dyn Write + Send)>,
+    line: Option<Line<'scope>>,
+    hash: Sha256,
+    /// The one that is filled; none after a failure.
+    block: Option<Block>,
+    /// How many there are.
+    blocks: usize,
+    /// How many threads compress.
+    threads: usize,
+}
+
+impl Splitter<'_, '_> {
+    /// Hands out a block; another one is filled next.
+    fn send(&mut self) -> io::Result<()> {
+        let most = thread::available_parallelism().map_or(1, NonZero::get).min(SHARED + 1);
+        if self.threads < most {
+            self.start_thread()?;
+        }
+        self.start_line()?;
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let Some(line) = &self.line else { return Err(gone()) };
+        let (done, member) = sync_channel(1);
+        let Some(block) = self.block.take() else { return Err(gone()) };
+        self.hash.update(&block.tar);
+        line.next.send(member).map_err(|_| gone())?;
+        self.jobs.send(Job { block, done }).map_err(|_| gone())?;
+        let mut next = match line.back.try_recv() {
+            Ok(block) => block,
+            Err(_) => match if self.blocks < most + WAITING { Block::take() } else { None } {
+                Some(block) => {
+                    self.blocks += 1;
+                    block
+                }
+                // At least the one that was just sent comes back, or nobody is there to send it.
+                None => line.back.recv().map_err(|_| gone())?,
+            },
+        };
+        next.tar.clear();
+        self.block = Some(next);
+        Ok(())
+    }
+
+    /// Starts one more thread that compresses; the first one must start.
+    fn start_thread(&mut self) -> io::Result<()> {
+        let queue = self.queue;
+        let started = Builder::new().spawn_scoped(self.scope, move || work(queue));
+        self.threads += 1;
+        if self.threads == 1 { started.map(drop) } else { Ok(()) }
+    }
+
+    fn start_line(&mut self) -> io::Result<()> {
+        if let Some(sink) = self.sink.take() {
+            let (next, members) = channel();
+            let (used, back) = channel();
+            let storing = Builder::new().spawn_scoped(self.scope, move || store(&members, &used, sink))?;
+            self.line = Some(Line { next, back, storing });
+        }
+        Ok(())
+    }
+
+    /// Compresses what is left, and waits until all is stored.
+    fn end(mut self, written: io::Result<()>) -> Result<Made, Failure> {
+        let blob = if let Some(sink) = self.sink.take() {
+            written.map_err(Failure::Source)?;
+            self.store_alone(sink).map_err(Failure::Sink)?
+        } else {
+            let written = match written {
+                Ok(()) if self.block.as_ref().is_some_and(|block| !block.tar.is_empty()) => self.send(),
+                written => written,
+            };
+            // The source fails too when nobody takes its bytes: the cause is then in the sink.
+            let blob = self.wait().map_err(Failure::Sink)?;
+            written.map_err(Failure::Source)?;
+            blob
+        };
+        let size = self.hash.bytes();
+        Ok(Made { diff_id: DiffId::from_sha256(&self.hash.finish()), size, blob })
+    }
+
+    /// Compresses a tar of one block, on this thread.
+    fn store_alone(&mut self, sink: &mut dyn Write) -> io::Result<Blob> {
+        let mut block = self.block.take().unwrap_or_else(|| Block::new(false));
+        self.hash.update(&block.tar);
+        block.compress(&mut compressor()?)?;
+        Storage::new(sink).put(&block.member)?.finish()
+    }
+
+    /// Waits until all members are stored.
+    fn wait(&mut self) -> io::Result<Blob> {
+        let stopped = || io::Error::other("compression stopped");
+        // Without senders the other threads end.
+        self.jobs = channel().0;
+        let Line { next, storing, .. } = self.line.take().ok_or_else(stopped)?;
+        drop(next);
+        storing.join().map_err(|_| stopped())?
+    }
+}
+
+impl Write for Splitter<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.block.as_ref().is_some_and(|block| block.tar.len() == BLOCK) {
+            self.send()?;
+        }
+        let Some(Block { tar, .. }) = &mut self.block else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        // A layer of little more than nothing takes little memory.
+        if tar.capacity() < BLOCK && tar.len() + bytes.len() > BLOCK / 8 {
+            tar.reserve_exact(BLOCK - tar.len());
+        }
+        let count = bytes.len().min(BLOCK - tar.len());
+        tar.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compresses blocks as long as there are any.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    let mut compressor = compressor();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { mut block, done }) = next else { return };
+        let compressed = match &mut compressor {
+            Ok(compressor) => block.compress(compressor),
+            Err(cause) => Err(io::Error::other(cause.to_string())),
+        };
+        // Nobody waits any more if an earlier one could not be stored.
+        let _ = done.send(compressed.map(|()| block));
+    }
+}
+
+/// Stores members in their order.
+fn store(members: &Members, used: &Sender<Block>, sink: &mut dyn Write) -> io::Result<Blob> {
+    let mut storage = Storage::new(sink);
+    for member in members {
+        let block = member.recv().map_err(|_| io::Error::other("compression stopped"))??;
+        storage = storage.put(&block.member)?;
+        let _ = used.send(block);
+    }
+    storage.finish()
+}
+
+/// Hashes members on their way into the sink.
+struct Storage<'a> {
+    sink: &'a mut dyn Write,
+    hash: Sha256,
+}
+
+impl<'a> Storage<'a> {
+    fn new(sink: &'a mut dyn Write) -> Self {
+        Self { sink, hash: Sha256::new() }
+    }
+
+    fn put(mut self, member: &[u8]) -> io::Result<Self> {
+        self.hash.update(member);
+        self.sink.write_all(member)?;
+        Ok(self)
+    }
+
+    fn finish(self) -> io::Result<Blob> {
+        self.sink.flush()?;
+        let size = self.hash.bytes();
+        Ok(Blob { digest: Digest::from_sha256(&self.hash.finish()), size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that nothing can compress, the same each time.
+    fn noise(size: usize) -> Vec<u8> {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        (0..size).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn noise_is_dense_and_text_is_not() {
+        let mut compressor = compressor().unwrap();
+        assert!(is_dense(&noise(BLOCK), &mut compressor));
+        assert!(!is_dense(&b"a line of text\n".repeat(80_000)[..BLOCK], &mut compressor));
+        assert!(!is_dense(&[noise(BLOCK / 2), vec![0; BLOCK / 2]].concat(), &mut compressor));
+        assert!(!is_dense(b"short", &mut compressor));
+    }
+
+    #[derive(Debug)]
+    struct Tar(Vec<u8>);
+
+    impl TarSource for Tar {
+        fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
+            self.0.chunks(100_000).try_for_each(|part| out.write_all(part))
+        }
+    }
+
+    fn made(tar: &Tar) -> (Made, Vec<u8>) {
+        let mut out = Vec::new();
+        let Ok(made) = compress(tar, &mut out) else { panic!("not made") };
+        (made, out)
+    }
+
+    #[test]
+    fn many_layers_at_once_share_the_blocks_and_give_the_same_bytes() {
+        let tar = Tar([noise(3 * BLOCK), vec![5; 9 * BLOCK + 1]].concat());
+        let (_, expected) = made(&tar);
+        thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| assert!(made(&tar).1 == expected));
+            }
+        });
+        let mut whole = Vec::new();
+        io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&expected[..]), &mut whole).unwrap();
+        assert!(whole == tar.0);
+    }
+}
