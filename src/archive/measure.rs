@@ -4,19 +4,8 @@ use std::io::{self, Write};
 
 use ring::digest::{Context, SHA256};
 
-use crate::effect::images::TarSource;
+use crate::effect::images::{Measured, TarSource};
 use crate::model::digest::DiffId;
-
-/// What a layer comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// The digest of its archive.
-    pub diff_id: DiffId,
-    /// The size of its archive in bytes.
-    pub size: u64,
-    /// How many entries it has, as [`TarSource::files`] says.
-    pub files: u64,
-}
 
 /// Reads a layer once, keeping none of it.
 ///

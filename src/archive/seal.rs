@@ -6,34 +6,21 @@
 //! can set. If a layer that is planned from the folder has the same outline, and the folder is in the same state, then
 //! its archive is the one that was extracted, byte for byte.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
 use super::extract::Extracted;
-use super::measure::Measured;
+
 use super::tar::Tar;
 use super::tree::Tree;
-use crate::effect::images::TarSource;
+use crate::effect::images::{Measured, TarSource};
 use crate::model::digest::DiffId;
+use crate::model::seal::Seal;
 
 /// File systems tell when something changed only so exactly: what changes again before this time has passed may look the
 /// same.
 pub const SETTLED: Duration = Duration::from_millis(12);
-
-/// The seal of one layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seal {
-    diff_id: DiffId,
-    size: u64,
-    outline: DiffId,
-    state: DiffId,
-}
-
-/// Seals of layers, by their folders.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seals(BTreeMap<PathBuf, Seal>);
 
 impl Seal {
     /// Seals a folder as it is, where an archive with this diff id was extracted at least [`SETTLED`] ago. `None` if the
@@ -54,42 +41,6 @@ impl Seal {
     }
 }
 
-impl Seals {
-    /// Adds one.
-    pub fn insert(&mut self, folder: PathBuf, seal: Seal) {
-        self.0.insert(folder, seal);
-    }
-
-    /// The seal of a folder.
-    pub fn get(&self, folder: &Path) -> Option<&Seal> {
-        self.0.get(folder)
-    }
-
-    /// As text, one line each; the folder last. A folder whose name is no such text is left out.
-    pub fn render(&self) -> String {
-        let line = |(folder, seal): (&PathBuf, &Seal)| {
-            let Seal { diff_id, size, outline, state } = seal;
-            let folder = folder.to_str().filter(|name| !name.contains('\n'))?;
-            Some(format!("{diff_id} {size} {outline} {state} {folder}\n"))
-        };
-        self.0.iter().filter_map(line).collect()
-    }
-
-    /// Reads what [`Seals::render`] wrote; lines that it did not write are passed over.
-    pub fn parse(text: &str) -> Self {
-        let line = |line: &str| {
-            let mut parts = line.splitn(5, ' ');
-            let mut next = || parts.next();
-            let diff_id = DiffId::parse(next()?).ok()?;
-            let size = next()?.parse().ok()?;
-            let outline = DiffId::parse(next()?).ok()?;
-            let state = DiffId::parse(next()?).ok()?;
-            Some((PathBuf::from(next()?), Seal { diff_id, size, outline, state }))
-        };
-        Self(text.lines().filter_map(line).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File, Permissions};
@@ -98,6 +49,8 @@ mod tests {
 
     use super::*;
     use crate::archive::{Owner, directory, extract_verified, measure};
+    use crate::model::seal::Seals;
+    use std::path::PathBuf;
 
     fn owner() -> Owner {
         Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
@@ -216,9 +169,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (folder, seal) = sealed(root.path());
         let mut seals = Seals::default();
-        seals.insert(folder, seal);
+        seals.insert(folder, seal.clone());
         assert_eq!(Seals::parse(&seals.render()), seals);
-        seals.insert("/with spaces in it".into(), seals.0.values().next().unwrap().clone());
+        seals.insert("/with spaces in it".into(), seal);
         assert_eq!(Seals::parse(&seals.render()), seals);
         assert_eq!(Seals::parse("sha256:x 1\n\nnothing"), Seals::default());
     }

@@ -30,11 +30,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
-use crate::archive::{Seals, Sum};
+use crate::archive::Sum;
 use crate::effect::cache::{Cache, CacheError};
 use crate::effect::images::NewLayer;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
+use crate::model::seal::Seals;
 use crate::os::error_text;
 use crate::schema::label::{CACHE_METADATA, parse_cache, render_cache};
 

@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use super::images::NewLayer;
-use crate::archive::Seals;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
+use crate::model::seal::Seals;
 
 /// Why a cache could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

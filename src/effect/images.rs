@@ -7,7 +7,6 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use crate::archive::Measured;
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::{History, ImageConfig, ImageRecord};
 
@@ -70,6 +69,17 @@ pub struct NewLayer {
     pub size: u64,
     /// Its bytes.
     pub tar: Arc<dyn TarSource>,
+}
+
+/// What a layer comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The digest of its archive.
+    pub diff_id: DiffId,
+    /// The size of its archive in bytes.
+    pub size: u64,
+    /// How many entries it has, as [`TarSource::files`] says.
+    pub files: u64,
 }
 
 /// A layer of an image to be written.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::gzip::{self, Failure, Made};
 use super::sha256::Verified;
-use crate::archive::Measured;
 use crate::effect::events::{Facts, Listener, Outcome, Work};
+use crate::effect::images::Measured;
 use crate::effect::images::{NewLayer, TarSource};
 use crate::model::digest::{DiffId, Digest};
 use crate::os::error_text;

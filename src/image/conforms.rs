@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::memory::{diff_id, new_layer};
-use crate::archive::Measured;
 use crate::effect::events::{Event, Events, Listener, Outcome, Work};
+use crate::effect::images::Measured;
 use crate::effect::images::{DraftLayer, ImageDraft, Images, NewLayer, Opened, TarSource, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};

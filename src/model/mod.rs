@@ -21,6 +21,7 @@ pub mod process;
 pub mod reference;
 pub mod report;
 pub mod run_image;
+pub mod seal;
 pub mod target;
 pub mod trace;
 pub mod value;

@@ -149,7 +149,7 @@ fn image_configurations() {
     parser("config", CASES, &[], |bytes| {
         if let Ok(config) = image::parse_config(bytes) {
             let first = image::render_config(&config);
-            assert_eq!(image::parse_config(&first), Ok(config));
+            assert_eq!(image::render_config(&image::parse_config(&first).unwrap()), first);
         }
     });
 }

@@ -5,8 +5,8 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
-use crate::archive::Seals;
 use crate::effect::events::{Phase, SessionEvent};
+use crate::model::seal::Seals;
 use crate::os::user;
 
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {

@@ -5,7 +5,6 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, version, wire};
 use super::extended;
-use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -13,6 +12,7 @@ use crate::model::analyzed::Analyzed;
 use crate::model::order::Group;
 use crate::model::reference::Reference;
 use crate::model::report::Report;
+use crate::model::seal::Seals;
 use crate::phase::export::{Error, Inputs, export, export_cache};
 use crate::schema;
 

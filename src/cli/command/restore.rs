@@ -7,7 +7,6 @@ use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
 use super::super::{credentials, documents, wire};
 use crate::api::PlatformFeature;
-use crate::archive::Seals;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
 use crate::image::kaniko;
@@ -17,6 +16,7 @@ use crate::model::app_metadata::AppMetadata;
 use crate::model::image::ImageRecord;
 use crate::model::order::Group;
 use crate::model::reference::Reference;
+use crate::model::seal::Seals;
 use crate::phase::restore::{Inputs, restore, run_image};
 use crate::schema;
 

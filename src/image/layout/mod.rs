@@ -18,8 +18,8 @@ pub use write::write_sparse;
 use oci_spec::OciSpecError;
 
 use super::{assemble, blob};
-use crate::archive::Measured;
 use crate::effect::events::Listener;
+use crate::effect::images::Measured;
 use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, TarSource, WrittenImage};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;

@@ -37,8 +37,8 @@ pub use helper::HELPER_BUDGET;
 pub use http::{Proxies, Timeouts};
 pub use retry::{Pause, RealPause, RetryPolicy};
 
-use crate::archive::Measured;
 use crate::effect::events::Listener;
+use crate::effect::images::Measured;
 use crate::effect::images::{
     Documents, ImageDraft, ImageError, Images, NewLayer, Opened, Registry, StoreKind, TarSource, WrittenImage,
 };

@@ -16,7 +16,7 @@ use super::error::Error;
 use super::http::Body;
 use super::pull::{blob_call, text};
 use super::upload::Source;
-use crate::archive::Measured;
+use crate::effect::images::Measured;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, TarSource, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
 use crate::image::blob::{self, Blob};

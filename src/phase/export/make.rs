@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::Error;
 use super::plan::{Content, Part, Planned};
-use crate::archive::{self, Measured, Notice, Owner, Seals, Tar};
+use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
+use crate::effect::images::Measured;
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
+use crate::model::seal::Seals;
 use crate::phase::parallel;
 
 /// How layers of folders are made.

@@ -29,7 +29,7 @@ pub use extended::ExtendedRunImage;
 use super::history;
 use super::save::{self, save};
 use crate::api::{PlatformApi, PlatformFeature};
-use crate::archive::{self, Owner, Seals};
+use crate::archive::{self, Owner};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::ExportEvent;
@@ -41,6 +41,7 @@ use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
 use crate::model::report::Report;
 use crate::model::run_image::RunImageRef;
+use crate::model::seal::Seals;
 use crate::schema::label::LifecycleInfo;
 
 /// What the export phase works on.

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
-use crate::archive::{Extracted, SETTLED, Seal, Seals, extract_verified};
+use crate::archive::{Extracted, SETTLED, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 use crate::model::id::{LayerName, ModuleId};
+use crate::model::seal::{Seal, Seals};
 use crate::phase::parallel;
 
 /// The size in bytes of an archive that is not to be read again.

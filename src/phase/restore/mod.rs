@@ -16,7 +16,6 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use crate::api::PlatformApi;
-use crate::archive::Seals;
 use crate::buildpack::layers::{self, LayerFileError};
 use crate::buildpack::sbom::SbomError;
 use crate::effect::Effects;
@@ -25,6 +24,7 @@ use crate::effect::events::RestoreEvent;
 use crate::model::app_metadata::AppMetadata;
 use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
+use crate::model::seal::Seals;
 use crate::os::error_text;
 
 /// What the restore phase works on.
