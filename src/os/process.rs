@@ -6,18 +6,19 @@
 //! Clauses: buildpack.md#phase-1-detection, buildpack.md#phase-3-build; telemetry R36; policy P38.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{AccessFlags, Pid, access};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
 
 use super::error_text;
 use super::spawn::Program;
@@ -151,14 +152,20 @@ impl OsProcesses {
     fn run_piped(&self, command: &Command, sink: Sink) -> Result<Exit, StartError> {
         let failed = |error: std::io::Error| start_error(command, &error);
         let (reader, writer) = std::io::pipe().map_err(failed)?;
-        // The thread first: a program whose output nobody can take is not started.
-        let closed = forward(reader, sink).map_err(failed)?;
         let pid = self.start(command, writer.as_fd())?;
         drop(writer);
+        let taken = take(reader, pid, &sink);
         let exit = self.running.wait(pid);
-        if closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout)
-            && let Some(held) = &self.held
-        {
+        let is_held = match taken {
+            Taken::All => false,
+            Taken::UntilGrace(reader) => {
+                // Without a thread, what comes later has nobody to take it.
+                let _ = forward(reader, sink);
+                true
+            }
+            Taken::By(closed) => closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout),
+        };
+        if is_held && let Some(held) = &self.held {
             held(&command.program);
         }
         exit.map_err(|error| failed(error.into()))
@@ -194,20 +201,74 @@ impl Processes for OsProcesses {
     }
 }
 
+/// How far a program's output was taken.
+enum Taken {
+    /// To its end.
+    All,
+    /// Others still held it when the program had ended a while ago.
+    UntilGrace(PipeReader),
+    /// A thread takes it; the receiver disconnects at the end.
+    By(Receiver<()>),
+}
+
+/// Takes the output of a program until its end, or until it has ended and [`HELD_OUTPUT_GRACE`] has passed. Where the
+/// system cannot tell both (Linux before 5.3, some sandboxes), a thread takes the output.
+fn take(mut reader: PipeReader, pid: Pid, sink: &Sink) -> Taken {
+    let id = rustix::process::Pid::from_raw(pid.as_raw());
+    let Some(program) = id.and_then(|id| rustix::process::pidfd_open(id, PidfdFlags::empty()).ok()) else {
+        return match reader.try_clone().and_then(|reader| forward(reader, Arc::clone(sink))) {
+            Ok(closed) => Taken::By(closed),
+            Err(_) => read_all(reader, sink),
+        };
+    };
+    let mut buffer = vec![0; 64 * 1024];
+    let mut end: Option<Instant> = None;
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Taken::UntilGrace(reader);
+        }
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut ready = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&program, PollFlags::IN)];
+        // A program that has ended would be ready each time.
+        let waited_for = if end.is_some() { 1 } else { 2 };
+        match poll(&mut ready[..waited_for], timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return read_all(reader, sink),
+        }
+        let [output, program] = ready.map(|fd| !fd.revents().is_empty());
+        if output {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Taken::All,
+                Ok(count) => sink(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Taken::All,
+            }
+        } else if program && end.is_none() {
+            end = Some(Instant::now() + HELD_OUTPUT_GRACE);
+        }
+    }
+}
+
+/// Takes all of the output, however long that lasts.
+fn read_all(mut reader: PipeReader, sink: &Sink) -> Taken {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Taken::All,
+            Ok(count) => sink(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Taken::All,
+        }
+    }
+}
+
 /// Reads a pipe to its end in a thread of its own; the receiver disconnects at the end.
-fn forward(mut reader: std::io::PipeReader, sink: Sink) -> std::io::Result<Receiver<()>> {
+fn forward(reader: PipeReader, sink: Sink) -> std::io::Result<Receiver<()>> {
     let (open, closed) = mpsc::channel::<()>();
     std::thread::Builder::new().spawn(move || {
         let _open = open;
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => sink(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
+        read_all(reader, &sink);
     })?;
     Ok(closed)
 }
@@ -253,7 +314,6 @@ mod tests {
     use std::os::unix::process::CommandExt as _;
     use std::path::PathBuf;
     use std::process::Stdio;
-    use std::time::Instant;
     use tempfile::TempDir;
 
     struct Dir(TempDir);
