@@ -82,7 +82,8 @@ build:
 	export CFLAGS="-DMI_DEFAULT_ARENA_RESERVE=131072L -DMI_NO_GETENV -DMI_SKIP_COLLECT_ON_EXIT $${CFLAGS:-}"
 	# mimalloc prints when it was compiled. Always the same time, as Cargo keeps objects from one commit to the next.
 	export SOURCE_DATE_EPOCH=315532801
-	cargo build --locked --release --bin lifecycle --target "$$target"
+	# Loaded where it is linked for, as Go's programs are: a phase that lives for milliseconds has no time to move itself.
+	cargo rustc --locked --release --bin lifecycle --target "$$target" -- -C relocation-model=static
 	cargo rustc --locked --profile launcher --no-default-features --bin launcher --target "$$target" -- $(LAUNCHER_FLAGS)
 	rm -rf $(OUT)
 	mkdir -p $(OUT)
