@@ -27,6 +27,9 @@ use crate::effect::processes::{Command, Exit, Finished, Output, Processes, Start
 /// How long a program's end waits for others that still hold its output, such as a server it left in the background.
 const HELD_OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
+/// How much of a program's output is taken at once, in bytes.
+const BUFFER: usize = 64 * 1024;
+
 /// How often, and with what pause, a start is tried again while somebody still writes the program's file.
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -218,10 +221,13 @@ fn take(mut reader: PipeReader, pid: Pid, sink: &Sink) -> Taken {
     let Some(program) = id.and_then(|id| rustix::process::pidfd_open(id, PidfdFlags::empty()).ok()) else {
         return match reader.try_clone().and_then(|reader| forward(reader, Arc::clone(sink))) {
             Ok(closed) => Taken::By(closed),
-            Err(_) => read_all(reader, sink),
+            Err(_) => {
+                read_all(reader, sink);
+                Taken::All
+            }
         };
     };
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; BUFFER];
     let mut end: Option<Instant> = None;
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -234,32 +240,37 @@ fn take(mut reader: PipeReader, pid: Pid, sink: &Sink) -> Taken {
         let waited_for = if end.is_some() { 1 } else { 2 };
         match poll(&mut ready[..waited_for], timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return read_all(reader, sink),
+            Err(_) => {
+                read_all(reader, sink);
+                return Taken::All;
+            }
         }
         let [output, program] = ready.map(|fd| !fd.revents().is_empty());
-        if output {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Taken::All,
-                Ok(count) => sink(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Taken::All,
-            }
-        } else if program && end.is_none() {
+        // Also while there is output: who holds it may print for ever.
+        if program && end.is_none() {
             end = Some(Instant::now() + HELD_OUTPUT_GRACE);
+        }
+        if output && !pass_on(&mut reader, &mut buffer, sink) {
+            return Taken::All;
         }
     }
 }
 
 /// Takes all of the output, however long that lasts.
-fn read_all(mut reader: PipeReader, sink: &Sink) -> Taken {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Taken::All,
-            Ok(count) => sink(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return Taken::All,
+fn read_all(mut reader: PipeReader, sink: &Sink) {
+    let mut buffer = vec![0; BUFFER];
+    while pass_on(&mut reader, &mut buffer, sink) {}
+}
+
+/// Passes on what is there of a program's output, or waits for some; says whether more may come.
+fn pass_on(reader: &mut PipeReader, buffer: &mut [u8], sink: &Sink) -> bool {
+    match reader.read(buffer) {
+        Ok(0) => false,
+        Ok(count) => {
+            sink(&buffer[..count]);
+            true
         }
+        Err(error) => error.kind() == ErrorKind::Interrupted,
     }
 }
 
@@ -459,6 +470,19 @@ mod tests {
         assert_eq!(finished.exit, Exit::Code(0));
         let left: i32 = text(&finished).trim().parse().unwrap();
         kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn a_program_left_behind_that_prints_for_ever_does_not_either() {
+        let dir = Dir::new();
+        let command = dir.command("yes & echo $! > pid");
+        let processes = OsProcesses::new(StreamTo::Writer(Arc::new(|_| {})));
+        let started = Instant::now();
+        let finished = processes.run(&command, Output::Stream).unwrap();
+        let left: i32 = std::fs::read_to_string(dir.0.path().join("pid")).unwrap().trim().parse().unwrap();
+        kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+        assert_eq!(finished.exit, Exit::Code(0));
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     }
 
     #[test]
