@@ -91,7 +91,7 @@ impl<'a> ImageCache<'a> {
     fn draft(&self, layers: Vec<DraftLayer>, label: String) -> ImageDraft {
         let history = || History { created: CREATED.to_owned(), ..History::default() };
         ImageDraft {
-            base: nothing(),
+            base: ImageRecord::nothing(MediaFamily::Oci),
             previous: self.old().cloned(),
             config: ImageConfig {
                 os: "linux".to_owned(),
@@ -214,20 +214,6 @@ fn in_order(metadata: &CacheMetadata) -> Vec<DiffId> {
         }
     }
     diff_ids
-}
-
-/// What a cache image is made on.
-fn nothing() -> ImageRecord {
-    ImageRecord {
-        name: String::new(),
-        identifier: String::new(),
-        family: MediaFamily::Oci,
-        manifest_media_type: String::new(),
-        config_media_type: String::new(),
-        annotations: BTreeMap::new(),
-        config: ImageConfig::default(),
-        layers: Vec::new(),
-    }
 }
 
 /// The layer of a cache without layers: some registries and daemons take no image without any.

@@ -126,6 +126,20 @@ pub struct ImageRecord {
 }
 
 impl ImageRecord {
+    /// An image without layers and configuration, to make one on; its documents have the usual types of the family.
+    pub fn nothing(family: MediaFamily) -> Self {
+        Self {
+            name: String::new(),
+            identifier: String::new(),
+            family,
+            manifest_media_type: String::new(),
+            config_media_type: String::new(),
+            annotations: BTreeMap::new(),
+            config: ImageConfig::default(),
+            layers: Vec::new(),
+        }
+    }
+
     /// A label of the image.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.config.config.labels.get(key).map(String::as_str)

@@ -219,13 +219,11 @@ enum Taken {
 fn take(mut reader: PipeReader, pid: Pid, sink: &Sink) -> Taken {
     let id = rustix::process::Pid::from_raw(pid.as_raw());
     let Some(program) = id.and_then(|id| rustix::process::pidfd_open(id, PidfdFlags::empty()).ok()) else {
-        return match reader.try_clone().and_then(|reader| forward(reader, Arc::clone(sink))) {
-            Ok(closed) => Taken::By(closed),
-            Err(_) => {
-                read_all(reader, sink);
-                Taken::All
-            }
-        };
+        if let Ok(closed) = reader.try_clone().and_then(|reader| forward(reader, Arc::clone(sink))) {
+            return Taken::By(closed);
+        }
+        read_all(reader, sink);
+        return Taken::All;
     };
     let mut buffer = vec![0; BUFFER];
     let mut end: Option<Instant> = None;

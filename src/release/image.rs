@@ -3,7 +3,6 @@
 //! Catalogue 3, section C2 and pack-contract, section 1: the first entry of that layer is a folder, all names are
 //! absolute, and no layer comes after it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -118,22 +117,9 @@ fn layer(id: &str, entries: Vec<Entry>, created_by: &str) -> Result<(DraftLayer,
 
 /// The image below the first one.
 fn empty() -> ImageRecord {
-    ImageRecord {
-        name: String::new(),
-        identifier: String::new(),
-        family: MediaFamily::Oci,
-        manifest_media_type: String::new(),
-        config_media_type: String::new(),
-        annotations: BTreeMap::new(),
-        config: ImageConfig {
-            config: ContainerConfig {
-                env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
-                ..ContainerConfig::default()
-            },
-            ..ImageConfig::default()
-        },
-        layers: Vec::new(),
-    }
+    let mut image = ImageRecord::nothing(MediaFamily::Oci);
+    image.config.config.env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
+    image
 }
 
 #[cfg(test)]

@@ -10,11 +10,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::effect::images::DraftLayer;
 use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, run_config};
-use crate::image::media;
 use crate::image::memory::diff_id;
 use crate::image::sha256;
 use crate::model::digest::Digest;
-use crate::model::image::{ImageConfig, MediaFamily};
+use crate::model::image::MediaFamily;
 use crate::schema::image::{Document, parse_document};
 
 struct World {
@@ -33,7 +32,7 @@ impl World {
         let images = LayoutImages::new(dir.clone(), "amd64", heard.listener());
         let world = Self { _temporary: temporary, dir, images, heard };
         let draft = ImageDraft {
-            base: nothing(family),
+            base: ImageRecord::nothing(family),
             previous: None,
             config: run_config(),
             layers: vec![
@@ -51,20 +50,6 @@ impl World {
 
     fn index(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&fs::read(self.folder(name).join("index.json")).unwrap()).unwrap()
-    }
-}
-
-/// A base image that is empty.
-fn nothing(family: MediaFamily) -> ImageRecord {
-    ImageRecord {
-        name: String::new(),
-        identifier: String::new(),
-        family,
-        manifest_media_type: media::manifest(family).to_owned(),
-        config_media_type: media::config(family).to_owned(),
-        annotations: std::collections::BTreeMap::new(),
-        config: ImageConfig::default(),
-        layers: Vec::new(),
     }
 }
 

@@ -11,8 +11,7 @@ use super::*;
 use crate::effect::events::Event;
 use crate::effect::images::DraftLayer;
 use crate::image::conforms::{Heard, found, layer, made_by, run_config};
-use crate::image::media;
-use crate::model::image::{ImageConfig, MediaFamily};
+use crate::model::image::MediaFamily;
 
 pub(super) struct World {
     pub(super) registry: FakeRegistry,
@@ -56,18 +55,8 @@ impl World {
 
     fn put_run(&self, name: &str, family: MediaFamily) {
         let (images, _, _, _temporary) = client(|_| ());
-        let base = ImageRecord {
-            name: String::new(),
-            identifier: String::new(),
-            family,
-            manifest_media_type: media::manifest(family).to_owned(),
-            config_media_type: media::config(family).to_owned(),
-            annotations: std::collections::BTreeMap::new(),
-            config: ImageConfig::default(),
-            layers: Vec::new(),
-        };
         let draft = ImageDraft {
-            base,
+            base: ImageRecord::nothing(family),
             previous: None,
             config: run_config(),
             layers: vec![
