@@ -237,13 +237,18 @@ fn r13_creators_that_are_killed_tear_no_line_but_the_last() {
             walk(&own).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
         paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     };
-    let mut killed = 0;
-    for round in 0..40_u64 {
+    let (mut killed, mut round, mut longest) = (0, 0_u64, 1_000);
+    while killed < 30 {
         let image = registry.image("app");
         // Moments that look random and are the same each time.
-        let after = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-        let outcome = platform.killed_after("creator", &[&platform.launcher(), &image], after);
-        killed += usize::from(outcome);
+        round += 1;
+        let after = (round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % longest;
+        if platform.killed_after("creator", &[&platform.launcher(), &image], after) {
+            killed += 1;
+        } else {
+            // It had ended before: this machine is faster.
+            longest = after.max(20);
+        }
         for (path, text) in files() {
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -251,7 +256,6 @@ fn r13_creators_that_are_killed_tear_no_line_but_the_last() {
             }
         }
     }
-    assert!(killed > 10, "only {killed} of 40 were killed");
     platform
         .run("creator", &[&platform.launcher(), &registry.image("app")])
         .exits(0)

@@ -35,12 +35,18 @@ fn r13_r14_a_hundred_kills_tear_no_line_but_the_last() {
     let file = world.path("layers/tracing/lifecycle/build.jsonl");
     let read = || fs::read(&file).unwrap_or_default();
     let (mut moments, mut before, mut killed) = (Moments(7), Vec::new(), 0);
-    for _ in 0..100 {
+    let mut longest = 60_000;
+    while killed < 100 {
         let builder = world.start("builder", &[], &[ON]);
-        thread::sleep(Duration::from_micros(moments.next(60_000)));
-        // It may have ended before.
+        let moment = moments.next(longest);
+        thread::sleep(Duration::from_micros(moment));
         let _ = std::process::Command::new("kill").args(["-KILL", &builder.id().to_string()]).output();
-        killed += usize::from(builder.outcome().exit == 128 + 9);
+        if builder.outcome().exit == 128 + 9 {
+            killed += 1;
+        } else {
+            // It had ended before: this machine is faster.
+            longest = moment.max(1_000);
+        }
         let after = read();
         assert!(after.len() >= before.len(), "the file got shorter");
         let whole = after.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -49,7 +55,6 @@ fn r13_r14_a_hundred_kills_tear_no_line_but_the_last() {
         }
         before = after;
     }
-    assert!(killed > 20, "only {killed} of 100 were killed");
     world.run_with("builder", &[], &[ON]).exits(0).does_not_say("Warning").done();
     let spans = spans_of(&file);
     let ids: BTreeSet<String> = spans.iter().map(|span| span["spanId"].to_string()).collect();
