@@ -10,9 +10,13 @@ mod fault;
 pub mod files;
 pub mod ids;
 pub mod line;
+pub mod otlp;
+pub mod outbox;
 pub mod passthrough;
 pub mod provider;
 pub mod session;
+mod shipper;
+pub mod spool;
 
 pub use fault::{Fault, Faults};
 pub use passthrough::Passthrough;
