@@ -29,6 +29,8 @@ mod fuzz;
 pub mod image;
 pub mod launch;
 pub mod model;
+#[cfg(feature = "images")]
+pub mod net;
 pub mod os;
 #[cfg(feature = "images")]
 pub mod phase;

@@ -7,6 +7,7 @@
 
 mod command;
 mod credentials;
+mod delivery;
 mod dispatch;
 mod documents;
 mod exit;

@@ -24,11 +24,12 @@ use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
 use crate::image::daemon::{self, Awake, Daemon, DaemonConfig, DaemonImages};
 use crate::image::layout::{LayoutImages, layout_path};
-use crate::image::registry::{Keychain, Proxies, RegistryConfig, RegistryImages};
+use crate::image::registry::{Keychain, RegistryConfig, RegistryImages};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
+use crate::net::proxy::Proxies;
 use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
 use crate::phase::{build, detect, export, generate, rebase};
@@ -343,18 +344,10 @@ fn daemon_or_layout<S>(session: &Session<S>, listener: &Listener) -> Option<Box<
 
 /// A client for registries, which has not spoken to any yet, also where the images of a build are elsewhere.
 pub(super) fn registry<S>(session: &Session<S>, keychain: &Keychain, listener: Listener) -> RegistryImages {
-    let proxy = |upper: &str, lower: &str| {
-        let value = session.env.get(upper).filter(|value| !value.is_empty()).or_else(|| session.env.get(lower));
-        value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
-    };
     let config = RegistryConfig {
         insecure: session.values.list(Key::InsecureRegistries),
         keychain: keychain.clone(),
-        proxies: Proxies {
-            https: proxy("HTTPS_PROXY", "https_proxy"),
-            http: proxy("HTTP_PROXY", "http_proxy"),
-            none: proxy("NO_PROXY", "no_proxy"),
-        },
+        proxies: Proxies::of(&session.env),
         ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
     };
     RegistryImages::new(config, listener)

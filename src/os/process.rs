@@ -34,6 +34,13 @@ const BUFFER: usize = 64 * 1024;
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Keeps other processes of the same user from reading this one, and the kernel from writing its memory to a file.
+/// Programs that it starts are as open as ever. Changing the user may undo this.
+pub fn hide() {
+    // Where the kernel cannot, all is as it was.
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
 /// Takes bytes as they come, from one thread for each program.
 pub type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 

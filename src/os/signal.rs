@@ -29,6 +29,13 @@ pub fn on_stop(clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()>
     })
 }
 
+/// Leaves the signals to other threads: to the one of [`on_stop`], or the one that the process began with.
+pub fn leave_to_others() {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    // Where that fails the signal ends the process, as it would without.
+    let _ = signals.thread_block();
+}
+
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,

@@ -15,6 +15,13 @@ pub mod passthrough;
 pub mod provider;
 pub mod session;
 pub mod tail;
+pub mod otlp;
+pub mod outbox;
+pub mod passthrough;
+pub mod provider;
+pub mod session;
+mod shipper;
+pub mod spool;
 
 pub use fault::{Fault, Faults};
 pub use live::Live;

@@ -91,6 +91,13 @@ pub enum SessionEvent {
     },
     /// A program of a buildpack ended, and others still hold its output: nobody waits for them.
     HeldOutput(PathBuf),
+    /// The phase is done; what waits is sent to a collector, and that takes a while.
+    Delivering {
+        /// How many spans and log records wait.
+        waiting: u64,
+        /// How long they may take at most.
+        deadline: Duration,
+    },
     /// Telemetry has a fault; the build goes on.
     Telemetry(String),
     /// The program ends with an error: the line for the reader.

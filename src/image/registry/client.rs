@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::auth::{Credential, Keychain};
 use super::challenge::Challenge;
 use super::error::{self, Error, Refusal};
-use super::http::{Answer, Body, Failure, Request, Transport, may_be_plain};
+use super::http::{Answer, Body, Request, Transport, may_be_plain};
 use super::insecure::Insecure;
 use super::retry::{Pause, Retries, RetryPolicy};
 use super::token::Token;
@@ -19,6 +18,7 @@ use super::url::{Scheme, Url};
 use crate::effect::events::{Facts, Listener, Note, Outcome, SessionEvent, Work};
 use crate::model::digest::Digest;
 use crate::model::reference::Reference;
+use crate::net::{Failure, retry_after};
 
 /// The most that is read of an answer that says no, in bytes.
 const REFUSAL_LIMIT: u64 = 64 << 10;
@@ -324,7 +324,10 @@ pub(super) fn finish(
             is_head: method == "HEAD",
             reasons,
             body,
-            retry_after: retry_after(&reply.answer),
+            retry_after: reply
+                .answer
+                .header("retry-after")
+                .and_then(|value| retry_after(value, reply.answer.header("date"))),
         };
         return Err(Error::Status { method, url: reply.url.to_string(), refusal: Box::new(refusal) });
     }
@@ -350,18 +353,6 @@ pub(super) fn location(method: &'static str, url: &Url, answer: &Answer) -> Resu
     let wrong = |cause: &str| Error::Answer { method, url: url.to_string(), cause: cause.to_owned() };
     let location = answer.header("location").ok_or_else(|| wrong("the answer has no Location"))?;
     url.join(location).ok_or_else(|| wrong("the answer's Location is no address"))
-}
-
-/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own.
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc2822;
-    let value = answer.header("retry-after")?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = |text: &str| OffsetDateTime::parse(text.trim(), &Rfc2822).ok();
-    Duration::try_from(date(value)? - date(answer.header("date")?)?).ok()
 }
 
 /// Locks, also when a thread died while it held the lock: what is in it is only known or unknown.

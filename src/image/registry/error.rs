@@ -13,6 +13,7 @@ use crate::effect::images::ImageError;
 use crate::image::{assemble, blob};
 use crate::model::digest::Digest;
 use crate::model::reference::ReferenceError;
+use crate::net::plain;
 use crate::os::error_text;
 
 /// Why a registry did not do what it was asked.
@@ -210,13 +211,6 @@ pub(super) fn reasons(body: &[u8]) -> (Vec<(String, String)>, String) {
         return (reasons, String::new());
     }
     (reasons, plain(&String::from_utf8_lossy(body)))
-}
-
-/// The start of a text from elsewhere, on one line and without anything that a terminal would obey.
-fn plain(text: &str) -> String {
-    let words: Vec<String> =
-        text.split_whitespace().map(|word| word.chars().filter(|c| !c.is_control()).collect()).collect();
-    words.join(" ").chars().take(300).collect()
 }
 
 #[cfg(test)]

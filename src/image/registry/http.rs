@@ -13,23 +13,13 @@ use ureq::http;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, SendBody};
 
-use super::insecure::{self, is_local};
-use super::resolve::HostResolver;
-use super::tls::Tls;
+use super::insecure::is_local;
 use super::url::{Scheme, Url};
-use crate::os::error_text;
-use crate::os::lookup::{Lookup, LookupError};
-
-/// Proxies, as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` give them; empty texts mean none.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
-    /// For https.
-    pub https: String,
-    /// For http.
-    pub http: String,
-    /// Hosts without proxy, separated by commas.
-    pub none: String,
-}
+use crate::net::Failure;
+use crate::net::proxy::{Proxies, is_direct};
+use crate::net::resolve::HostResolver;
+use crate::net::tls::Tls;
+use crate::os::lookup::Lookup;
 
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +74,6 @@ pub(super) struct Answer {
     pub(super) status: u16,
     headers: http::HeaderMap,
     body: ureq::Body,
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// What happened.
-    pub(super) cause: String,
-    /// Trying again may help.
-    pub(super) retryable: bool,
 }
 
 /// Sends requests. Connections are kept and used again.
@@ -174,39 +155,6 @@ impl Transport {
     }
 }
 
-/// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts
-/// with all that end in them, addresses and networks, each with a port or without.
-fn is_direct(authority: &str, none: &str) -> bool {
-    let host = insecure::host(authority).to_ascii_lowercase();
-    let ip = host.parse::<std::net::IpAddr>().ok();
-    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
-        return true;
-    }
-    none.split(',').map(|entry| entry.trim().to_ascii_lowercase()).filter(|entry| !entry.is_empty()).any(|entry| {
-        if entry == "*" || entry == authority.to_ascii_lowercase() {
-            return true;
-        }
-        if let (Some((network, bits)), Some(ip)) = (entry.split_once('/'), ip) {
-            return contains(network, bits, ip).unwrap_or(false);
-        }
-        let name = entry.trim_start_matches('*');
-        let suffix = if name.starts_with('.') { name.to_owned() } else { format!(".{name}") };
-        host.ends_with(&suffix) || (!entry.starts_with(['.', '*']) && host == entry)
-    })
-}
-
-fn contains(network: &str, bits: &str, ip: std::net::IpAddr) -> Option<bool> {
-    let number = |ip: std::net::IpAddr| match ip {
-        std::net::IpAddr::V4(ip) => (u128::from(u32::from(ip)) << 96, 32),
-        std::net::IpAddr::V6(ip) => (u128::from(ip), 128),
-    };
-    let (network, width) = number(network.parse().ok()?);
-    let (ip, other) = number(ip);
-    let bits: u32 = bits.parse().ok().filter(|bits| *bits <= width && width == other)?;
-    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-    Some(network & mask == ip & mask)
-}
-
 impl Answer {
     /// The value of a header, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -230,42 +178,6 @@ impl Answer {
     /// The body as a stream.
     pub(super) fn into_reader(self) -> impl Read + Send + 'static {
         self.body.into_reader()
-    }
-}
-
-impl Failure {
-    fn of(error: ureq::Error) -> Self {
-        match error {
-            ureq::Error::Io(error) => Self::of_io(&error),
-            ureq::Error::Timeout(what) => Self { cause: format!("timed out ({what})"), retryable: true },
-            // Its text would name the proxy with its password.
-            ureq::Error::InvalidProxyUrl => Self { cause: "the proxy's URL is invalid".to_owned(), retryable: false },
-            other => Self { cause: other.to_string(), retryable: false },
-        }
-    }
-
-    pub(super) fn of_io(error: &io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        if let Some(ureq::Error::Timeout(what)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            return Self { cause: format!("timed out ({what})"), retryable: true };
-        }
-        if let Some(lookup) = error.get_ref().and_then(|inner| inner.downcast_ref::<LookupError>()) {
-            return Self { cause: format!("dial tcp: {lookup}"), retryable: lookup.is_temporary() };
-        }
-        let passing = matches!(
-            error.kind(),
-            Kind::ConnectionRefused
-                | Kind::ConnectionReset
-                | Kind::ConnectionAborted
-                | Kind::NotConnected
-                | Kind::BrokenPipe
-                | Kind::UnexpectedEof
-                | Kind::TimedOut
-                | Kind::WouldBlock
-                | Kind::HostUnreachable
-                | Kind::NetworkUnreachable
-        );
-        Self { cause: error_text(error), retryable: passing }
     }
 }
 
@@ -296,29 +208,6 @@ pub(super) fn may_be_plain(registry: &str, insecure: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn knows_which_hosts_have_no_proxy() {
-        let none = "a.io, .b.io,*.c.io,10.0.0.0/8,d.io:5000,192.168.1.1,fd00::/8";
-        for direct in [
-            "localhost:5000",
-            "127.0.0.1",
-            "a.io",
-            "x.a.io:80",
-            "x.b.io",
-            "x.c.io",
-            "10.9.8.7:5000",
-            "d.io:5000",
-            "192.168.1.1:80",
-            "[fd12::1]:5000",
-        ] {
-            assert!(is_direct(direct, none), "{direct}");
-        }
-        for proxied in ["ba.io", "b.io", "c.io", "11.0.0.1", "d.io", "192.168.1.2", "[2001:db8::1]"] {
-            assert!(!is_direct(proxied, none), "{proxied}");
-        }
-        assert!(is_direct("z.io", "*"));
-    }
 
     #[test]
     fn a_file_is_sent_from_its_offset_on() {

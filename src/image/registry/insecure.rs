@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::model::reference::DEFAULT_REGISTRY;
+use crate::net::proxy::host;
 
 /// A registry, or a part of one, that the platform calls insecure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +59,6 @@ pub(super) fn is_inner_address(authority: &str) -> bool {
         }
         Err(_) => false,
     }
-}
-
-/// The host of `host[:port]`, without the brackets of an IPv6 address.
-pub(super) fn host(authority: &str) -> &str {
-    if let Some((host, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return host;
-    }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
 }
 
 #[cfg(test)]

@@ -15,11 +15,9 @@ mod http;
 mod insecure;
 mod pull;
 mod push;
-mod resolve;
 mod retry;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod token;
 mod upload;
 mod url;
@@ -34,7 +32,7 @@ use std::sync::{Arc, Mutex};
 pub use auth::{Credential, DockerConfig, Keychain, RegistryAuthError, Secret};
 pub use error::{Error, Refusal};
 pub use helper::HELPER_BUDGET;
-pub use http::{Proxies, Timeouts};
+pub use http::Timeouts;
 pub use retry::{Pause, RealPause, RetryPolicy};
 
 use crate::effect::events::Listener;
@@ -46,6 +44,7 @@ use crate::image::blob::{self, Blob};
 use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::Reference;
+use crate::net::proxy::Proxies;
 use crate::os::lookup::Lookup;
 use client::Client;
 use http::Transport;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::client::{Call, Client, Reply, Repository, Target};
 use super::error::Error;
-use super::http::{Body, Failure};
+use super::http::Body;
 use super::retry::Retries;
 use crate::effect::images::{Documents, Opened};
 use crate::image::{assemble, blob, media, platform, sha256};
 use crate::model::digest::Digest;
 use crate::model::image::{Descriptor, ImageRecord};
 use crate::model::reference::{Reference, Version};
+use crate::net::Failure;
 use crate::schema::image::{Document, Manifest, parse_document};
 
 /// The most that a manifest or an index may have, in bytes.

@@ -64,6 +64,10 @@ pub(super) fn lines(event: &E) -> Vec<Line> {
             "{} has ended; a process that it started still holds its output and is not waited for",
             program.display()
         )),
+        E::Delivering { waiting, deadline } => Line::info(format!(
+            "Sending {waiting} spans and log records to the collector, for {} at most",
+            duration(*deadline)
+        )),
         E::Telemetry(text) => Line::warn(text.as_str()),
         E::Failed(text) => Line::error(text.as_str()),
         E::Hint(text) => Line::info(text.as_str()),

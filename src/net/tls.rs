@@ -1,4 +1,4 @@
-//! TLS to a registry, and whose certificates are good.
+//! TLS to a server, and whose certificates are good.
 //!
 //! ureq could do this but for one thing: a server may show a certificate that signs itself and may sign others, which is
 //! how guides make one for a registry of one's own. Where that very certificate is among the trusted ones the reference
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
@@ -22,31 +22,44 @@ use ureq::unversioned::transport::{
 };
 
 /// Speaks TLS where an address says https.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     config: Arc<ClientConfig>,
 }
 
 impl Tls {
     /// Trusts the system's certificates, with `SSL_CERT_FILE` and `SSL_CERT_DIR` as OpenSSL reads them, and Mozilla's
     /// where there are none; or all certificates.
-    pub(super) fn new(insecure: bool) -> Result<Self, Error> {
+    pub(crate) fn new(insecure: bool) -> Result<Self, Error> {
         static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
         if insecure {
-            return Ok(Self { config: configure(Trust::All)? });
+            return Ok(Self { config: configure(Trust::All, None)? });
         }
         if let Some(config) = SYSTEM.get() {
             return Ok(Self { config: Arc::clone(config) });
         }
-        let config = configure(Trust::these(rustls_native_certs::load_native_certs().certs)?)?;
+        let config = configure(Trust::these(rustls_native_certs::load_native_certs().certs)?, None)?;
         Ok(Self { config: Arc::clone(SYSTEM.get_or_init(|| config)) })
+    }
+
+    /// Trusts these certificates, or the system's where none are given, and shows some of its own to who asks.
+    pub(crate) fn with(trusted: Option<Vec<CertificateDer<'static>>>, client: Option<Client>) -> Result<Self, Error> {
+        let trusted = trusted.unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
+        Ok(Self { config: configure(Trust::these(trusted)?, client)? })
     }
 }
 
-fn configure(trust: Trust) -> Result<Arc<ClientConfig>, Error> {
+/// Certificates that a client shows, its own first, and its key.
+type Client = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn configure(trust: Trust, client: Option<Client>) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Verifier { trust, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(Arc::new(match client {
+        Some((certificates, key)) => builder.with_client_auth_cert(certificates, key)?,
+        None => builder.with_no_client_auth(),
+    }))
 }
 
 /// Whose certificates are good.
@@ -197,7 +210,7 @@ impl<In: Transport> Connector<In> for Tls {
 }
 
 /// A connection inside TLS.
-pub(super) struct Secured {
+pub(crate) struct Secured {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }

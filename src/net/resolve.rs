@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::Error;
@@ -14,7 +14,6 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::client::lock;
 use crate::os::lookup::{Lookup, LookupError};
 
 /// The longest that a lookup takes where ureq knows no time limit.
@@ -26,7 +25,7 @@ const REMEMBERED: Duration = Duration::from_secs(20);
 /// Finds addresses as the system's files say. What fails is an [`io::Error`] around a [`LookupError`], also when time
 /// is up: it names the name server.
 #[derive(Clone, Debug)]
-pub(super) struct HostResolver {
+pub(crate) struct HostResolver {
     lookup: Lookup,
     known: Arc<Mutex<BTreeMap<String, Known>>>,
 }
@@ -35,19 +34,23 @@ pub(super) struct HostResolver {
 type Known = (Instant, Vec<IpAddr>);
 
 impl HostResolver {
-    pub(super) fn new(lookup: Lookup) -> Self {
+    pub(crate) fn new(lookup: Lookup) -> Self {
         Self { lookup, known: Arc::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn addresses(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, LookupError> {
         let now = Instant::now();
-        if let Some((since, addresses)) = lock(&self.known).get(host)
+        if let Some((since, addresses)) = self.known().get(host)
             && now.duration_since(*since) < REMEMBERED
         {
             return Ok(addresses.clone());
         }
         let addresses = self.lookup.addresses(host, now + limit)?;
-        lock(&self.known).insert(host.to_owned(), (now, addresses.clone()));
+        self.known().insert(host.to_owned(), (now, addresses.clone()));
         Ok(addresses)
     }
 }

@@ -1,0 +1,73 @@
+//! What a phase sends to a collector: from the variables to an outbox, and from its end to what the user hears.
+//!
+//! Telemetry T11, T13, R38 to R41. Whoever opted in gets an outbox for the signals of the opt-in; nothing that is wrong
+//! here changes what the phase does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inputs::Key;
+use super::session::{Session, temp_dir};
+use crate::effect::events::{Events, Phase, SessionEvent};
+use crate::net::proxy::Proxies;
+use crate::os::{lookup::Lookup, process};
+use crate::telemetry::otlp::settings::Settings;
+use crate::telemetry::otlp::{Form, Network, Signal};
+use crate::telemetry::outbox::{Outbox, OutboxConfig};
+use crate::telemetry::spool::{DEFAULT_CAP, SpoolConfig};
+
+/// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
+/// this comes before privileges are dropped. `owner` gets the spool.
+pub(super) fn open<S>(
+    session: &Session<S>,
+    phase: Phase,
+    signals: &[Signal],
+    owner: Option<(u32, u32)>,
+) -> Option<Arc<Outbox>> {
+    if signals.is_empty() {
+        return None;
+    }
+    let Settings { destinations, mut warnings } = Settings::parse(&session.env, signals);
+    let config = OutboxConfig {
+        spool: SpoolConfig {
+            folder: temp_dir(&session.env),
+            forbidden: [Key::App, Key::Layers, Key::Platform].map(|key| session.values.path(key)).into(),
+            name: phase.verb(),
+            owner,
+            cap: DEFAULT_CAP,
+            traces: Form::Protobuf,
+            logs: Form::Protobuf,
+        },
+        destinations,
+        network: Network { proxies: Proxies::of(&session.env), lookup: Lookup::default() },
+    };
+    let outbox = if config.destinations.is_empty() {
+        None
+    } else {
+        let (outbox, more) = Outbox::open(config);
+        warnings.extend(more);
+        outbox
+    };
+    tell(&*session.events, warnings);
+    outbox.map(Arc::new)
+}
+
+/// Ends an outbox: sends what waits for `deadline` at most, and tells what the user should know. Only the first call for
+/// an outbox does anything.
+pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
+    let waits = |waiting| events.emit(SessionEvent::Delivering { waiting, deadline }.into());
+    tell(events, outbox.finish(deadline, &waits).warnings);
+}
+
+/// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
+/// it was started with. Needed where credentials are in it, again after the user changed, which may undo it.
+pub(super) fn protect(session: &Session<impl Sized>) {
+    let is_credential = |name: &str| name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS");
+    if session.env.iter().any(|(name, value)| !value.is_empty() && name.to_str().is_some_and(is_credential)) {
+        process::hide();
+    }
+}
+
+fn tell(events: &dyn Events, warnings: Vec<String>) {
+    warnings.into_iter().for_each(|warning| events.emit(SessionEvent::Telemetry(warning).into()));
+}

@@ -1,0 +1,143 @@
+//! The outbox of one run: a spool, the thread that empties it, and what became of it all in the end.
+//!
+//! Telemetry T12, T13, R37 to R40. Whoever has spans or log records appends them to [`Outbox::spool`] and goes on at once.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::otlp::settings::Destination;
+use super::otlp::{self, Network, Signal};
+use super::shipper::{Account, Lane, Shipper};
+use super::spool::{Spool, SpoolConfig};
+
+/// How long the end of a program may wait without a word (T13).
+const SILENT: Duration = Duration::from_secs(1);
+/// How much longer than its deadline a request may be on its way out.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// What happens to spans and log records on their way to a collector.
+pub struct Outbox {
+    spool: Arc<Spool>,
+    account: Arc<Mutex<Account>>,
+    /// Ends with the thread; taken by who waits for that.
+    thread: Mutex<Option<Receiver<()>>>,
+    secrets: Vec<String>,
+}
+
+/// What an outbox is made of.
+pub struct OutboxConfig {
+    /// The spool; its forms are set by the destinations.
+    pub spool: SpoolConfig,
+    /// Where signals go.
+    pub destinations: Vec<Destination>,
+    /// How others are reached.
+    pub network: Network,
+}
+
+/// What became of everything that was appended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// How many spans and log records a collector took.
+    pub sent: u64,
+    /// How many it threw away or refused for good.
+    pub dropped: u64,
+    /// Where the rest is, and how many.
+    pub kept: Option<(PathBuf, u64)>,
+    /// What the user should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Outbox {
+    /// Makes the spool and starts the thread. None where nothing can be sent. Also what is wrong, a sentence each.
+    pub fn open(mut config: OutboxConfig) -> (Option<Self>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let mut lanes = Vec::new();
+        let mut secrets = Vec::new();
+        for destination in &config.destinations {
+            match otlp::transport(destination, &config.network) {
+                Ok(transport) => lanes.push(Lane::new(destination, transport)),
+                Err(text) => warnings.push(format!("no {} are sent: {text}", destination.signal.things())),
+            }
+            secrets.extend(destination.headers.iter().map(|(_, value)| value.to_owned()));
+            match destination.signal {
+                Signal::Traces => config.spool.traces = destination.protocol.form(),
+                Signal::Logs => config.spool.logs = destination.protocol.form(),
+            }
+        }
+        if lanes.is_empty() {
+            return (None, warnings);
+        }
+        match Self::start(&config.spool, lanes, secrets) {
+            Ok(outbox) => (Some(outbox), warnings),
+            Err(text) => {
+                warnings.push(text);
+                (None, warnings)
+            }
+        }
+    }
+
+    /// The same with transports of somebody's own.
+    pub(super) fn start(config: &SpoolConfig, lanes: Vec<Lane>, secrets: Vec<String>) -> Result<Self, String> {
+        let no_spool = |cause: &dyn std::fmt::Display| {
+            format!("nothing is sent to a collector: there is no place for what waits to be sent: {cause}")
+        };
+        let spool = Arc::new(Spool::create(config).map_err(|error| no_spool(&error))?);
+        let account = Arc::<Mutex<Account>>::default();
+        let (alive, thread) = channel();
+        let shipper = Shipper::new(Arc::clone(&spool), lanes, Arc::clone(&account));
+        let started = std::thread::Builder::new().name("ship".to_owned()).spawn(move || {
+            shipper.run();
+            drop(alive);
+        });
+        if let Err(error) = started {
+            spool.end();
+            return Err(no_spool(&error));
+        }
+        Ok(Self { spool, account, thread: Mutex::new(Some(thread)), secrets })
+    }
+
+    /// Where what is to be sent goes.
+    pub fn spool(&self) -> &Arc<Spool> {
+        &self.spool
+    }
+
+    /// Values that must not be in anything that is sent: those of headers.
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
+    /// Takes nothing more in, sends what waits for `deadline` at most, and says what became of it all. When that takes
+    /// more than a second, `waits` is told how many spans and log records still wait. Only the first call does anything.
+    pub fn finish(&self, deadline: Duration, waits: &dyn Fn(u64)) -> Delivered {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return Delivered::default() };
+        let end = Instant::now() + deadline;
+        self.spool.close(end);
+        let mut ended = thread.recv_timeout(SILENT.min(deadline)) != Err(RecvTimeoutError::Timeout);
+        if !ended && deadline > SILENT {
+            waits(self.spool.waiting().records);
+            let left = end.saturating_duration_since(Instant::now());
+            ended = thread.recv_timeout(left + SLACK) != Err(RecvTimeoutError::Timeout);
+        }
+        let kept = self.spool.end();
+        // A late answer finds a spool that is given up: what it was about may be sent twice.
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = account.warnings(kept.is_some(), ended);
+        if let Some((path, count)) = &kept {
+            let path = path.display();
+            warnings.push(format!(
+                "{count} spans and log records were not delivered and wait in '{path}'; send them with: lifecycle ship {path}"
+            ));
+        }
+        Delivered { sent: account.sent, dropped: account.dropped, kept, warnings }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        // Who did not finish keeps everything; the thread sends no more.
+        self.spool.close(Instant::now());
+    }
+}
