@@ -3,9 +3,10 @@
 //! Everything goes to one stream, standard output, as the reference has it (policy P1, P2).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::build_logs::BuildLogs;
 use super::progress::Progress;
 use super::strip::Strip;
 use super::text::{Level, Line, lines};
@@ -57,6 +58,7 @@ pub struct Console {
     told: Mutex<Vec<SessionEvent>>,
     progress: Mutex<Progress>,
     began: Instant,
+    logs: OnceLock<Arc<BuildLogs>>,
 }
 
 struct Out {
@@ -90,12 +92,18 @@ impl Console {
             told: Mutex::default(),
             progress: Mutex::new(Progress::new(columns)),
             began: Instant::now(),
+            logs: OnceLock::new(),
         })
     }
 
     /// Says whether it shows colours.
     pub fn has_colour(&self) -> bool {
         self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).strip.is_none()
+    }
+
+    /// From now on, lines that are shown are heard by build logs, too.
+    pub fn heard_by(&self, logs: Arc<BuildLogs>) {
+        let _ = self.logs.set(logs);
     }
 
     /// Prints a line, if its level is shown.
@@ -109,7 +117,14 @@ impl Console {
             Level::Debug | Level::Info => String::new(),
         };
         let newline = if line.text.ends_with(b"\n") { "" } else { "\n" };
-        self.write(&[prefix.as_bytes(), &line.text, newline.as_bytes()].concat());
+        let mut bytes = [prefix.as_bytes(), &line.text, newline.as_bytes()].concat();
+        if let Some(logs) = self.logs.get().filter(|_| !line.is_heard) {
+            if !self.has_colour() {
+                bytes = Strip::default().pass(&bytes);
+            }
+            bytes = logs.line(line.level, bytes);
+        }
+        self.write(&bytes);
     }
 
     /// Writes the bytes of a program that runs.

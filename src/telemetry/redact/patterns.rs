@@ -89,7 +89,13 @@ impl Patterns {
         }
     }
 
-    fn walk(&self, automaton: &impl Automaton, from: StateID, bytes: &[u8], found: &mut impl FnMut(usize, usize)) -> StateID {
+    fn walk(
+        &self,
+        automaton: &impl Automaton,
+        from: StateID,
+        bytes: &[u8],
+        found: &mut impl FnMut(usize, usize),
+    ) -> StateID {
         let mut state = from;
         for (index, byte) in bytes.iter().enumerate() {
             state = automaton.next_state(Anchored::No, state, *byte);

@@ -158,7 +158,8 @@ impl Scanner {
     /// Marks held bytes by their numbers in both streams.
     fn mark_merged(&mut self, from: u64, to: u64) {
         for tail in &mut self.streams {
-            let range = tail.held.partition_point(|held| held.number < from)..tail.held.partition_point(|held| held.number < to);
+            let range = tail.held.partition_point(|held| held.number < from)
+                ..tail.held.partition_point(|held| held.number < to);
             tail.held.range_mut(range).for_each(|held| held.is_secret = true);
         }
     }
@@ -183,7 +184,9 @@ impl Scanner {
                 text.push(held.byte);
                 flags.push(held.is_secret);
             }
-            replace(&text, Some(&flags), &mut tail.in_secret, |bytes| release(Released { stream, bytes, time: tail.time }));
+            replace(&text, Some(&flags), &mut tail.in_secret, |bytes| {
+                release(Released { stream, bytes, time: tail.time })
+            });
         }
         if !tail.held.is_empty() || bytes.is_empty() {
             tail.hold(bytes, secret, first);

@@ -1,0 +1,1 @@
+//! Redaction beside a search that reads everything at once.
