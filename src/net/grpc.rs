@@ -152,7 +152,7 @@ async fn exchange(
     while let Some(chunk) = stream.data().await {
         answer.extend_from_slice(&chunk.map_err(|error| Failed::of(&error))?);
         if answer.len() > LONGEST_ANSWER {
-            return Err(Failed::local(Code::INTERNAL, "the answer is too long".to_owned()));
+            return Err(Failed::local(Code::RESOURCE_EXHAUSTED, "the answer is too long".to_owned()));
         }
     }
     let trailers = stream.trailers().await.map_err(|error| Failed::of(&error))?.unwrap_or_default();

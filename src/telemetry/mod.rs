@@ -12,6 +12,7 @@ pub mod ids;
 pub mod line;
 pub mod live;
 pub mod logs;
+pub mod tail;
 pub mod otlp;
 pub mod outbox;
 pub mod passthrough;

@@ -33,7 +33,7 @@ impl Grpc {
             host: host.to_owned(),
             // As every URL of its scheme; 4317 is said where nothing is.
             port: port.unwrap_or(if *tls { 443 } else { 80 }),
-            tls: if *tls { Some(certificates::config(destination)?) } else { None },
+            tls: if *tls { Some(certificates::tls(destination)?.config()) } else { None },
             proxies: network.proxies.clone(),
         };
         let (headers, gzip) = (destination.headers.clone(), destination.gzip);
@@ -52,8 +52,12 @@ impl Grpc {
     fn refusal(&self, failed: &Failed) -> Refusal {
         let after = retry_info(&failed.details).or(failed.after);
         let retry = match after {
+            // It would be so each time.
+            _ if [Code::INVALID_ARGUMENT, Code::RESOURCE_EXHAUSTED].contains(&failed.code) && failed.is_local => {
+                Retry::Never
+            }
             // What keeps a request from being answered may pass, a wrong certificate too: then the collector is put right.
-            _ if failed.is_local => if failed.is_final { Retry::Never } else { Retry::Later },
+            _ if failed.is_local => Retry::Later,
             Some(after) if is_retryable(failed.code) || failed.code == Code::RESOURCE_EXHAUSTED => Retry::After(after),
             None if is_retryable(failed.code) => Retry::Later,
             _ => Retry::Never,
