@@ -367,6 +367,7 @@ fn enter(dir: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::processes::Printed;
     use crate::model::env::Environment;
     use nix::sys::signal::SigSet;
     use std::os::unix::fs::PermissionsExt as _;
@@ -532,6 +533,73 @@ mod tests {
         kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
         assert_eq!(finished.exit, Exit::Code(0));
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+
+    /// Keeps what it hears, and shows it with a mark.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(Option<Stream>, Vec<u8>)>>);
+
+    impl Heard {
+        fn of(&self, stream: Stream) -> String {
+            let heard = self.0.lock().unwrap();
+            let bytes = heard.iter().filter(|(of, _)| *of == Some(stream)).flat_map(|(_, bytes)| bytes.clone());
+            String::from_utf8(bytes.collect()).unwrap()
+        }
+    }
+
+    struct Ears(Arc<Heard>);
+
+    impl Capture for Ears {
+        fn program(&self, _: Option<crate::effect::events::WorkId>) -> Arc<dyn Printed> {
+            Arc::clone(&self.0) as _
+        }
+    }
+
+    impl Printed for Heard {
+        fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) {
+            self.0.lock().unwrap().push((Some(stream), bytes.to_vec()));
+            show(bytes);
+        }
+
+        fn end(&self, show: &dyn Fn(&[u8])) {
+            self.0.lock().unwrap().push((None, Vec::new()));
+            show(b"end");
+        }
+    }
+
+    #[test]
+    fn r33_standard_output_and_error_are_heard_apart_and_shown_as_one() {
+        let dir = Dir::new();
+        let heard = Arc::new(Heard::default());
+        let processes = OsProcesses::new(StreamTo::Inherit).captured_by(Arc::new(Ears(Arc::clone(&heard))));
+        let command = dir.command("printf 'a\\rb\\377'; echo c >&2; sleep 0.2; echo d");
+        let finished = processes.run(&command, Output::Collect).unwrap();
+        assert_eq!(finished.output.len(), b"a\rb\xffc\nd\nend".len());
+        assert!(finished.output.ends_with(b"d\nend"), "{:?}", finished.output);
+        assert_eq!(heard.of(Stream::Stderr), "c\n");
+        assert_eq!(heard.0.lock().unwrap().last().unwrap().0, None, "the end comes last");
+    }
+
+    #[test]
+    fn r36_who_holds_either_output_is_waited_for_a_moment_and_heard_on() {
+        for held in ["2>/dev/null", ">/dev/null"] {
+            let dir = Dir::new();
+            let heard = Arc::new(Heard::default());
+            let told = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&told);
+            let processes = OsProcesses::new(StreamTo::Writer(Arc::new(|_| {})))
+                .captured_by(Arc::new(Ears(Arc::clone(&heard))))
+                .telling_held_output(Box::new(move |_| *count.lock().unwrap() += 1));
+            let started = Instant::now();
+            let command = dir.command(&format!("(sleep 3; echo late; echo late >&2) {held} & echo soon"));
+            processes.run(&command, Output::Stream).unwrap();
+            assert!(started.elapsed() >= HELD_OUTPUT_GRACE, "{:?}", started.elapsed());
+            assert_eq!((*told.lock().unwrap(), heard.of(Stream::Stdout).as_str()), (1, "soon\n"));
+            while !heard.0.lock().unwrap().iter().any(|(_, bytes)| bytes == b"late\n") {
+                assert!(started.elapsed() < Duration::from_secs(60));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     #[test]

@@ -139,11 +139,11 @@ impl BuildLogs {
             let time = nanoseconds(self.clock.now());
             let mut state = self.state();
             match state.phases.last().map(|own| Arc::clone(&own.source)) {
-                Some(source) if !state.is_closed => {
+                _ if state.is_closed => {}
+                Some(source) => {
                     drop(state);
                     self.add_own(&source, level, &redacted, time);
                 }
-                Some(_) => {}
                 None => state.early.push((level, redacted.clone(), time)),
             }
         }
@@ -159,6 +159,7 @@ impl BuildLogs {
                 return Vec::new();
             }
             state.is_closed = true;
+            state.early.clear();
             sources(&state)
         };
         self.closing.notify_all();

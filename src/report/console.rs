@@ -108,8 +108,20 @@ impl Console {
 
     /// Prints a line, if its level is shown.
     pub fn print(&self, line: &Line) {
+        if let Some(bytes) = self.shown(line) {
+            self.write(&bytes);
+        }
+    }
+
+    /// Lets build logs hear the lines of an event that is printed later, when they no longer listen.
+    pub fn announce(&self, event: &Event) {
+        lines(event).iter().for_each(|line| drop(self.shown(line)));
+    }
+
+    /// The bytes that are printed for a line, if any; build logs hear them.
+    fn shown(&self, line: &Line) -> Option<Vec<u8>> {
         if !self.threshold.shows(line) {
-            return;
+            return None;
         }
         let prefix = match line.level {
             Level::Warn => format!("\x1b[33;1mWarning: {RESET}"),
@@ -117,14 +129,9 @@ impl Console {
             Level::Debug | Level::Info => String::new(),
         };
         let newline = if line.text.ends_with(b"\n") { "" } else { "\n" };
-        let mut bytes = [prefix.as_bytes(), &line.text, newline.as_bytes()].concat();
-        if let Some(logs) = self.logs.get().filter(|_| !line.is_heard) {
-            if !self.has_colour() {
-                bytes = Strip::default().pass(&bytes);
-            }
-            bytes = logs.line(line.level, bytes);
-        }
-        self.write(&bytes);
+        let bytes = [prefix.as_bytes(), &line.text, newline.as_bytes()].concat();
+        let Some(logs) = self.logs.get().filter(|_| !line.is_heard) else { return Some(bytes) };
+        Some(logs.line(line.level, if self.has_colour() { bytes } else { Strip::default().pass(&bytes) }))
     }
 
     /// Writes the bytes of a program that runs.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Encoder, Record};
+use super::{Encoder, Record, Severity};
 use crate::telemetry::otlp::{Form, Signal};
 use crate::telemetry::spool::{Refused, Spool};
 
@@ -130,44 +130,45 @@ impl Source {
         }
     }
 
-    /// Puts what was gathered into the spool. Where there is no place it is dropped and counted.
+    /// Puts what was gathered into the spool, behind one record that counts what was dropped before. Where there is no
+    /// place for both it is dropped and counted, too.
     pub fn flush(&mut self) {
-        if self.dropped > 0
-            && let Err(why) = self.tell_dropped(self.process)
-        {
-            self.drop_records(&why);
+        if self.count == 0 {
+            return;
         }
-        if self.count > 0 {
-            let request = self.encoder.request(&self.records);
-            match self.store.append(self.process, &request, self.count) {
-                Ok(()) => self.forget(),
-                Err(why) => self.drop_records(&why),
+        let (records, count) = if self.dropped > 0 {
+            ([self.dropped_record(), std::mem::take(&mut self.records)].concat(), self.count + 1)
+        } else {
+            (std::mem::take(&mut self.records), self.count)
+        };
+        match self.store.append(self.process, &self.encoder.request(&records), count) {
+            Ok(()) => self.dropped = 0,
+            Err(why) => {
+                self.loss.add(u64::from(self.count), &why);
+                self.dropped += u64::from(self.count);
             }
         }
-    }
-
-    /// The same at the end: the count of what was dropped is told although this program may have no more place.
-    pub fn finish(&mut self) {
-        self.flush();
-        if self.dropped > 0 {
-            let _ = self.tell_dropped(OWN);
-        }
-        self.records = Vec::new();
-    }
-
-    fn drop_records(&mut self, why: &Refused) {
-        self.loss.add(u64::from(self.count), why);
-        self.dropped += u64::from(self.count);
-        self.forget();
-    }
-
-    fn forget(&mut self) {
+        // Its memory is used again.
+        self.records = records;
         self.records.clear();
         self.count = 0;
     }
 
-    /// One record that stands where others are missing.
-    fn tell_dropped(&mut self, process: u64) -> Result<(), Refused> {
+    /// The same at the end: what was dropped is told although this program may have no more place.
+    pub fn finish(&mut self) {
+        self.flush();
+        if self.dropped > 0 {
+            let request = self.encoder.request(&self.dropped_record());
+            let told = self.store.append(self.process, &request, 1);
+            if told.or_else(|_| self.store.append(OWN, &request, 1)).is_ok() {
+                self.dropped = 0;
+            }
+        }
+        self.records = Vec::new();
+    }
+
+    /// What stands where lines are missing.
+    fn dropped_record(&mut self) -> Vec<u8> {
         let uid = format!("{}-{:010}-dropped", self.name, self.next);
         let body = format!("{} lines are missing here: too much waited to be sent", self.dropped);
         let mut records = Vec::new();
@@ -175,16 +176,14 @@ impl Source {
             body: &body,
             time: self.observed,
             observed: self.observed,
-            severity: Some(super::Severity::Warn),
+            severity: Some(Severity::Warn),
             stream: None,
             uid: &uid,
             part: None,
             dropped: Some(self.dropped),
         };
         self.encoder.record(&record, &mut records);
-        self.store.append(process, &self.encoder.request(&records), 1)?;
-        self.dropped = 0;
-        Ok(())
+        records
     }
 }
 
