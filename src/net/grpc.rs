@@ -124,11 +124,7 @@ async fn ready(open: Option<Open>, target: &Target, lookup: &Lookup, by: Instant
     Ok(Open { requests, task, used: Instant::now() })
 }
 
-async fn exchange(
-    requests: &mut SendRequest<Body>,
-    authority: &str,
-    call: &Call<'_>,
-) -> Result<Vec<u8>, Failed> {
+async fn exchange(requests: &mut SendRequest<Body>, authority: &str, call: &Call<'_>) -> Result<Vec<u8>, Failed> {
     let request = request(authority, call)
         .ok_or_else(|| Failed::local(Code::INVALID_ARGUMENT, "a header has no valid form".to_owned()))?;
     let (response, mut stream) = requests.send_request(request, false).map_err(|error| Failed::of(&error))?;

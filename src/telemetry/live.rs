@@ -103,7 +103,8 @@ impl Live {
             warnings.push(format!("{lost} spans are not sent: there was no room for them in the spool"));
         }
         if garbage > 0 {
-            warnings.push(format!("{garbage} entries in telemetry files of programs are no spans, so they are not sent"));
+            warnings
+                .push(format!("{garbage} entries in telemetry files of programs are no spans, so they are not sent"));
         }
         warnings
     }

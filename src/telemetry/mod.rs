@@ -11,7 +11,6 @@ pub mod files;
 pub mod ids;
 pub mod line;
 pub mod live;
-pub mod tail;
 pub mod otlp;
 pub mod outbox;
 pub mod passthrough;
@@ -19,6 +18,7 @@ pub mod provider;
 pub mod session;
 mod shipper;
 pub mod spool;
+pub mod tail;
 
 pub use fault::{Fault, Faults};
 pub use live::Live;

@@ -133,7 +133,8 @@ async fn tunnel(stream: &mut TcpStream, authority: &str, login: &str) -> Result<
             Err(error) => return Err(Failure::of_io(&error)),
         }
     }
-    let status = answer.split(|byte| *byte == b' ').nth(1).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+    let status =
+        answer.split(|byte| *byte == b' ').nth(1).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
     match status {
         Some(200..=299_u16) => Ok(()),
         Some(status) => {

@@ -136,7 +136,8 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Failed> {
         return Ok(());
     }
     let message = headers.get(MESSAGE).map(|value| plain(&decoded(value.as_bytes()))).filter(|text| !text.is_empty());
-    let cause = format!("status {} ({}){}", code.0, code.name(), message.map(|text| format!(": {text}")).unwrap_or_default());
+    let cause =
+        format!("status {} ({}){}", code.0, code.name(), message.map(|text| format!(": {text}")).unwrap_or_default());
     let details = headers.get(DETAILS).and_then(|value| BASE64.decode(value.as_bytes()).ok()).unwrap_or_default();
     Err(Failed { code, cause, is_local: false, details, after: None })
 }
@@ -178,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_message_is_decoded_and_harmless() {
-        let headers = [("grpc-status", "8"), ("grpc-message", "100%25 full%1b[2J%0A%"), ("grpc-status-details-bin", "CAg")];
+        let headers =
+            [("grpc-status", "8"), ("grpc-message", "100%25 full%1b[2J%0A%"), ("grpc-status-details-bin", "CAg")];
         let failed = checked(&headers).unwrap_err();
         assert_eq!(failed.cause, "status 8 (RESOURCE_EXHAUSTED): 100% full[2J %");
         assert_eq!(failed.details, b"\x08\x08");
@@ -186,7 +188,9 @@ mod tests {
 
     #[test]
     fn http_alone_is_mapped_as_grpc_wants_it() {
-        for (status, code) in [(503, Code::UNAVAILABLE), (429, Code::UNAVAILABLE), (404, Code::UNIMPLEMENTED), (200, Code::UNKNOWN)] {
+        for (status, code) in
+            [(503, Code::UNAVAILABLE), (429, Code::UNAVAILABLE), (404, Code::UNIMPLEMENTED), (200, Code::UNKNOWN)]
+        {
             let response = Response::builder().status(status).header("retry-after", "7").body(()).unwrap();
             let failed = Failed::of_http(&response);
             assert_eq!((failed.code, failed.after), (code, Some(Duration::from_secs(7))));

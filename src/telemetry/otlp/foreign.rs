@@ -221,7 +221,9 @@ mod tests {
 
     fn line(spans: &str) -> String {
         let resource = r#"{"attributes":[{"key":"service.name","value":{"stringValue":"s"}}]}"#;
-        format!(r#"{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{{"name":"t"}},"spans":[{spans}]}}]}}]}}"#)
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{{"name":"t"}},"spans":[{spans}]}}]}}]}}"#
+        )
     }
 
     fn read(line: &str) -> Line {
@@ -240,12 +242,16 @@ mod tests {
         assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (5, 7));
         assert_eq!((span.events[0].time_unix_nano, span.links.len()), (6, 1));
         assert_eq!(span.status, Some(Status { message: "m".to_owned(), code: 2 }));
-        let values: Vec<_> = span.attributes.iter().map(|pair| pair.value.clone().and_then(|value| value.value)).collect();
-        assert_eq!(values[..3], [
-            Some(Proto::IntValue(-4)),
-            Some(Proto::StringValue("NaN".to_owned())),
-            Some(Proto::ArrayValue(ArrayValue::default())),
-        ]);
+        let values: Vec<_> =
+            span.attributes.iter().map(|pair| pair.value.clone().and_then(|value| value.value)).collect();
+        assert_eq!(
+            values[..3],
+            [
+                Some(Proto::IntValue(-4)),
+                Some(Proto::StringValue("NaN".to_owned())),
+                Some(Proto::ArrayValue(ArrayValue::default())),
+            ]
+        );
         assert!(matches!(&values[3], Some(Proto::KvlistValue(list)) if list.values.len() == 1));
         assert_eq!(values[4..], [Some(Proto::BytesValue(vec![1, 2])), None, None]);
         // What was read is what the crate's own reader finds in its own form.

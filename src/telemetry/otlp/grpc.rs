@@ -93,15 +93,8 @@ impl Transport for Grpc {
 
 /// The codes that the clause lists; one more counts where the collector says when to come back.
 fn is_retryable(code: Code) -> bool {
-    [
-        Code::CANCELLED,
-        Code::DEADLINE_EXCEEDED,
-        Code::ABORTED,
-        Code::OUT_OF_RANGE,
-        Code::UNAVAILABLE,
-        Code::DATA_LOSS,
-    ]
-    .contains(&code)
+    [Code::CANCELLED, Code::DEADLINE_EXCEEDED, Code::ABORTED, Code::OUT_OF_RANGE, Code::UNAVAILABLE, Code::DATA_LOSS]
+        .contains(&code)
 }
 
 /// When to try again, from a `google.rpc.Status` that has a `google.rpc.RetryInfo` among its details (field 3, each with
@@ -118,7 +111,8 @@ fn retry_info(status: &[u8]) -> Option<Duration> {
         Value::Bytes(bytes) if *number == 3 => fields(bytes),
         _ => None,
     });
-    let is_info = |any: &Vec<(u64, Value<'_>)>| bytes(any, 1).is_some_and(|url| url.ends_with(b"/google.rpc.RetryInfo"));
+    let is_info =
+        |any: &Vec<(u64, Value<'_>)>| bytes(any, 1).is_some_and(|url| url.ends_with(b"/google.rpc.RetryInfo"));
     let info = bytes(&details.into_iter().find(is_info)?, 2)?;
     let duration = bytes(&fields(&info)?, 1)?;
     let duration = fields(&duration)?;
