@@ -7,15 +7,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::Key;
+use super::resolve::Values;
 use super::session::{Session, temp_dir};
 use crate::effect::events::{Events, Phase, SessionEvent};
+use crate::model::duration;
 use crate::model::env::Environment;
 use crate::net::proxy::Proxies;
 use crate::os::{lookup::Lookup, process};
+use crate::telemetry::Live;
+use crate::telemetry::otlp::resource::ResourceOverrides;
 use crate::telemetry::otlp::settings::Settings;
 use crate::telemetry::otlp::{Form, Network, Signal};
 use crate::telemetry::outbox::{Outbox, OutboxConfig};
 use crate::telemetry::spool::{DEFAULT_CAP, SpoolConfig};
+
+/// The value of `-traces-otlp` that asks for spans of buildpacks, too.
+const ALL: &str = "all";
+/// How long the end of a phase may wait, unless somebody says otherwise.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What was asked to be sent.
+pub(super) fn signals(values: &Values) -> Vec<Signal> {
+    let traces = values.flag(Key::TracesOtlp) || values.text(Key::TracesOtlp) == ALL;
+    [(Signal::Traces, traces), (Signal::Logs, values.flag(Key::BuildLogsOtlp))]
+        .into_iter()
+        .filter_map(|(signal, wanted)| wanted.then_some(signal))
+        .collect()
+}
+
+/// Where spans go that are sent as they end, if they are to be sent and can be. What is wrong is told.
+pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox) -> Option<Arc<Live>> {
+    if !outbox.sends(Signal::Traces) {
+        return None;
+    }
+    let mut resource = ResourceOverrides::parse(&session.env);
+    let mut warnings: Vec<String> = resource.warning.take().into_iter().collect();
+    let follows = session.values.text(Key::TracesOtlp) == ALL;
+    if follows && !session.values.flag(Key::Telemetry) {
+        warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
+    }
+    tell(&*session.events, warnings);
+    Some(Arc::new(Live::new(Arc::clone(outbox.spool()), resource, follows)))
+}
+
+/// How long the end of a phase may wait until everything is sent. What is no duration is told, and counts as not given.
+pub(super) fn deadline<S>(session: &Session<S>) -> Duration {
+    let given = duration::parse(&session.values.text(Key::TelemetryFlushTimeout));
+    given.unwrap_or_else(|| {
+        if !signals(&session.values).is_empty() {
+            let text = "-telemetry-flush-timeout is no duration, so it is 5s; write it as 500ms, 5s or 1m30s";
+            tell(&*session.events, vec![text.to_owned()]);
+        }
+        DEADLINE
+    })
+}
 
 /// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
 /// this comes before privileges are dropped. `owner` gets the spool.

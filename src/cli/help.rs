@@ -17,7 +17,7 @@ pub(super) fn usage(phase: Phase, api: PlatformApi) -> String {
 
 fn kind(input: &Input) -> &'static str {
     match input.kind {
-        Kind::Bool => "",
+        Kind::Bool | Kind::BoolOrAll => "",
         Kind::Int => " int",
         Kind::List => " value",
         Kind::Text | Kind::File | Kind::Dir => " string",
@@ -26,7 +26,7 @@ fn kind(input: &Input) -> &'static str {
 
 fn default(input: &Input) -> String {
     match input.kind {
-        Kind::Bool | Kind::Int | Kind::List => String::new(),
+        Kind::Bool | Kind::BoolOrAll | Kind::Int | Kind::List => String::new(),
         _ if input.default.is_empty() => String::new(),
         _ => format!(" (default \"{}\")", input.default),
     }

@@ -14,6 +14,8 @@ pub enum Key {
     App,
     BuildConfig,
     BuildImage,
+    BuildLogsOtlp,
+    BuildLogsStripAnsi,
     Buildpacks,
     CacheDir,
     CacheImage,
@@ -45,6 +47,7 @@ pub enum Key {
     PreviousImage,
     ProcessType,
     ProjectMetadata,
+    Redact,
     Report,
     Run,
     RunImage,
@@ -55,6 +58,8 @@ pub enum Key {
     System,
     Tag,
     Telemetry,
+    TelemetryFlushTimeout,
+    TracesOtlp,
     Uid,
     Version,
 }
@@ -70,6 +75,8 @@ pub enum Kind {
     Dir,
     /// `-flag` or `-flag=<bool>`.
     Bool,
+    /// The same, or `-flag=all`.
+    BoolOrAll,
     /// A whole number, with Go's prefixes `0x`, `0o`, `0b`.
     Int,
     /// A flag that can be given more than once; a variable holds a comma-separated list.
@@ -97,7 +104,7 @@ pub struct Input {
 
 use Gate::{Since, Until};
 use Key as K;
-use Kind::{Bool, Dir, File, Int, List, Text};
+use Kind::{Bool, BoolOrAll, Dir, File, Int, List, Text};
 use Phase::{Analyze, Build, Create, Detect, Export, Extend, Rebase, Restore};
 
 const ALL: &[(Phase, Option<Gate>)] = &[
@@ -129,6 +136,8 @@ inputs! {
         &[(Detect, Some(Since(0, 11))), (Build, Some(Since(0, 11))), (Create, Some(Since(0, 11)))];
     BuildImage: "build-image" ["CNB_BUILD_IMAGE"] "" Text "reference to build image"
         &[(Restore, Some(Since(0, 10)))];
+    BuildLogsOtlp: "build-logs-otlp" ["CNB_BUILD_LOGS_OTLP"] "false" Bool "send what the build prints to an OpenTelemetry collector" ALL;
+    BuildLogsStripAnsi: "build-logs-strip-ansi" ["CNB_BUILD_LOGS_STRIP_ANSI"] "false" Bool "take terminal escape sequences out of what is sent" ALL;
     Buildpacks: "buildpacks" ["CNB_BUILDPACKS_DIR"] "/cnb/buildpacks" Dir "path to buildpacks directory"
         &[(Detect, None), (Extend, None), (Build, None), (Create, None)];
     CacheDir: "cache-dir" ["CNB_CACHE_DIR"] "" Dir "path to cache directory"
@@ -187,6 +196,7 @@ inputs! {
         &[(Export, None), (Create, None)];
     ProjectMetadata: "project-metadata" ["CNB_PROJECT_METADATA_PATH"] "<layers>/project-metadata.toml" File "path to project-metadata.toml"
         &[(Export, None), (Create, None)];
+    Redact: "redact" ["CNB_REDACT"] "false" Bool "replace known secrets in what is printed, as in what is sent" ALL;
     Report: "report" ["CNB_REPORT_PATH"] "<layers>/report.toml" File "path to report.toml"
         &[(Export, None), (Create, None), (Rebase, None)];
     Run: "run" ["CNB_RUN_PATH"] "/cnb/run.toml" File "path to run.toml"
@@ -205,6 +215,8 @@ inputs! {
     Tag: "tag" [] "" List "additional tag to apply to exported image"
         &[(Analyze, None), (Create, None)];
     Telemetry: "telemetry" ["CNB_TELEMETRY"] "false" Bool "write spans to <layers>/tracing" ALL;
+    TelemetryFlushTimeout: "telemetry-flush-timeout" ["CNB_TELEMETRY_FLUSH_TIMEOUT"] "5s" Text "how long the end of a phase may wait until a collector has everything" ALL;
+    TracesOtlp: "traces-otlp" ["CNB_TRACES_OTLP"] "false" BoolOrAll "send spans to an OpenTelemetry collector; all: those of buildpacks too" ALL;
     Uid: "uid" ["CNB_USER_ID"] "0" Int "UID of user in the stack's build and run images"
         &[(Analyze, None), (Restore, None), (Extend, None), (Export, None), (Create, None), (Rebase, None)];
     Version: "version" [] "false" Bool "show version" ALL;

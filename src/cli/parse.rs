@@ -152,7 +152,7 @@ fn to_clap(known: &[&Input], args: &[OsString]) -> Result<Vec<OsString>, UsageEr
         };
         let value = match (input.kind, value) {
             (_, Some(_)) => value_behind_equals(word),
-            (Kind::Bool, None) => "true".into(),
+            (Kind::Bool | Kind::BoolOrAll, None) => "true".into(),
             (_, None) => words.next().cloned().ok_or_else(|| UsageError::NoValue(name.to_owned()))?,
         };
         check(input, &value)?;
@@ -179,6 +179,7 @@ fn check(input: &Input, value: &OsString) -> Result<(), UsageError> {
     let fault = |make: fn(String, String) -> UsageError| Err(make(input.flag.to_owned(), text.clone().into_owned()));
     match input.kind {
         Kind::Bool if parse_bool(&text).is_none() => fault(UsageError::Boolean),
+        Kind::BoolOrAll if text != "all" && parse_bool(&text).is_none() => fault(UsageError::Boolean),
         Kind::Int if parse_int(&text).is_none() => fault(UsageError::Value),
         _ => Ok(()),
     }
@@ -212,6 +213,16 @@ mod tests {
         assert_eq!(raw.positional, [OsString::from("false")]);
         let raw = parsed(Phase::Analyze, "0.12", &["-daemon=0", "img"]).unwrap();
         assert_eq!(raw.values[&Key::Daemon], [OsString::from("0")]);
+    }
+
+    #[test]
+    fn live_spans_are_off_on_or_all() {
+        for (args, value) in [(&["-traces-otlp", "all"][..], "true"), (&["-traces-otlp=all"], "all")] {
+            let raw = parsed(Phase::Rebase, "0.7", args).unwrap();
+            assert_eq!(raw.values[&Key::TracesOtlp], [OsString::from(value)], "{args:?}");
+        }
+        let error = parsed(Phase::Build, "0.12", &["-traces-otlp=some"]).unwrap_err();
+        assert_eq!(error.to_string(), "invalid boolean value \"some\" for -traces-otlp: parse error");
     }
 
     #[test]

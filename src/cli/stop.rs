@@ -16,6 +16,9 @@ use crate::report::spans::Spans;
 /// How long programs may take to end. In a container the lifecycle is often the first process, and none outlives it.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How long what waits may still be sent: all in all, the process ends within 5 s (telemetry R17).
+const LAST_DELIVERY: Duration = Duration::from_secs(1);
+
 /// Runs programs until the phase is told to stop.
 pub(super) struct Stoppable {
     processes: OsProcesses,
@@ -51,8 +54,12 @@ impl State {
 }
 
 impl Stoppable {
-    /// From now on, the process heeds the signals.
-    pub(super) fn new(processes: OsProcesses, spans: Option<&Arc<Spans>>) -> Self {
+    /// From now on, the process heeds the signals. `deliver` sends what waits to be sent, and takes no longer than told.
+    pub(super) fn new(
+        processes: OsProcesses,
+        spans: Option<&Arc<Spans>>,
+        deliver: impl FnOnce(Duration) + Send + 'static,
+    ) -> Self {
         let state = Arc::<State>::default();
         let (running, at_signal, spans) = (processes.running(), Arc::clone(&state), spans.cloned());
         // Without the thread a signal ends the process at once: nothing that is left behind does harm.
@@ -63,6 +70,7 @@ impl Stoppable {
                 spans.finish(Outcome::Cancellation, None);
             }
             at_signal.settle(GRACE);
+            deliver(LAST_DELIVERY);
         });
         Self { processes, state }
     }

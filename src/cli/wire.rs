@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::inputs::Key;
 use super::session::{Privileged, Session, Unprivileged, temp_dir};
 use super::stop::Stoppable;
-use super::{exit, version};
+use super::{delivery, exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
 use crate::cache::{ImageCache, VolumeCache};
@@ -155,17 +155,23 @@ pub(super) fn with_phase<S, T>(
     call: impl FnOnce(Session<S>, &Run<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
-    let spans = session.values.flag(Key::Telemetry).then(|| {
+    let (signals, owner) = (delivery::signals(&session.values), owner(&session));
+    let outbox = delivery::open(&session, phase, &signals, owner);
+    let files = session.values.flag(Key::Telemetry);
+    let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox));
+    let spans = (files || live.is_some()).then(|| {
         let config = TelemetryConfig {
+            files,
+            live,
             layers_dir: session.layers().path().to_owned(),
             phase,
             platform_log_path: variable(telemetry::LOG_PATH),
             platform_traceparent: variable(telemetry::CNB_TRACEPARENT),
             platform_tracestate: variable(telemetry::TRACESTATE),
-            owner: owner(&session),
+            owner,
             platform_api: session.api,
             version: version::info().version,
-            stdout: variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
+            stdout: files && variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
         };
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
@@ -188,7 +194,10 @@ pub(super) fn with_phase<S, T>(
     });
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref());
+    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), {
+        let (outbox, events) = (outbox.clone(), Arc::clone(&listeners));
+        move |deadline| outbox.iter().for_each(|outbox| delivery::close(outbox, deadline, &*events))
+    });
     if let Some(spans) = &spans {
         end_spans_at_a_panic(spans);
     }
@@ -202,12 +211,16 @@ pub(super) fn with_phase<S, T>(
         clock: &*clock,
         work: work.id(),
     };
+    let deadline = delivery::deadline(&session);
     let result = call(session, &run);
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);
         let warnings = spans.warnings().into_iter();
         warnings.for_each(|warning| listeners.emit(SessionEvent::Telemetry(warning).into()));
+    }
+    if let Some(outbox) = outbox {
+        delivery::close(&outbox, deadline, &*listeners);
     }
     result
 }

@@ -8,6 +8,7 @@ pub mod build_metadata;
 pub mod descriptor;
 pub mod digest;
 pub mod dockerfile;
+pub mod duration;
 pub mod env;
 pub mod extend_config;
 pub mod id;

@@ -2,6 +2,8 @@
 //!
 //! `image::registry` and `telemetry::otlp` stand on it. Nothing here knows what a registry or a collector is.
 
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
 pub mod proxy;
 pub(crate) mod resolve;
 pub(crate) mod tls;

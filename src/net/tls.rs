@@ -46,6 +46,12 @@ impl Tls {
         let trusted = trusted.unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
         Ok(Self { config: configure(Trust::these(trusted)?, client)? })
     }
+
+    /// The same for who speaks TLS by other means.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn config(self) -> Arc<ClientConfig> {
+        self.config
+    }
 }
 
 /// Certificates that a client shows, its own first, and its key.
@@ -160,7 +166,7 @@ fn may_sign_others(error: &Error) -> bool {
 }
 
 /// An error in the words of the reference where it has some (Go's `crypto/tls` and `crypto/x509`).
-fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     let cause = match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => "certificate signed by unknown authority",
         Error::InvalidCertificate(

@@ -24,6 +24,7 @@ use crate::telemetry::attributes::{Key, flag, text};
 use crate::telemetry::context::Origin;
 use crate::telemetry::files::Seen;
 use crate::telemetry::session::{LogPath, Session};
+use crate::telemetry::tail::Following;
 use crate::telemetry::{CNB_TRACEPARENT, Fault, LOG_PATH, TRACEPARENT, TRACESTATE, TelemetryConfig, describe};
 
 /// How often, and with what pause, spans are looked for after a panic.
@@ -52,6 +53,8 @@ struct Open {
     began: SystemTime,
     /// The file that was made for its program.
     provided: Option<(ModuleKind, Seen)>,
+    /// That file, as it is sent line by line.
+    followed: Option<Following>,
 }
 
 impl Spans {
@@ -90,7 +93,9 @@ impl Spans {
 
     /// What is to be told to the user, as warnings: at most one of each kind. It never changes an exit code (T13).
     pub fn warnings(&self) -> Vec<String> {
-        self.session.faults().warnings()
+        let mut warnings = self.session.faults().warnings();
+        warnings.extend(self.session.config().live.iter().flat_map(|live| live.warnings()));
+        warnings
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,7 +123,7 @@ impl Spans {
             span.set_attribute(text(Key::TaskRunId, &own.span_id().to_string()));
             mark(&tracer, &work, own, now);
         }
-        state.open.insert(id, Open { span, phase, work, began: now, provided: None });
+        state.open.insert(id, Open { span, phase, work, began: now, provided: None, followed: None });
     }
 
     fn note(&self, id: WorkId, note: &Note) {
@@ -143,6 +148,8 @@ impl Spans {
         open.span.set_status(describe::status(outcome));
         // A clock that was set back must not make a span that ends before it begins.
         open.span.end_with_timestamp(now.max(open.began));
+        // Reads what the program wrote last.
+        drop(open.followed);
         if let Some((kind, seen)) = open.provided
             && !self.session.kept(kind, &seen)
         {
@@ -217,6 +224,7 @@ impl ProcessTelemetry for Spans {
                 Some(LogPath::Platform(path)) => variables.push((LOG_PATH, path)),
                 Some(LogPath::Provided(seen)) => {
                     variables.push((LOG_PATH, seen.path.clone().into_os_string()));
+                    open.followed = self.session.follow(*kind, &seen);
                     open.provided = Some((*kind, seen));
                 }
                 None => {}

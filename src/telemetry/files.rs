@@ -3,6 +3,7 @@
 //! Telemetry T2, T3, T7, R2, R5, R9, R11, R14. Every name is opened relative to the descriptor of its folder and without
 //! following symlinks: buildpacks can write here before a phase that is root does.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,13 @@ pub struct Seen {
     size: i64,
     /// While it is open no other file can have its identity: file systems give away the numbers of deleted ones.
     _held: OwnedFd,
+}
+
+impl Seen {
+    /// How long it was, in bytes.
+    pub fn size(&self) -> i64 {
+        self.size
+    }
 }
 
 /// A file of lines that is only ever appended to.
@@ -133,6 +141,16 @@ impl Folder {
     pub fn kept(&self, seen: &Seen) -> bool {
         fs::statat(&self.fd, seen.name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| identity(&stat) == seen.identity && stat.st_size >= seen.size)
+    }
+
+    /// Opens a provided file for reading.
+    pub fn reads(&self, seen: &Seen) -> Result<File, FileError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = || -> Result<OwnedFd, Reason> {
+            let fd = fs::openat(&self.fd, seen.name.as_str(), flags, Mode::empty())?;
+            if identity(&fs::fstat(&fd)?) == seen.identity { Ok(fd) } else { Err(Reason::NotAFile) }
+        };
+        open().map(File::from).map_err(|reason| FileError { path: seen.path.clone(), reason })
     }
 
     /// Reads a small file.

@@ -30,11 +30,20 @@ impl Lines {
 
     /// The line for a span, with its end. Where it would be too long it has fewer events, and says how many are missing.
     pub fn render(&self, span: SpanData) -> Vec<u8> {
-        let mut span = Span::from(span);
+        self.bounded(span.into()).1
+    }
+
+    /// What the line for a span says.
+    pub fn data(&self, span: Span) -> TracesData {
+        self.bounded(span).0
+    }
+
+    fn bounded(&self, mut span: Span) -> (TracesData, Vec<u8>) {
         loop {
-            let line = self.write(span.clone());
+            let data = self.below(span.clone());
+            let line = write(&data);
             if line.len() <= LONGEST_LINE || span.events.is_empty() {
-                return line;
+                return (data, line);
             }
             let kept = span.events.len() / 2;
             span.dropped_events_count += u32::try_from(span.events.len() - kept).unwrap_or(u32::MAX);
@@ -42,16 +51,20 @@ impl Lines {
         }
     }
 
-    fn write(&self, span: Span) -> Vec<u8> {
+    fn below(&self, span: Span) -> TracesData {
         let scope_spans = ScopeSpans { scope: Some(self.scope.clone()), spans: vec![span], schema_url: String::new() };
         let resource_spans = ResourceSpans {
             resource: Some(self.resource.clone()),
             scope_spans: vec![scope_spans],
             schema_url: String::new(),
         };
-        // Texts, numbers and lists of them: writing to memory cannot fail.
-        let mut line = serde_json::to_vec(&TracesData { resource_spans: vec![resource_spans] }).unwrap_or_default();
-        line.push(b'\n');
-        line
+        TracesData { resource_spans: vec![resource_spans] }
     }
+}
+
+fn write(data: &TracesData) -> Vec<u8> {
+    // Texts, numbers and lists of them: writing to memory cannot fail.
+    let mut line = serde_json::to_vec(data).unwrap_or_default();
+    line.push(b'\n');
+    line
 }

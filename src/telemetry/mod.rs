@@ -10,6 +10,7 @@ mod fault;
 pub mod files;
 pub mod ids;
 pub mod line;
+pub mod live;
 pub mod otlp;
 pub mod outbox;
 pub mod passthrough;
@@ -18,12 +19,15 @@ pub mod resend;
 pub mod session;
 mod shipper;
 pub mod spool;
+pub mod tail;
 
 pub use fault::{Fault, Faults};
+pub use live::Live;
 pub use passthrough::Passthrough;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::api::PlatformApi;
 use crate::effect::events::Phase;
@@ -40,6 +44,10 @@ pub const TRACESTATE: &str = "TRACESTATE";
 /// Everything that telemetry of one program depends on. It is made only where the user opted in (T1).
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
+    /// Spans go to files (`-telemetry`).
+    pub files: bool,
+    /// Spans are sent as they end (`-traces-otlp`).
+    pub live: Option<Arc<Live>>,
     /// `<layers>`.
     pub layers_dir: PathBuf,
     /// What this program is: for the creator [`Phase::Create`], whatever phases it runs.

@@ -24,6 +24,7 @@ pub struct Outbox {
     /// Ends with the thread; taken by who waits for that.
     thread: Mutex<Option<Receiver<()>>>,
     secrets: Vec<String>,
+    signals: Vec<Signal>,
 }
 
 /// What an outbox is made of.
@@ -83,6 +84,7 @@ impl Outbox {
         let no_spool = |cause: &dyn std::fmt::Display| {
             format!("nothing is sent to a collector: there is no place for what waits to be sent: {cause}")
         };
+        let signals = lanes.iter().map(Lane::signal).collect();
         let spool = Arc::new(Spool::create(config).map_err(|error| no_spool(&error))?);
         let account = Arc::<Mutex<Account>>::default();
         let (alive, thread) = channel();
@@ -95,7 +97,12 @@ impl Outbox {
             spool.end();
             return Err(no_spool(&error));
         }
-        Ok(Self { spool, account, thread: Mutex::new(Some(thread)), secrets })
+        Ok(Self { spool, account, thread: Mutex::new(Some(thread)), secrets, signals })
+    }
+
+    /// Says whether a signal has somewhere to go.
+    pub fn sends(&self, signal: Signal) -> bool {
+        self.signals.contains(&signal)
     }
 
     /// Where what is to be sent goes.

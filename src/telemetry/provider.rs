@@ -1,4 +1,5 @@
-//! The OpenTelemetry SDK as phases use it: a provider for each phase, whose ended spans go to that phase's file.
+//! The OpenTelemetry SDK as phases use it: a provider for each phase, whose ended spans go to that phase's file, and to a
+//! collector.
 //!
 //! The SDK gives the span model, ids, limits and the tracer. Three of its parts are replaced: its simple processor drops
 //! spans that are not sampled, its parent-based sampler records none of them (R22), and its resource has no order (R7).
@@ -22,6 +23,7 @@ use super::Faults;
 use super::files::LineFile;
 use super::ids::BuildIds;
 use super::line::Lines;
+use super::live::{Live, ToCollector};
 
 /// The name of the instrumentation scope of every span.
 pub const SCOPE: &str = "cnb-lifecycle";
@@ -34,6 +36,7 @@ pub fn tracer(
     file: Option<LineFile>,
     stdout: bool,
     faults: Arc<Faults>,
+    live: Option<Arc<Live>>,
 ) -> SdkTracer {
     let scope = InstrumentationScope::builder(SCOPE).with_version(version.to_owned()).build();
     // Nothing here may come from OTEL_RESOURCE_ATTRIBUTES, OTEL_SPAN_* or OTEL_TRACES_SAMPLER, which the SDK reads.
@@ -42,6 +45,10 @@ pub fn tracer(
         .with_span_limits(SpanLimits { max_events_per_span: 1024, ..SpanLimits::default() })
         .with_sampler(RecordAll)
         .with_id_generator(ids);
+    if let Some(live) = live {
+        let lines = Lines::new(live.resource(&resource), &scope);
+        provider = provider.with_span_processor(ToCollector::new(lines, live));
+    }
     if let Some(file) = file {
         let lines = Lines::new(resource, &scope);
         provider = provider.with_span_processor(ToFile { file, lines, faults, broken: AtomicBool::new(false) });

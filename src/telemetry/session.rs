@@ -15,6 +15,8 @@ use super::attributes::{Key, text};
 use super::context::{self, Origin};
 use super::files::{FileError, Folder, Seen};
 use super::ids::BuildIds;
+use super::live::Live;
+use super::tail::Following;
 use super::{Faults, TelemetryConfig, provider};
 use crate::effect::events::{Phase, Step};
 use crate::model::id::{ModuleId, ModuleKind};
@@ -55,7 +57,7 @@ impl Session {
             config.layers_dir = absolute;
         }
         let faults = Arc::new(Faults::default());
-        let folders = faults.unless(Folders::open(&config));
+        let folders = if config.files { faults.unless(Folders::open(&config)) } else { None };
         let lifecycle = folders.as_ref().map(|folders| &folders.lifecycle);
         let platform = config.platform_traceparent.as_deref();
         let origin = context::origin(platform, config.phase, lifecycle, &*ids, &faults);
@@ -83,13 +85,27 @@ impl Session {
         &self.faults
     }
 
+    /// Where spans go that are sent as they end; nowhere where the platform does not want this trace (R22).
+    fn live(&self) -> Option<&Arc<Live>> {
+        let unwanted = matches!(self.origin, Origin::Platform(context) if context.flags & 1 == 0);
+        self.config.live.as_ref().filter(|_| !unwanted)
+    }
+
+    /// Sends what a program writes to a provided file, if that was asked for, until the result is dropped.
+    pub fn follow(&self, kind: ModuleKind, seen: &Seen) -> Option<Following> {
+        let live = self.live().filter(|live| live.follows())?;
+        let file = self.with_folder(kind, seen, |folder| self.faults.unless(folder.reads(seen)))??;
+        live.follow(file, u64::try_from(seen.size()).unwrap_or(0)).ok()
+    }
+
     /// Builds the tracer of a phase, whose spans go to `<layers>/tracing/lifecycle/<phase>.jsonl`.
     pub fn tracer(&self, phase: Phase) -> SdkTracer {
         let file = self.folders.as_ref().map(|folders| folders.lifecycle.append(&format!("{}.jsonl", phase.verb())));
         let file = file.and_then(|file| self.faults.unless(file));
         let ids = BuildIds::new(TraceId::from_bytes(self.origin.trace_id()), Arc::clone(&self.ids));
         let faults = Arc::clone(&self.faults);
-        provider::tracer(self.resource(phase), &self.config.version, ids, file, self.config.stdout, faults)
+        let (stdout, live) = (self.config.stdout, self.live().cloned());
+        provider::tracer(self.resource(phase), &self.config.version, ids, file, stdout, faults, live)
     }
 
     fn resource(&self, phase: Phase) -> Vec<KeyValue> {
@@ -107,7 +123,7 @@ impl Session {
         let name = format!("{}@{}-{}.jsonl", id.escaped(), version.replace('/', "_"), step.name());
         // OpenTelemetry takes an empty variable for one that is not set.
         if let Some(value) = self.config.platform_log_path.as_deref().filter(|value| !value.is_empty()) {
-            if !is_folder(value) {
+            if !self.config.files || !is_folder(value) {
                 return Some(LogPath::Platform(value.to_owned()));
             }
             let provided = self.platform_folder(value).and_then(|folder| folder.provide(&name));
@@ -119,10 +135,15 @@ impl Session {
 
     /// Says whether a provided file is still the one that was made, and no shorter.
     pub fn kept(&self, kind: ModuleKind, seen: &Seen) -> bool {
+        self.with_folder(kind, seen, |folder| folder.kept(seen)).unwrap_or(false)
+    }
+
+    /// Asks the folder that a provided file is in; none where it is gone.
+    fn with_folder<T>(&self, kind: ModuleKind, seen: &Seen, ask: impl FnOnce(&Folder) -> T) -> Option<T> {
         let parent = seen.path.parent();
         match self.own_folder(kind) {
-            Some(folder) if Some(folder.path()) == parent => folder.kept(seen),
-            _ => parent.and_then(|path| Folder::given(path, None).ok()).is_some_and(|folder| folder.kept(seen)),
+            Some(folder) if Some(folder.path()) == parent => Some(ask(folder)),
+            _ => parent.and_then(|path| Folder::given(path, None).ok()).map(|folder| ask(&folder)),
         }
     }
 

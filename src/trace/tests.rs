@@ -39,6 +39,8 @@ impl Recorder {
         let layers = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hand::default());
         let config = TelemetryConfig {
+            files: true,
+            live: None,
             layers_dir: layers.path().to_owned(),
             phase,
             platform_log_path: None,

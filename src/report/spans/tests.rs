@@ -28,6 +28,8 @@ impl Clock for Ticks {
 
 fn config(layers: &Path, phase: Phase) -> TelemetryConfig {
     TelemetryConfig {
+        files: true,
+        live: None,
         layers_dir: layers.to_owned(),
         phase,
         platform_log_path: None,

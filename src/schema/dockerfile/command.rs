@@ -1,8 +1,9 @@
 //! The arguments of each instruction.
 
 use super::split::{self, BLANKS, Parts};
-use super::{duration, flags, heredoc, suggestion};
+use super::{flags, heredoc, suggestion};
 use crate::model::dockerfile::{Argument, Command, CommandLine, Flag, Healthcheck, Pair, Source, Transfer};
+use crate::model::duration;
 
 const NAMES: [&str; 18] = [
     "ADD",

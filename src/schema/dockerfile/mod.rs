@@ -6,7 +6,6 @@
 //! Clause: image_extension.md#dockerfile-requirements; catalogue extend-launch-package, sections A4 and A12.
 
 mod command;
-mod duration;
 mod flags;
 mod heredoc;
 mod split;

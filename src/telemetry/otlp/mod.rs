@@ -7,7 +7,11 @@ mod answer;
 mod certificates;
 #[cfg(test)]
 pub(in crate::telemetry) mod fake;
+pub mod foreign;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod http;
+pub mod resource;
 pub mod settings;
 mod wire;
 
@@ -116,6 +120,9 @@ pub struct Network {
 pub fn transport(destination: &Destination, network: &Network) -> Result<Box<dyn Transport>, String> {
     match destination.protocol {
         Protocol::HttpProtobuf | Protocol::HttpJson => Ok(Box::new(http::Http::new(destination, network)?)),
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => Ok(Box::new(grpc::Grpc::new(destination, network)?)),
+        #[cfg(not(feature = "grpc"))]
         Protocol::Grpc => Err(format!(
             "{} is grpc, which this lifecycle was built without: set it to http/protobuf, and the port to the \
              collector's for that (usually 4318)",

@@ -50,6 +50,11 @@ impl Lane {
         }
     }
 
+    /// What goes this way.
+    pub(super) fn signal(&self) -> Signal {
+        self.signal
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.pause.is_none_or(|(until, _)| until <= now)
     }

@@ -57,6 +57,7 @@ fn value(input: &Input) -> Value {
         Kind::File => "path",
         Kind::Dir => "folder",
         Kind::Bool => "boolean",
+        Kind::BoolOrAll => "boolean-or-all",
         Kind::Int => "integer",
         Kind::List => "list",
     };
