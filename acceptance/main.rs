@@ -20,6 +20,8 @@ mod failures;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;
+/// Build logs and live spans, taken by a collector that is not ours.
+mod otlp;
 /// What `lifecycle trace --html` writes, in a browser.
 mod page;
 /// Who owns what when root starts a phase.

@@ -1,6 +1,7 @@
 //! What tests stand on: the machine, what is started and ended, a platform that calls phases, and judges of images.
 
 pub(crate) mod browser;
+pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod front;
 pub(crate) mod image;

@@ -68,6 +68,7 @@ pub fn run(program: Program) -> u8 {
             let _ = writeln!(out, "{}", version::text(&version::info()));
             exit::SUCCESS
         }
+        Dispatch::Ship(args) => command::ship::run(&args, &env, &mut *out, &mut *err),
         Dispatch::Trace(args) => command::trace::run(&args, &env, &mut *out, &mut *err),
         // These faults come before colour and log level are known: always in colour, always shown.
         Dispatch::NoPhase => fail(&Console::new(out, Threshold::From(Level::Info), true), &Failure::NoPhase),
@@ -116,6 +117,8 @@ pub fn run(program: Program) -> u8 {
             console.emit(SessionEvent::ParsingInputs.into());
             let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
             session.capture = capture;
+            delivery::protect(&env);
+            let session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), Arc::new(SystemClock));
             match command::run(session) {
                 Ok(()) => exit::SUCCESS,
                 Err(failure) => fail(&console, &failure),

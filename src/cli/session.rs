@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::capture::Capture;
+use super::delivery;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::resolve::Values;
@@ -97,6 +98,8 @@ impl Session<Privileged> {
             cause: error.to_string(),
             hint: Some("Run this phase as root, or set CNB_USER_ID and CNB_GROUP_ID to its own user and group.".into()),
         })?;
+        // The kernel may have undone it with the user.
+        delivery::protect(&self.env);
         Ok(self.into_unprivileged())
     }
 

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod passthrough;
 pub mod provider;
 pub mod redact;
+pub mod resend;
 pub mod session;
 mod shipper;
 pub mod spool;

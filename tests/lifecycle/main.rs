@@ -26,6 +26,8 @@ mod generate;
 mod images;
 /// Starts of processes.
 mod launch;
+/// Requests to collectors.
+mod otlp;
 /// Names, flags and faults that come before any phase.
 mod program;
 /// Apps on newer run images.

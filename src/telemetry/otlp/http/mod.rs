@@ -132,7 +132,9 @@ impl Transport for Http {
 
 /// Compresses; none where that fails.
 pub(super) fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::fastest());
+    // The library's fastest level stores bytes as they are.
+    let level = libdeflater::CompressionLvl::new(1).ok()?;
+    let mut compressor = libdeflater::Compressor::new(level);
     let mut compressed = vec![0; compressor.gzip_compress_bound(bytes.len())];
     let length = compressor.gzip_compress(bytes, &mut compressed).ok()?;
     compressed.truncate(length);

@@ -1,7 +1,7 @@
 //! The collector's HTTP/1.1: one thread for each connection, which is kept until the client ends it.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +36,12 @@ pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, n
     };
     let mut reader = BufReader::new(&mut *stream);
     // An error is the end of the connection, whoever ended it.
-    while let Ok(Some((path, headers))) = head(&mut reader) {
+    while let Ok(Some((method, path, headers))) = head(&mut reader) {
+        if method != "POST" {
+            // HTTP/2 begins with a method of its own.
+            let _ = send(reader.get_mut(), "400 Bad Request", &[("connection", "close")], b"");
+            return;
+        }
         let answer = shared.answer();
         if answer == Answer::Reset {
             // With bytes that nobody read, the end of a connection is a reset.
@@ -70,14 +75,14 @@ pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, n
     }
 }
 
-fn head(reader: &mut impl io::BufRead) -> io::Result<Option<(String, BTreeMap<String, String>)>> {
+fn head(reader: &mut impl io::BufRead) -> io::Result<Option<(String, String, BTreeMap<String, String>)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split_whitespace();
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().to_owned());
-    assert_eq!(method, "POST", "OTLP is posted");
+    let mut word = || words.next().unwrap_or_default().to_owned();
+    let (method, path) = (word(), word());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -86,7 +91,7 @@ fn head(reader: &mut impl io::BufRead) -> io::Result<Option<(String, BTreeMap<St
         }
         match line.trim_end().split_once(':') {
             Some((name, value)) => headers.insert(name.to_ascii_lowercase(), value.trim().to_owned()),
-            None => return Ok(Some((path, headers))),
+            None => return Ok(Some((method, path, headers))),
         };
     }
 }

@@ -1,0 +1,6 @@
+//! OTLP: requests to a collector that misbehaves in every way, and spans that are sent as they end.
+
+/// What the lifecycle sends while a build runs.
+mod live;
+/// One request, one answer.
+mod transports;

@@ -1,0 +1,271 @@
+//! Spans that are sent as they end: telemetry R17, R22 and R40, and part "live spans".
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
+
+use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World, attribute};
+use crate::telemetry::{kill, wait_for};
+
+const FILES: (&str, Option<&str>) = ("CNB_TELEMETRY", Some("true"));
+const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
+const PHASES: [&str; 5] = ["analyze", "detect", "restore", "build", "export"];
+
+fn world(build: &str) -> World {
+    let world = World::new();
+    world.buildpack("test/one", "0.12", "", "exit 0", build);
+    world.order(&[&["test/one"]]);
+    world
+}
+
+fn create(world: &World, more: &[(&str, Option<&str>)]) -> Outcome {
+    world.run_with("creator", &["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE], more)
+}
+
+/// The spans of the lifecycle's files, by phase.
+fn in_files(world: &World) -> Vec<(Vec<KeyValue>, Span)> {
+    let mut spans = Vec::new();
+    for phase in PHASES.iter().chain(&["create"]) {
+        let path = world.path(&format!("layers/tracing/lifecycle/{phase}.jsonl"));
+        for line in fs::read_to_string(&path).unwrap_or_default().lines() {
+            for below in serde_json::from_str::<TracesData>(line).unwrap().resource_spans {
+                let resource = below.resource.unwrap().attributes;
+                let all = below.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                spans.extend(all.map(|span| (resource.clone(), span)));
+            }
+        }
+    }
+    spans
+}
+
+fn by_id(spans: Vec<(Vec<KeyValue>, Span)>) -> BTreeMap<Vec<u8>, (Vec<KeyValue>, Span)> {
+    let count = spans.len();
+    let by_id: BTreeMap<_, _> =
+        spans.into_iter().map(|(resource, span)| (span.span_id.clone(), (resource, span))).collect();
+    assert_eq!(by_id.len(), count, "a span id twice");
+    by_id
+}
+
+/// Nothing waits to be sent any more.
+fn is_delivered(world: &World) {
+    assert_eq!(spools(world), Vec::<std::path::PathBuf>::new());
+}
+
+/// What waits to be sent.
+fn spools(world: &World) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(world.path("tmp")).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "spool")).collect()
+}
+
+#[test]
+fn every_span_of_the_files_is_sent_as_it_is_there_but_for_the_resource() {
+    let mut collectors = vec![("http/protobuf", Collector::http()), ("http/json", Collector::http())];
+    #[cfg(feature = "grpc")]
+    collectors.push(("grpc", Collector::grpc()));
+    for (protocol, collector) in collectors {
+        let world = world("exit 0");
+        let endpoint = collector.endpoint();
+        let more = [
+            FILES,
+            LIVE,
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", Some(protocol)),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", Some("gzip")),
+            ("OTEL_SERVICE_NAME", Some("my builds")),
+            ("OTEL_RESOURCE_ATTRIBUTES", Some("team=a%2Cb,cnb.phase=other")),
+        ];
+        create(&world, &more).exits(0).does_not_say("collector").does_not_say("not sent").done();
+        let (files, sent) = (by_id(in_files(&world)), by_id(collector.spans()));
+        assert!(files.len() > 10, "{protocol}");
+        assert_eq!(files.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>(), "{protocol}");
+        for (id, (resource, span)) in &files {
+            let (sent_resource, sent_span) = &sent[id];
+            assert_eq!(span, sent_span, "{protocol}");
+            assert_eq!(attribute(resource, "service.name").as_deref(), Some("lifecycle"));
+            assert_eq!(attribute(resource, "team"), None);
+            assert_eq!(attribute(sent_resource, "service.name").as_deref(), Some("my builds"));
+            assert_eq!(attribute(sent_resource, "team").as_deref(), Some("a,b"));
+            assert_eq!(attribute(sent_resource, "cnb.phase"), attribute(resource, "cnb.phase"));
+        }
+        is_delivered(&world);
+    }
+}
+
+#[test]
+fn spans_are_sent_without_files_too() {
+    let collector = Collector::http();
+    let world = world("test -z \"$CNB_OTEL_LOG_PATH\" && echo \"in $TRACEPARENT\"");
+    let endpoint = collector.endpoint();
+    let created = create(&world, &[LIVE, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(&endpoint))]).exits(0);
+    assert!(!world.path("layers/tracing").exists());
+    let spans = collector.spans();
+    let find = |name: &str| &spans.iter().find(|(_, span)| span.name == name).unwrap_or_else(|| panic!("no {name}")).1;
+    let (root, phase, program) = (find("create"), find("build"), find("buildpack-build"));
+    assert_eq!((&phase.parent_span_id, &program.parent_span_id), (&root.span_id, &phase.span_id));
+    assert!(spans.iter().all(|(_, span)| span.trace_id == root.trace_id));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    created.says(&format!("in 00-{}-{}-01", hex(&root.trace_id), hex(&program.span_id))).done();
+    is_delivered(&world);
+}
+
+/// What ends early is at the collector while the build goes on.
+#[test]
+fn spans_arrive_while_the_build_runs() {
+    let collector = Collector::http();
+    let world = world("while ! test -e \"$CNB_LAYERS_DIR/go-on\"; do sleep 0.05; done");
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let endpoint = collector.endpoint();
+    let builder = world.start("builder", &[], &[LIVE, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(&endpoint))]);
+    collector.wait_until("the marker of the program", |requests| !requests.is_empty());
+    wait_for(|| collector.spans().iter().any(|(_, span)| span.name == "buildpack-build started").then_some(()));
+    assert!(!collector.spans().iter().any(|(_, span)| span.name == "build"));
+    wait_for(|| fs::write(world.path("layers/test_one/go-on"), "").ok());
+    builder.outcome().exits(0).done();
+    assert!(collector.spans().iter().any(|(_, span)| span.name == "build"));
+}
+
+#[test]
+fn r22_nothing_is_sent_of_a_trace_that_the_platform_does_not_want() {
+    let collector = Collector::http();
+    let world = world("printf '%s\\n' \"$SPAN\" >> \"$CNB_OTEL_LOG_PATH\"");
+    let endpoint = collector.endpoint();
+    let run = |parent: &str| {
+        world.write("platform/env/SPAN", &foreign("b7ad6b7169203331"));
+        let more = [
+            FILES,
+            ("CNB_TRACES_OTLP", Some("all")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+            ("CNB_OTEL_TRACEPARENT", Some(parent)),
+        ];
+        create(&world, &more).exits(0).done();
+    };
+    run("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+    assert!(in_files(&world).len() > 10);
+    assert_eq!(collector.connections(), 0);
+    is_delivered(&world);
+    run("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert!(collector.spans().len() > 10);
+}
+
+/// A line with a span of a buildpack's own.
+fn foreign(id: &str) -> String {
+    format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"own"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"{id}","name":"own {id}","startTimeUnixNano":"1","endTimeUnixNano":"2","kind":1,"status":{{}}}}]}}]}}]}}"#
+    )
+}
+
+#[test]
+fn spans_of_buildpacks_are_sent_as_their_lines_appear_each_once_and_garbage_is_counted() {
+    for (protocol, asked) in [("http/protobuf", "all"), ("http/json", "all"), ("http/protobuf", "true")] {
+        let collector = Collector::http();
+        let world = world(
+            r#"f=$CNB_OTEL_LOG_PATH
+printf '%s\n' "$ONE" >> "$f"
+printf '%s' "$TWO" | head -c 100 >> "$f"; sleep 0.3; printf '%s\n' "$TWO" | tail -c +101 >> "$f"
+printf '%s\n' "$ONE" >> "$f"
+printf 'garbage\n{}\n\n' >> "$f"
+head -c 2000000 /dev/zero | tr '\0' x >> "$f"; echo >> "$f"
+printf '%s\n%s' "$LAST" "$NEVER" >> "$f""#,
+        );
+        for (name, id) in [("ONE", "1"), ("TWO", "2"), ("LAST", "3"), ("NEVER", "4")] {
+            world.write(&format!("platform/env/{name}"), &foreign(&format!("b7ad6b716920333{id}")));
+        }
+        let endpoint = collector.endpoint();
+        let more = [
+            FILES,
+            ("CNB_TRACES_OTLP", Some(asked)),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", Some(protocol)),
+            ("OTEL_SERVICE_NAME", Some("my builds")),
+        ];
+        let created = create(&world, &more).exits(0);
+        let own: Vec<_> = collector.spans().into_iter().filter(|(_, span)| span.name.starts_with("own ")).collect();
+        let names: Vec<_> = own.iter().map(|(_, span)| span.name.as_str()).collect();
+        if asked == "all" {
+            assert_eq!(names, ["own b7ad6b7169203331", "own b7ad6b7169203332", "own b7ad6b7169203333"], "{protocol}");
+            assert!(own.iter().all(|(resource, _)| attribute(resource, "service.name").as_deref() == Some("own")));
+            created.says("3 entries in telemetry files of programs are no spans").done();
+        } else {
+            assert_eq!(names, [""; 0]);
+            created.does_not_say("are no spans").done();
+        }
+        is_delivered(&world);
+    }
+}
+
+#[test]
+fn r40_a_collector_that_is_away_fails_no_build_and_the_rest_is_kept() {
+    let mut collector = Collector::http();
+    let endpoint = collector.endpoint();
+    collector.stop();
+    let world = world("exit 7");
+    let more = [
+        LIVE,
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("300ms")),
+    ];
+    let without = create(&world, &[]).exit;
+    assert_ne!(without, 0);
+    let created =
+        create(&world, &more).exits(without).says("were not delivered and wait in '").says("connection refused");
+    let spools = spools(&world);
+    assert_eq!(spools.len(), 1, "{spools:?}");
+    created.says(&format!("lifecycle ship {}", spools[0].display())).done();
+}
+
+#[test]
+fn r17_a_build_that_is_told_to_stop_ends_within_five_seconds_whatever_the_collector_does() {
+    for answer in [None, Some(Answer::BlackHole), Some(Answer::Ok)] {
+        let mut collector = Collector::http();
+        let endpoint = collector.endpoint();
+        match &answer {
+            None => collector.stop(),
+            Some(answer) => collector.always(answer.clone()),
+        }
+        let world = world("echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 60");
+        world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+        world.run("detector", &[]).exits(0).done();
+        let builder = world.start("builder", &[], &[FILES, LIVE, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(&endpoint))]);
+        wait_for(|| world.path("layers/test_one/on").exists().then_some(()));
+        let began = Instant::now();
+        kill(&builder.id().to_string());
+        let stopped = builder.outcome().exits(128 + 15);
+        assert!(began.elapsed() < Duration::from_secs(5), "{answer:?}: {:?}", began.elapsed());
+        let result = |spans: Vec<(Vec<KeyValue>, Span)>| {
+            let build = spans.into_iter().find(|(_, span)| span.name == "build");
+            build.and_then(|(_, span)| attribute(&span.attributes, "cicd.pipeline.task.run.result"))
+        };
+        assert_eq!(result(in_files(&world)).as_deref(), Some("cancellation"));
+        if answer == Some(Answer::Ok) {
+            assert_eq!(result(collector.spans()).as_deref(), Some("cancellation"));
+            is_delivered(&world);
+            stopped.does_not_say("not delivered").done();
+        } else {
+            stopped.says("were not delivered").done();
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_told_and_the_build_goes_on() {
+    let world = world("exit 0");
+    for (name, value, text) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense", "no spans are sent: OTEL_EXPORTER_OTLP_ENDPOINT has to begin with"),
+        ("OTEL_SDK_DISABLED", "true", "nothing is sent to a collector: OTEL_SDK_DISABLED is true"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a", "OTEL_RESOURCE_ATTRIBUTES is ignored"),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", "soon", "-telemetry-flush-timeout is no duration, so it is 5s"),
+        ("CNB_TRACES_OTLP", "all", "spans of buildpacks are not sent: they write them to files only with -telemetry"),
+    ] {
+        let collector = Collector::http();
+        let endpoint = collector.endpoint();
+        let mut more = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), LIVE];
+        more.retain(|(other, _)| *other != name);
+        more.push((name, Some(value)));
+        let analyzed = world.run_with("analyzer", &[APP_IMAGE], &more).exits(0).says(text);
+        assert_eq!(analyzed.stdout.matches("Warning: ").count(), 1, "{}", analyzed.stdout);
+    }
+}
