@@ -11,6 +11,7 @@ use super::resolve::Values;
 use super::session::{Session, temp_dir};
 use crate::effect::events::{Events, Phase, SessionEvent};
 use crate::model::duration;
+use crate::model::env::Environment;
 use crate::net::proxy::Proxies;
 use crate::os::{lookup::Lookup, process};
 use crate::telemetry::Live;
@@ -105,10 +106,10 @@ pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
 }
 
 /// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
-/// it was started with. Needed where credentials are in it, again after the user changed, which may undo it.
-pub(super) fn protect(session: &Session<impl Sized>) {
+/// it was started with. That is done where headers for collectors are set, also when nothing is sent (R41).
+pub(super) fn protect(env: &Environment) {
     let is_credential = |name: &str| name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS");
-    if session.env.iter().any(|(name, value)| !value.is_empty() && name.to_str().is_some_and(is_credential)) {
+    if env.iter().any(|(name, value)| !value.is_empty() && name.to_str().is_some_and(is_credential)) {
         process::hide();
     }
 }

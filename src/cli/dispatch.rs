@@ -21,6 +21,8 @@ pub(super) enum Dispatch {
     },
     /// Print the version.
     Version,
+    /// Send what earlier phases left in their spools.
+    Ship(Vec<OsString>),
     /// Show traces.
     Trace(Vec<OsString>),
     /// There is no word that could name a phase.
@@ -49,6 +51,7 @@ pub(super) fn dispatch(args: &[OsString]) -> Dispatch {
     match Phase::ALL.into_iter().find(|phase| verb == phase.verb()) {
         Some(phase) => Dispatch::Phase { phase, name: phase.verb().to_owned(), args: rest },
         None if word == "-version" => Dispatch::Version,
+        None if word == "ship" => Dispatch::Ship(rest),
         None if word == "trace" => Dispatch::Trace(rest),
         None => Dispatch::Unknown(verb.to_string_lossy().into_owned()),
     }

@@ -65,6 +65,7 @@ pub fn run(program: Program) -> u8 {
             let _ = writeln!(out, "{}", version::text(&version::info()));
             exit::SUCCESS
         }
+        Dispatch::Ship(args) => command::ship::run(&args, &env, &mut *out, &mut *err),
         Dispatch::Trace(args) => command::trace::run(&args, &env, &mut *out, &mut *err),
         // These faults come before colour and log level are known: always in colour, always shown.
         Dispatch::NoPhase => fail(&Console::new(out, Threshold::From(Level::Info), true), &Failure::NoPhase),
@@ -106,6 +107,7 @@ pub fn run(program: Program) -> u8 {
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
+            delivery::protect(&env);
             let session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), Arc::new(SystemClock));
             match command::run(session) {
                 Ok(()) => exit::SUCCESS,

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::delivery;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::resolve::Values;
@@ -94,6 +95,8 @@ impl Session<Privileged> {
             cause: error.to_string(),
             hint: Some("Run this phase as root, or set CNB_USER_ID and CNB_GROUP_ID to its own user and group.".into()),
         })?;
+        // The kernel may have undone it with the user.
+        delivery::protect(&self.env);
         Ok(self.into_unprivileged())
     }
 

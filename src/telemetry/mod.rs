@@ -15,6 +15,7 @@ pub mod otlp;
 pub mod outbox;
 pub mod passthrough;
 pub mod provider;
+pub mod resend;
 pub mod session;
 mod shipper;
 pub mod spool;

@@ -8,6 +8,7 @@ mod export;
 mod extended;
 mod rebase;
 mod restore;
+pub(super) mod ship;
 pub(super) mod trace;
 
 use super::failure::Failure;

@@ -150,4 +150,28 @@ mod tests {
         assert_eq!(reason(Some("text/plain"), Form::Protobuf, b"not\r\nhere"), "not here");
         assert_eq!(reason(PROTOBUF, Form::Protobuf, b""), "");
     }
+
+    mod fuzz {
+        use super::*;
+
+        #[test]
+        fn otlp_answer() {
+            let seeds = [
+                &b"\x0a\x07\x08\x03\x12\x03old"[..],
+                b"\x08\x03\x12\x04nope",
+                br#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"old"}}"#,
+                br#"{"code":3,"message":"bad"}"#,
+            ]
+            .map(<[u8]>::to_vec);
+            crate::fuzz::parser("otlp-answer", 512, &seeds, |bytes| {
+                for content_type in [None, JSON, PROTOBUF, Some("text/html")] {
+                    for form in [Form::Json, Form::Protobuf] {
+                        let told = accepted(content_type, form, bytes).message.unwrap_or_default();
+                        let said = reason(content_type, form, bytes);
+                        assert!(told.chars().chain(said.chars()).all(|c| !c.is_control()));
+                    }
+                }
+            });
+        }
+    }
 }

@@ -5,6 +5,8 @@
 
 mod answer;
 mod certificates;
+#[cfg(test)]
+pub(in crate::telemetry) mod fake;
 pub mod foreign;
 #[cfg(feature = "grpc")]
 mod grpc;

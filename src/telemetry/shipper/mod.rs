@@ -77,6 +77,11 @@ impl Lane {
         result
     }
 
+    /// The collector's address.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Until when the lane rests.
     pub(super) fn rests_until(&self) -> Option<Instant> {
         self.pause.map(|(until, _)| until)

@@ -6,7 +6,7 @@
 
 mod frame;
 #[cfg(test)]
-mod tests;
+pub(in crate::telemetry) mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
