@@ -24,6 +24,8 @@ pub(in crate::telemetry) const CLIENT_KEY: &str = include_str!("../../image/daem
 pub(in crate::telemetry) enum Reply {
     /// With this text, as it is; the connection stays open.
     Text(String),
+    /// With this text, after which the connection ends.
+    Last(String),
     /// The connection ends without an answer.
     Hangup,
     /// There is no answer at all.
@@ -144,6 +146,10 @@ fn serve(stream: Box<dyn Stream>, state: &Mutex<State>, connection: usize) -> Op
         match reply {
             None => out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?,
             Some(Reply::Text(text)) => out.write_all(text.as_bytes()).ok()?,
+            Some(Reply::Last(text)) => {
+                out.write_all(text.as_bytes()).ok()?;
+                return None;
+            }
             Some(Reply::Hangup) => return None,
             Some(Reply::Silence) => thread::sleep(Duration::from_secs(3600)),
             Some(Reply::Endless) => {

@@ -246,7 +246,7 @@ impl Shipper {
             let count = self.lanes.len();
             let due = (0..count).map(|index| (self.turn + index) % count).find(|index| {
                 let lane = &self.lanes[*index];
-                lane.is_due(now) && !self.spool.first(lane.signal, 0).is_empty()
+                lane.is_due(now) && !self.spool.is_empty(lane.signal)
             });
             match due {
                 Some(index) => {
@@ -276,9 +276,9 @@ impl Shipper {
     /// Says whether nothing can be sent any more: all is, or what is left rests beyond the end.
     fn is_done(&self) -> bool {
         let Some(end) = self.end else { return false };
-        self.lanes.iter().all(|lane| {
-            self.spool.first(lane.signal, 0).is_empty() || lane.rests_until().is_some_and(|until| until >= end)
-        })
+        self.lanes
+            .iter()
+            .all(|lane| self.spool.is_empty(lane.signal) || lane.rests_until().is_some_and(|until| until >= end))
     }
 
     /// Waits for something to do.
