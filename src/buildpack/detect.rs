@@ -137,6 +137,7 @@ fn run(
         args: vec![context.platform_dir.into(), plan_path.clone().into()],
         dir: context.app_dir.to_owned(),
         env: environment(context, &telemetry, descriptor, api, &plan_path)?,
+        work: Some(work.id()),
     };
     let finished = effects.processes.run(&command, Output::Collect).map_err(|error| Fault::new("start", error.0))?;
     *output = finished.output;

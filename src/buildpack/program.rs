@@ -68,7 +68,7 @@ impl Program<'_> {
         }
         environment::add_build_config(&mut env, build_config_dir).map_err(ProgramError::Environment)?;
         own(&mut env);
-        let command = Command { program: path, args, dir: app_dir.to_owned(), env };
+        let command = Command { program: path, args, dir: app_dir.to_owned(), env, work: Some(work.id()) };
         let failed = |error_type| Facts { error_type: Some(error_type), ..Facts::default() };
         let exit = match effects.processes.run(&command, Output::Stream) {
             Ok(finished) => finished.exit,

@@ -29,6 +29,9 @@ pub(super) fn gather<S>(session: &Session<S>, more: &[&str]) -> Result<Keychain,
     {
         keychain.extend(DockerConfig::parse(&config).resolve(&registries, HELPER_BUDGET));
     }
+    if let Some(capture) = &session.capture {
+        capture.redactor.add(keychain.secrets());
+    }
     Ok(keychain)
 }
 
@@ -50,7 +53,7 @@ fn registries<S>(session: &Session<S>, more: &[&str]) -> Vec<String> {
 }
 
 /// The file with credentials: docker's, if there is one under `HOME` or `DOCKER_CONFIG`, else podman's.
-fn config_file(env: &Environment) -> Option<PathBuf> {
+pub(super) fn config_file(env: &Environment) -> Option<PathBuf> {
     let dir = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let docker = dir("DOCKER_CONFIG").map(|dir| dir.join("config.json"));
     let home = dir("HOME").map(|dir| dir.join(".docker/config.json"));

@@ -5,6 +5,7 @@
 
 use super::documents::Fault;
 use crate::buildpack::build::BuildError;
+use crate::effect::events::{Event, SessionEvent};
 use crate::effect::images::ImageError;
 use crate::model::reference::ReferenceError;
 use crate::phase::{analyze, build, detect, export, generate, rebase, restore};
@@ -277,8 +278,14 @@ impl Failure {
         if wanted { Err(Self::NotSupported { action, what: what.to_owned() }) } else { Ok(()) }
     }
 
+    /// What is told of it: the line for the reader, and what to do.
+    pub(super) fn events(&self) -> Vec<Event> {
+        let hint = self.hint().map(SessionEvent::Hint);
+        [Some(SessionEvent::Failed(self.to_string())), hint].into_iter().flatten().map(Event::from).collect()
+    }
+
     /// What the reader can do about it, if there is something to say.
-    pub(super) fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         space_hint(&self.to_string()).or_else(|| self.own_hint())
     }
 

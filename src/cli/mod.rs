@@ -5,6 +5,7 @@
 //!
 //! Clause: platform.md#operations; catalogue 1, sections 1.1 to 1.4.
 
+mod capture;
 mod command;
 mod credentials;
 mod delivery;
@@ -16,6 +17,7 @@ mod help;
 pub mod inputs;
 mod parse;
 mod resolve;
+mod secrets;
 mod session;
 mod stop;
 mod version;
@@ -36,7 +38,8 @@ use resolve::Values;
 use session::Session;
 
 use crate::api::{DeprecationMode, Negotiated, PlatformApi, Support};
-use crate::effect::events::{Event, Events as _, Phase, SessionEvent};
+use crate::effect::clock::Clock;
+use crate::effect::events::{Events as _, Phase, SessionEvent};
 use crate::model::env::Environment;
 use crate::os::clock::SystemClock;
 use crate::os::terminal;
@@ -102,11 +105,18 @@ pub fn run(program: Program) -> u8 {
                 }
             };
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let capture = capture::begin(&values, &env, &clock);
+            if let Some(capture) = &capture {
+                console.heard_by(Arc::clone(&capture.logs));
+            }
             for argument in values.positional.iter().filter(|argument| argument.starts_with('-')) {
                 console.emit(SessionEvent::FlagLikeArgument(argument.clone()).into());
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
+            let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
+            session.capture = capture;
             delivery::protect(&env);
             let session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), Arc::new(SystemClock));
             match command::run(session) {
@@ -157,10 +167,7 @@ fn incompatible(version: &str) -> String {
 
 /// Tells a failure and gives its exit code.
 fn fail(console: &Console, failure: &Failure) -> u8 {
-    console.emit(Event::from(SessionEvent::Failed(failure.to_string())));
-    if let Some(hint) = failure.hint() {
-        console.emit(Event::from(SessionEvent::Hint(hint)));
-    }
+    failure.events().into_iter().for_each(|event| console.emit(event));
     exit::code(failure)
 }
 

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::capture::Capture;
 use super::delivery;
 use super::failure::Failure;
 use super::inputs::Key;
@@ -46,6 +47,8 @@ pub(super) struct Session<State> {
     pub clock: Arc<dyn Clock>,
     /// The daemon that images are in, once it is connected to.
     pub daemon: Option<Daemon>,
+    /// Who hears what the build prints, where that was asked for.
+    pub capture: Option<Capture>,
     state: PhantomData<State>,
 }
 
@@ -69,7 +72,7 @@ impl Session<Privileged> {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let events: Arc<dyn Events> = Arc::clone(&console) as Arc<dyn Events>;
-        Self { phase, api, values, env, cwd, console, events, clock, daemon: None, state: PhantomData }
+        Self { phase, api, values, env, cwd, console, events, clock, daemon: None, capture: None, state: PhantomData }
     }
 
     /// Gives folders to the user of the build.
@@ -113,8 +116,8 @@ impl Session<Privileged> {
     }
 
     fn into_unprivileged(self) -> Session<Unprivileged> {
-        let Self { phase, api, values, env, cwd, console, events, clock, daemon, state: _ } = self;
-        Session { phase, api, values, env, cwd, console, events, clock, daemon, state: PhantomData }
+        let Self { phase, api, values, env, cwd, console, events, clock, daemon, capture, state: _ } = self;
+        Session { phase, api, values, env, cwd, console, events, clock, daemon, capture, state: PhantomData }
     }
 }
 

@@ -108,6 +108,7 @@ mod tests {
             args: vec!["-c".into(), text.into()],
             dir: "/".into(),
             env: crate::model::env::Environment::default(),
+            work: None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::inputs::Key;
 use super::session::{Privileged, Session, Unprivileged, temp_dir};
 use super::stop::Stoppable;
-use super::{delivery, exit, version};
+use super::{capture, delivery, exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
 use crate::cache::{ImageCache, VolumeCache};
@@ -34,6 +34,7 @@ use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
 use crate::phase::{build, detect, export, generate, rebase};
 use crate::report::Fan;
+use crate::report::build_logs::BuildLogs;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
 use crate::telemetry::{self, TelemetryConfig, ids, provider};
@@ -176,8 +177,11 @@ pub(super) fn with_phase<S, T>(
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
     let (listeners, clock) = (Arc::clone(&session.events), Arc::clone(&session.clock));
+    let logs = capture::open(&session, outbox.as_deref(), spans.as_ref());
     let mut consumers = vec![Arc::clone(&listeners)];
     consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
+    // Behind the spans, which know where work is in its trace.
+    consumers.extend(logs.clone().map(|logs| logs as Arc<dyn Events>));
     let events: Arc<dyn Events> = Arc::new(Fan(consumers));
     let passthrough =
         Passthrough::new(session.api, variable(telemetry::LOG_PATH), variable(telemetry::CNB_TRACEPARENT));
@@ -186,20 +190,28 @@ pub(super) fn with_phase<S, T>(
         None if session.api.has(PlatformFeature::OtelVariables) => &passthrough,
         None => &NoTelemetry,
     };
-    let processes = OsProcesses::new(if session.console.has_colour() {
+    let console = Arc::clone(&session.console);
+    let processes = OsProcesses::new(if console.has_colour() && logs.is_none() {
         StreamTo::Inherit
     } else {
-        let console = Arc::clone(&session.console);
+        let console = Arc::clone(&console);
         StreamTo::Writer(Arc::new(move |bytes: &[u8]| console.write(bytes)))
     });
+    let processes = match &logs {
+        Some(logs) => processes.captured_by(Arc::clone(logs) as _),
+        None => processes,
+    };
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
     let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), {
-        let (outbox, events) = (outbox.clone(), Arc::clone(&listeners));
-        move |deadline| outbox.iter().for_each(|outbox| delivery::close(outbox, deadline, &*events))
+        let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
+        move |deadline| {
+            close_logs(logs.as_deref(), &*events);
+            outbox.iter().for_each(|outbox| delivery::close(outbox, deadline, &*events));
+        }
     });
-    if let Some(spans) = &spans {
-        end_spans_at_a_panic(spans);
+    if spans.is_some() || logs.is_some() {
+        end_telemetry_at_a_panic(spans.clone(), logs.clone());
     }
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
@@ -219,22 +231,33 @@ pub(super) fn with_phase<S, T>(
         let warnings = spans.warnings().into_iter();
         warnings.for_each(|warning| listeners.emit(SessionEvent::Telemetry(warning).into()));
     }
+    if let Err(failure) = &result {
+        // It is printed when all of this is over.
+        failure.events().iter().for_each(|event| console.announce(event));
+    }
+    close_logs(logs.as_deref(), &*listeners);
     if let Some(outbox) = outbox {
         delivery::close(&outbox, deadline, &*listeners);
     }
     result
 }
 
-/// Spans end also when a fault of ours ends the program (telemetry R18).
-fn end_spans_at_a_panic(spans: &Arc<Spans>) {
-    let spans = Arc::clone(spans);
+/// Puts what build logs still have where it waits to be sent, and tells what is wrong with them.
+fn close_logs(logs: Option<&BuildLogs>, events: &dyn Events) {
+    let warnings = logs.map(BuildLogs::close).unwrap_or_default().into_iter();
+    warnings.for_each(|warning| events.emit(SessionEvent::Telemetry(warning).into()));
+}
+
+/// Spans and build logs end also when a fault of ours ends the program (telemetry R18).
+fn end_telemetry_at_a_panic(spans: Option<Arc<Spans>>, logs: Option<Arc<BuildLogs>>) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if provider::is_printing() {
             return;
         }
         report(panic);
-        spans.finish_after_panic();
+        spans.iter().for_each(|spans| spans.finish_after_panic());
+        logs.iter().for_each(|logs| drop(logs.close()));
     }));
 }
 

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::events::WorkId;
 use crate::model::env::Environment;
 
 /// A program to run, with standard input empty.
@@ -16,6 +18,8 @@ pub struct Command {
     pub dir: PathBuf,
     /// Its whole environment.
     pub env: Environment,
+    /// The work that it does, for who keeps what it prints.
+    pub work: Option<WorkId>,
 }
 
 /// Where its standard output and error go.
@@ -25,6 +29,30 @@ pub enum Output {
     Stream,
     /// Into [`Finished::output`], both streams as one.
     Collect,
+}
+
+/// One of the two outputs of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Hears what programs print, their two outputs apart.
+pub trait Capture: Send + Sync {
+    /// A program is about to start, for a piece of work.
+    fn program(&self, work: Option<WorkId>) -> Arc<dyn Printed>;
+}
+
+/// Hears what one program prints.
+pub trait Printed: Send + Sync {
+    /// Takes bytes as they come, and hands to `show` what a person may read of them, now or later.
+    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8]));
+
+    /// The program has ended: what was kept back is handed to `show`. Others that it left behind may print more.
+    fn end(&self, show: &dyn Fn(&[u8]));
 }
 
 /// How a program ended.
@@ -58,6 +86,32 @@ pub trait Processes: Send + Sync {
     /// # Errors
     /// It could not be started.
     fn run(&self, command: &Command, output: Output) -> Result<Finished, StartError>;
+}
+
+impl Stream {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Stdout => Self::Stderr,
+            Self::Stderr => Self::Stdout,
+        }
+    }
+
+    /// Its place in a pair.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
+    }
+
+    /// Its name, as `log.iostream` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 impl Exit {

@@ -6,7 +6,7 @@
 //! Clauses: buildpack.md#phase-1-detection, buildpack.md#phase-3-build; telemetry R36; policy P38.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, PipeReader, Read as _};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -22,7 +22,7 @@ use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
 
 use super::error_text;
 use super::spawn::Program;
-use crate::effect::processes::{Command, Exit, Finished, Output, Processes, StartError};
+use crate::effect::processes::{Capture, Command, Exit, Finished, Output, Processes, StartError, Stream};
 
 /// How long a program's end waits for others that still hold its output, such as a server it left in the background.
 const HELD_OUTPUT_GRACE: Duration = Duration::from_secs(2);
@@ -61,6 +61,7 @@ pub struct OsProcesses {
     stream: StreamTo,
     running: Running,
     held: Option<HeldOutput>,
+    capture: Option<Arc<dyn Capture>>,
 }
 
 /// The programs that run right now, for whoever passes signals on to them.
@@ -94,12 +95,12 @@ impl Running {
     }
 
     /// Starts a program while holding the lock, so that [`Running::signal_all`] misses none.
-    fn start(&self, program: &Program, output: BorrowedFd<'_>) -> std::io::Result<Pid> {
+    fn start(&self, program: &Program, outputs: [BorrowedFd<'_>; 2]) -> std::io::Result<Pid> {
         let mut state = self.lock();
         if state.stopped {
             return Err(std::io::Error::other("the lifecycle was told to stop"));
         }
-        let pid = program.start(output)?;
+        let pid = program.start(outputs)?;
         state.pids.insert(pid);
         Ok(pid)
     }
@@ -123,7 +124,7 @@ impl OsProcesses {
     /// Runs programs whose [`Output::Stream`] goes to `stream`.
     pub fn new(stream: StreamTo) -> Self {
         heed_children();
-        Self { stream, running: Running::default(), held: None }
+        Self { stream, running: Running::default(), held: None, capture: None }
     }
 
     /// Tells the path of each program that ended while others held its output for longer than it was waited for.
@@ -131,17 +132,23 @@ impl OsProcesses {
         Self { held: Some(held), ..self }
     }
 
+    /// Lets somebody hear what programs print, standard output and error apart, unless it is [`StreamTo::Inherit`]ed. The
+    /// order of bytes is then kept within each of them, no more between them.
+    pub fn captured_by(self, capture: Arc<dyn Capture>) -> Self {
+        Self { capture: Some(capture), ..self }
+    }
+
     /// The programs that run right now. The handle may be used from any thread.
     pub fn running(&self) -> Running {
         self.running.clone()
     }
 
-    fn start(&self, command: &Command, output: BorrowedFd<'_>) -> Result<Pid, StartError> {
+    fn start(&self, command: &Command, outputs: [BorrowedFd<'_>; 2]) -> Result<Pid, StartError> {
         let program = Program::of(command)
             .map_err(|_| StartError(format!("fork/exec {}: invalid argument", command.program.display())))?;
         let mut tries = 1;
         loop {
-            match self.running.start(&program, output) {
+            match self.running.start(&program, outputs) {
                 Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                     tries += 1;
                     std::thread::sleep(BUSY_PAUSE);
@@ -153,24 +160,37 @@ impl OsProcesses {
 
     /// Runs a program with both streams as this program's own standard output.
     fn run_inherited(&self, command: &Command) -> Result<Exit, StartError> {
-        let pid = self.start(command, std::io::stdout().as_fd())?;
+        let stdout = std::io::stdout();
+        let pid = self.start(command, [stdout.as_fd(); 2])?;
         self.running.wait(pid).map_err(|error| start_error(command, &error.into()))
     }
 
-    /// Runs a program with both streams going to `sink`. When it has ended, others that hold its output delay the
-    /// return by [`HELD_OUTPUT_GRACE`] at most; what they print later still goes to `sink`.
+    /// Runs a program with both streams going to `sink`, which somebody else may hear first.
     fn run_piped(&self, command: &Command, sink: Sink) -> Result<Exit, StartError> {
+        let Some(capture) = &self.capture else { return self.run_to(command, || Pipes::new([sink])) };
+        let printed = capture.program(command.work);
+        let apart = |stream| {
+            let (printed, sink) = (Arc::clone(&printed), Arc::clone(&sink));
+            Arc::new(move |bytes: &[u8]| printed.take(stream, bytes, &*sink)) as Sink
+        };
+        let exit = self.run_to(command, || Pipes::new([Stream::Stdout, Stream::Stderr].map(apart)));
+        printed.end(&*sink);
+        exit
+    }
+
+    /// Runs a program with its streams going to pipes. When it has ended, others that hold its output delay the return
+    /// by [`HELD_OUTPUT_GRACE`] at most; what they print later still goes where it went.
+    fn run_to(&self, command: &Command, pipes: impl FnOnce() -> std::io::Result<Pipes>) -> Result<Exit, StartError> {
         let failed = |error: std::io::Error| start_error(command, &error);
-        let (reader, writer) = std::io::pipe().map_err(failed)?;
-        let pid = self.start(command, writer.as_fd())?;
-        drop(writer);
-        let taken = take(reader, pid, &sink);
+        let Pipes { readers, writers } = pipes().map_err(failed)?;
+        let pid = self.start(command, [writers[0].as_fd(), writers[writers.len() - 1].as_fd()])?;
+        drop(writers);
+        let taken = take(readers, pid);
         let exit = self.running.wait(pid);
         let is_held = match taken {
             Taken::All => false,
-            Taken::UntilGrace(reader) => {
-                // Without a thread, what comes later has nobody to take it.
-                let _ = forward(reader, sink);
+            Taken::UntilGrace(readers) => {
+                drop(forward(readers));
                 true
             }
             Taken::By(closed) => closed.recv_timeout(HELD_OUTPUT_GRACE) == Err(RecvTimeoutError::Timeout),
@@ -211,82 +231,105 @@ impl Processes for OsProcesses {
     }
 }
 
+/// The pipes for what a program prints: one for both of its streams, or one for each.
+struct Pipes {
+    readers: Vec<Source>,
+    writers: Vec<PipeWriter>,
+}
+
+/// The end of a pipe that is read, and where its bytes go.
+struct Source {
+    reader: PipeReader,
+    sink: Sink,
+}
+
+impl Pipes {
+    fn new(sinks: impl IntoIterator<Item = Sink>) -> std::io::Result<Self> {
+        let mut pipes = Self { readers: Vec::new(), writers: Vec::new() };
+        for sink in sinks {
+            let (reader, writer) = std::io::pipe()?;
+            pipes.readers.push(Source { reader, sink });
+            pipes.writers.push(writer);
+        }
+        Ok(pipes)
+    }
+}
+
 /// How far a program's output was taken.
 enum Taken {
     /// To its end.
     All,
     /// Others still held it when the program had ended a while ago.
-    UntilGrace(PipeReader),
-    /// A thread takes it; the receiver disconnects at the end.
+    UntilGrace(Vec<Source>),
+    /// Threads take it; the receiver disconnects at the end.
     By(Receiver<()>),
 }
 
 /// Takes the output of a program until its end, or until it has ended and [`HELD_OUTPUT_GRACE`] has passed. Where the
-/// system cannot tell both (Linux before 5.3, some sandboxes), a thread takes the output.
-fn take(mut reader: PipeReader, pid: Pid, sink: &Sink) -> Taken {
+/// system cannot tell both (Linux before 5.3, some sandboxes), threads take the output.
+fn take(mut sources: Vec<Source>, pid: Pid) -> Taken {
     let id = rustix::process::Pid::from_raw(pid.as_raw());
     let Some(program) = id.and_then(|id| rustix::process::pidfd_open(id, PidfdFlags::empty()).ok()) else {
-        if let Ok(closed) = reader.try_clone().and_then(|reader| forward(reader, Arc::clone(sink))) {
-            return Taken::By(closed);
-        }
-        read_all(reader, sink);
-        return Taken::All;
+        return Taken::By(forward(sources));
     };
     let mut buffer = vec![0; BUFFER];
     let mut end: Option<Instant> = None;
-    loop {
+    while !sources.is_empty() {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Taken::UntilGrace(reader);
+            return Taken::UntilGrace(sources);
         }
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut ready = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&program, PollFlags::IN)];
         // A program that has ended would be ready each time.
-        let waited_for = if end.is_some() { 1 } else { 2 };
-        match poll(&mut ready[..waited_for], timeout.as_ref()) {
+        let program = end.is_none().then_some(&program);
+        let outputs = sources.iter().map(|source| PollFd::new(&source.reader, PollFlags::IN));
+        let mut ready: Vec<_> = outputs.chain(program.map(|program| PollFd::new(program, PollFlags::IN))).collect();
+        match poll(&mut ready, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => {
-                read_all(reader, sink);
-                return Taken::All;
-            }
+            Err(_) => return Taken::By(forward(sources)),
         }
-        let [output, program] = ready.map(|fd| !fd.revents().is_empty());
+        let mut ready = ready.into_iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>().into_iter();
+        sources.retain_mut(|source| !ready.next().unwrap_or(false) || source.pass_on(&mut buffer));
         // Also while there is output: who holds it may print for ever.
-        if program && end.is_none() {
+        if ready.next().unwrap_or(false) {
             end = Some(Instant::now() + HELD_OUTPUT_GRACE);
         }
-        if output && !pass_on(&mut reader, &mut buffer, sink) {
-            return Taken::All;
+    }
+    Taken::All
+}
+
+impl Source {
+    /// Passes on what is there of a program's output, or waits for some; says whether more may come.
+    fn pass_on(&mut self, buffer: &mut [u8]) -> bool {
+        match self.reader.read(buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                (self.sink)(&buffer[..count]);
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::Interrupted,
         }
+    }
+
+    /// Passes on all of the output, however long that lasts.
+    fn read_all(mut self) {
+        let mut buffer = vec![0; BUFFER];
+        while self.pass_on(&mut buffer) {}
     }
 }
 
-/// Takes all of the output, however long that lasts.
-fn read_all(mut reader: PipeReader, sink: &Sink) {
-    let mut buffer = vec![0; BUFFER];
-    while pass_on(&mut reader, &mut buffer, sink) {}
-}
-
-/// Passes on what is there of a program's output, or waits for some; says whether more may come.
-fn pass_on(reader: &mut PipeReader, buffer: &mut [u8], sink: &Sink) -> bool {
-    match reader.read(buffer) {
-        Ok(0) => false,
-        Ok(count) => {
-            sink(&buffer[..count]);
-            true
-        }
-        Err(error) => error.kind() == ErrorKind::Interrupted,
-    }
-}
-
-/// Reads a pipe to its end in a thread of its own; the receiver disconnects at the end.
-fn forward(reader: PipeReader, sink: Sink) -> std::io::Result<Receiver<()>> {
+/// Reads pipes to their ends, each in a thread of its own; the receiver disconnects at the end of all.
+fn forward(sources: Vec<Source>) -> Receiver<()> {
     let (open, closed) = mpsc::channel::<()>();
-    std::thread::Builder::new().spawn(move || {
-        let _open = open;
-        read_all(reader, &sink);
-    })?;
-    Ok(closed)
+    for source in sources {
+        let open = open.clone();
+        // Without a thread nobody takes the output, and who prints it learns so.
+        let _ = std::thread::Builder::new().spawn(move || {
+            let _open = open;
+            source.read_all();
+        });
+    }
+    closed
 }
 
 /// Brings back the default for SIGCHLD: who started the lifecycle may ignore the signal, which survives `execve`, and then
@@ -324,6 +367,7 @@ fn enter(dir: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::processes::Printed;
     use crate::model::env::Environment;
     use nix::sys::signal::SigSet;
     use std::os::unix::fs::PermissionsExt as _;
@@ -352,6 +396,7 @@ mod tests {
                 args: vec![],
                 dir: self.0.path().to_owned(),
                 env: [("PATH", "/usr/bin:/bin")].into_iter().collect(),
+                work: None,
             }
         }
     }
@@ -488,6 +533,73 @@ mod tests {
         kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
         assert_eq!(finished.exit, Exit::Code(0));
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+
+    /// Keeps what it hears, and shows it with a mark.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(Option<Stream>, Vec<u8>)>>);
+
+    impl Heard {
+        fn of(&self, stream: Stream) -> String {
+            let heard = self.0.lock().unwrap();
+            let bytes = heard.iter().filter(|(of, _)| *of == Some(stream)).flat_map(|(_, bytes)| bytes.clone());
+            String::from_utf8(bytes.collect()).unwrap()
+        }
+    }
+
+    struct Ears(Arc<Heard>);
+
+    impl Capture for Ears {
+        fn program(&self, _: Option<crate::effect::events::WorkId>) -> Arc<dyn Printed> {
+            Arc::clone(&self.0) as _
+        }
+    }
+
+    impl Printed for Heard {
+        fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) {
+            self.0.lock().unwrap().push((Some(stream), bytes.to_vec()));
+            show(bytes);
+        }
+
+        fn end(&self, show: &dyn Fn(&[u8])) {
+            self.0.lock().unwrap().push((None, Vec::new()));
+            show(b"end");
+        }
+    }
+
+    #[test]
+    fn r33_standard_output_and_error_are_heard_apart_and_shown_as_one() {
+        let dir = Dir::new();
+        let heard = Arc::new(Heard::default());
+        let processes = OsProcesses::new(StreamTo::Inherit).captured_by(Arc::new(Ears(Arc::clone(&heard))));
+        let command = dir.command("printf 'a\\rb\\377'; echo c >&2; sleep 0.2; echo d");
+        let finished = processes.run(&command, Output::Collect).unwrap();
+        assert_eq!(finished.output.len(), b"a\rb\xffc\nd\nend".len());
+        assert!(finished.output.ends_with(b"d\nend"), "{:?}", finished.output);
+        assert_eq!(heard.of(Stream::Stderr), "c\n");
+        assert_eq!(heard.0.lock().unwrap().last().unwrap().0, None, "the end comes last");
+    }
+
+    #[test]
+    fn r36_who_holds_either_output_is_waited_for_a_moment_and_heard_on() {
+        for held in ["2>/dev/null", ">/dev/null"] {
+            let dir = Dir::new();
+            let heard = Arc::new(Heard::default());
+            let told = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&told);
+            let processes = OsProcesses::new(StreamTo::Writer(Arc::new(|_| {})))
+                .captured_by(Arc::new(Ears(Arc::clone(&heard))))
+                .telling_held_output(Box::new(move |_| *count.lock().unwrap() += 1));
+            let started = Instant::now();
+            let command = dir.command(&format!("(sleep 3; echo late; echo late >&2) {held} & echo soon"));
+            processes.run(&command, Output::Stream).unwrap();
+            assert!(started.elapsed() >= HELD_OUTPUT_GRACE, "{:?}", started.elapsed());
+            assert_eq!((*told.lock().unwrap(), heard.of(Stream::Stdout).as_str()), (1, "soon\n"));
+            while !heard.0.lock().unwrap().iter().any(|(_, bytes)| bytes == b"late\n") {
+                assert!(started.elapsed() < Duration::from_secs(60));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     #[test]

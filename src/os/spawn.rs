@@ -40,18 +40,18 @@ impl Program {
     }
 
     /// Starts it with an empty signal mask, the default disposition of SIGPIPE, `/dev/null` as standard input and
-    /// `output` as both outputs. A file that is no program is an error: no shell is tried.
+    /// `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
     ///
     /// # Errors
     /// What the system says of the folder or of the program.
-    pub(super) fn start(&self, output: BorrowedFd<'_>) -> Result<Pid, Errno> {
+    pub(super) fn start(&self, outputs: [BorrowedFd<'_>; 2]) -> Result<Pid, Errno> {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigmask(&SigSet::empty())?;
         attributes.set_sigdefault(&Signal::SIGPIPE.into())?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
-        for stream in [1, 2] {
+        for (stream, output) in (1..).zip(outputs) {
             actions.add_dup2(output.as_raw_fd(), stream)?;
         }
         change_dir(&mut actions, &self.dir)?;

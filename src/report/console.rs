@@ -3,9 +3,10 @@
 //! Everything goes to one stream, standard output, as the reference has it (policy P1, P2).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::build_logs::BuildLogs;
 use super::progress::Progress;
 use super::strip::Strip;
 use super::text::{Level, Line, lines};
@@ -57,6 +58,7 @@ pub struct Console {
     told: Mutex<Vec<SessionEvent>>,
     progress: Mutex<Progress>,
     began: Instant,
+    logs: OnceLock<Arc<BuildLogs>>,
 }
 
 struct Out {
@@ -90,6 +92,7 @@ impl Console {
             told: Mutex::default(),
             progress: Mutex::new(Progress::new(columns)),
             began: Instant::now(),
+            logs: OnceLock::new(),
         })
     }
 
@@ -98,10 +101,27 @@ impl Console {
         self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).strip.is_none()
     }
 
+    /// From now on, lines that are shown are heard by build logs, too.
+    pub fn heard_by(&self, logs: Arc<BuildLogs>) {
+        let _ = self.logs.set(logs);
+    }
+
     /// Prints a line, if its level is shown.
     pub fn print(&self, line: &Line) {
+        if let Some(bytes) = self.shown(line) {
+            self.write(&bytes);
+        }
+    }
+
+    /// Lets build logs hear the lines of an event that is printed later, when they no longer listen.
+    pub fn announce(&self, event: &Event) {
+        lines(event).iter().for_each(|line| drop(self.shown(line)));
+    }
+
+    /// The bytes that are printed for a line, if any; build logs hear them.
+    fn shown(&self, line: &Line) -> Option<Vec<u8>> {
         if !self.threshold.shows(line) {
-            return;
+            return None;
         }
         let prefix = match line.level {
             Level::Warn => format!("\x1b[33;1mWarning: {RESET}"),
@@ -109,7 +129,9 @@ impl Console {
             Level::Debug | Level::Info => String::new(),
         };
         let newline = if line.text.ends_with(b"\n") { "" } else { "\n" };
-        self.write(&[prefix.as_bytes(), &line.text, newline.as_bytes()].concat());
+        let bytes = [prefix.as_bytes(), &line.text, newline.as_bytes()].concat();
+        let Some(logs) = self.logs.get().filter(|_| !line.is_heard) else { return Some(bytes) };
+        Some(logs.line(line.level, if self.has_colour() { bytes } else { Strip::default().pass(&bytes) }))
     }
 
     /// Writes the bytes of a program that runs.

@@ -1,5 +1,6 @@
 //! Consumers of the event stream.
 
+pub mod build_logs;
 pub mod console;
 mod progress;
 pub mod spans;

@@ -98,6 +98,11 @@ impl Spans {
         warnings
     }
 
+    /// Where in its trace a piece of work is that has begun and not ended.
+    pub fn context(&self, id: WorkId) -> Option<TraceContext> {
+        self.state().open.get(&id).map(|open| context(open.span.span_context()))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere must still find its spans here (R18).
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -240,12 +245,15 @@ impl ProcessTelemetry for Spans {
 }
 
 fn traceparent(span: &SpanContext) -> OsString {
-    let context = TraceContext {
+    context(span).to_string().into()
+}
+
+fn context(span: &SpanContext) -> TraceContext {
+    TraceContext {
         trace_id: span.trace_id().to_bytes(),
         span_id: span.span_id().to_bytes(),
         flags: span.trace_flags().to_u8(),
-    };
-    context.to_string().into()
+    }
 }
 
 impl Drop for Spans {

@@ -18,6 +18,7 @@ use super::ids::BuildIds;
 use super::live::Live;
 use super::tail::Following;
 use super::{Faults, TelemetryConfig, provider};
+use crate::api::PlatformApi;
 use crate::effect::events::{Phase, Step};
 use crate::model::id::{ModuleId, ModuleKind};
 use crate::model::layers_dir::LayersDir;
@@ -105,17 +106,15 @@ impl Session {
         let ids = BuildIds::new(TraceId::from_bytes(self.origin.trace_id()), Arc::clone(&self.ids));
         let faults = Arc::clone(&self.faults);
         let (stdout, live) = (self.config.stdout, self.live().cloned());
-        provider::tracer(self.resource(phase), &self.config.version, ids, file, stdout, faults, live)
-    }
-
-    fn resource(&self, phase: Phase) -> Vec<KeyValue> {
-        vec![
-            text(Key::ServiceName, "lifecycle"),
-            text(Key::ServiceVersion, &self.config.version),
-            text(Key::LifecycleVersion, &self.config.version),
-            text(Key::Phase, phase.verb()),
-            text(Key::PlatformApi, &self.config.platform_api.to_string()),
-        ]
+        provider::tracer(
+            resource(phase, &self.config.version, self.config.platform_api),
+            &self.config.version,
+            ids,
+            file,
+            stdout,
+            faults,
+            live,
+        )
     }
 
     /// Provides the file that a program writes its own spans to; none where that fails.
@@ -163,6 +162,17 @@ impl Session {
             _ => Folder::given(path, self.config.owner),
         }
     }
+}
+
+/// What all spans and log records of a phase say of the lifecycle.
+pub fn resource(phase: Phase, version: &str, platform_api: PlatformApi) -> Vec<KeyValue> {
+    vec![
+        text(Key::ServiceName, "lifecycle"),
+        text(Key::ServiceVersion, version),
+        text(Key::LifecycleVersion, version),
+        text(Key::Phase, phase.verb()),
+        text(Key::PlatformApi, &platform_api.to_string()),
+    ]
 }
 
 impl Folders {

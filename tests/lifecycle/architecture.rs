@@ -65,7 +65,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("cache", &["archive", "effect", "model", "os", "schema"]),
     ("release", &["api", "archive", "effect", "image", "model", "os", "schema"]),
     ("telemetry", &["api", "effect", "model", "net", "os"]),
-    ("report", &["api", "effect", "model", "telemetry"]),
+    ("report", &["api", "effect", "model", "os", "telemetry"]),
     ("trace", &["model", "os", "telemetry"]),
     // For tests alone.
     ("fuzz", &[]),

@@ -6,6 +6,8 @@
 mod analyze;
 /// The rules of the house.
 mod architecture;
+/// What a build prints, sent to a collector.
+mod build_logs;
 /// Runs of whole builds, phase by phase and by the creator.
 mod builds;
 /// Caches that are images.

@@ -124,6 +124,26 @@ impl Keychain {
         self.entries.extend(other.entries);
     }
 
+    /// Every text that must not be seen: for who takes them out of what is printed. Those of users and passwords are
+    /// there as they are sent, decoded, and the password alone.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for entry in &self.entries {
+            match &entry.credential {
+                Credential::RegistryToken(secret) | Credential::IdentityToken(secret) => secrets.push(secret.0.clone()),
+                Credential::Basic(secret) => {
+                    secrets.push(secret.0.clone());
+                    let decoded = STANDARD.decode(&secret.0).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                    let decoded = decoded.unwrap_or_default();
+                    secrets.extend(decoded.split_once(':').map(|(_, password)| password.to_owned()));
+                    secrets.push(decoded);
+                }
+                Credential::Unknown => {}
+            }
+        }
+        secrets
+    }
+
     /// The credentials for a repository of a registry: of the first source that has any, those that are meant for most
     /// of its name.
     pub(super) fn find(&self, registry: &str, repository: &str) -> Option<&Credential> {

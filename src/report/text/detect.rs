@@ -51,7 +51,7 @@ fn transcript(entry: &Transcript) -> Vec<Line> {
             let level = if *erred { Level::Info } else { Level::Debug };
             return vec![
                 Line::new(level, format!("======== Output: {module} ========")),
-                Line::new(level, output.as_ref()),
+                Line { is_heard: true, ..Line::new(level, output.as_ref()) },
             ];
         }
         Transcript::Error { module, cause } => {

@@ -35,6 +35,8 @@ pub struct Line {
     pub level: Level,
     /// It is shown whatever level the user asked for.
     pub forced: bool,
+    /// A program printed it, and it was heard then.
+    pub is_heard: bool,
     /// Its bytes; a newline is added where there is none at the end.
     pub text: Vec<u8>,
 }
@@ -42,7 +44,7 @@ pub struct Line {
 impl Line {
     /// A line of a level.
     pub fn new(level: Level, text: impl Into<Vec<u8>>) -> Self {
-        Self { level, forced: false, text: text.into() }
+        Self { level, forced: false, is_heard: false, text: text.into() }
     }
 
     /// A line at [`Level::Debug`].

@@ -7,7 +7,7 @@ mod outcome;
 mod registry;
 mod world;
 
-pub(crate) use collector::{Answer, Collector, Payload, attribute, tls};
+pub(crate) use collector::{Answer, Collector, Payload, Record, attribute, tls};
 pub(crate) use image::{Image, empty_tar, sha256};
 pub(crate) use outcome::Outcome;
 pub(crate) use registry::Registry;

@@ -1,0 +1,105 @@
+//! Secrets, and taking them out of what programs print: before it is kept, sent or cut (telemetry R35).
+//!
+//! [`Redactor`] knows the secrets of a run, `variants` the forms in which each may be printed, `patterns` finds them all
+//! at once, and a [`Scanner`] does so in the two streams of one program, wherever their writes end.
+
+mod patterns;
+mod scanner;
+#[cfg(test)]
+mod tests;
+mod variants;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use patterns::Patterns;
+pub use scanner::{Released, Scanner};
+
+/// What stands in the place of secrets.
+pub const MARK: &[u8] = b"[REDACTED]";
+
+/// Shorter texts are no secrets: they would be found everywhere.
+pub const SHORTEST: usize = 6;
+
+/// Longer secrets are looked for in pieces of this length, each by itself.
+const LONGEST: usize = 4096;
+
+/// How many bytes all forms of all secrets may have: it bounds the memory of the search, to about 20 times as much.
+const BUDGET: usize = 512 * 1024;
+
+/// The secrets of a run. Secrets that are added later count from then on, in streams that are already open too.
+#[derive(Default)]
+pub struct Redactor {
+    secrets: Mutex<Secrets>,
+    patterns: RwLock<Arc<Patterns>>,
+}
+
+#[derive(Default)]
+struct Secrets {
+    known: BTreeSet<Vec<u8>>,
+    is_over_budget: bool,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor")
+    }
+}
+
+impl Redactor {
+    /// Adds secrets. White space at their ends is not part of them; those with less than [`SHORTEST`] bytes are left out.
+    pub fn add<T: AsRef<[u8]>>(&self, secrets: impl IntoIterator<Item = T>) {
+        let mut all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.known.len();
+        for secret in secrets {
+            let secret = secret.as_ref().trim_ascii();
+            all.known.extend(pieces(secret).map(<[u8]>::to_vec));
+        }
+        if all.known.len() == before {
+            return;
+        }
+        let mut forms: BTreeSet<Vec<u8>> = all.known.clone();
+        let mut bytes: usize = forms.iter().map(Vec::len).sum();
+        // Short secrets first: many more of them have room.
+        let mut by_length: Vec<&Vec<u8>> = all.known.iter().collect();
+        by_length.sort_by_key(|secret| secret.len());
+        let mut is_over_budget = false;
+        for form in by_length.into_iter().flat_map(|secret| variants::of(secret)) {
+            if bytes + form.len() > BUDGET {
+                is_over_budget = true;
+            } else if !forms.contains(&form) {
+                bytes += form.len();
+                forms.insert(form);
+            }
+        }
+        all.is_over_budget = is_over_budget;
+        *self.patterns.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Patterns::new(&forms));
+    }
+
+    /// Says whether there were too many secrets to look for all their forms; as they are, all are looked for.
+    pub fn is_over_budget(&self) -> bool {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).is_over_budget
+    }
+
+    /// Redacts a text that is complete.
+    pub fn whole(self: &Arc<Self>, text: &[u8]) -> Vec<u8> {
+        let mut redacted = Vec::with_capacity(text.len());
+        let mut scanner = Scanner::new(Arc::clone(self));
+        let mut keep = |released: Released<'_>| redacted.extend_from_slice(released.bytes);
+        scanner.push(crate::effect::processes::Stream::Stdout, text, 0, &mut keep);
+        scanner.finish(&mut keep);
+        redacted
+    }
+
+    fn patterns(&self) -> Arc<Patterns> {
+        Arc::clone(&self.patterns.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A secret in pieces that are neither too long nor too short; the last overlaps the one before it.
+fn pieces(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let starts = (0..secret.len()).step_by(LONGEST);
+    let starts = starts.map(|start| start.min(secret.len().saturating_sub(LONGEST)));
+    starts.map(|start| &secret[start..secret.len().min(start + LONGEST)]).filter(|piece| piece.len() >= SHORTEST)
+}

@@ -1,0 +1,147 @@
+//! All forms of all secrets as one automaton, fed byte by byte.
+//!
+//! `aho-corasick`'s own search for streams stops at the first of several overlapping matches and so leaks the others (R35):
+//! here its states are walked, every match is told, and each state says how many bytes may still begin a secret.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
+
+/// Up to how many bytes of patterns the faster automaton is taken, which has at most 1 KiB for each.
+const SMALL: usize = 8 * 1024;
+
+/// The automaton, and what its states mean.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    automaton: Kind,
+    states: HashMap<StateID, State>,
+    start: StateID,
+}
+
+#[derive(Debug, Default)]
+enum Kind {
+    #[default]
+    None,
+    Small(DFA),
+    Large(NFA),
+}
+
+/// What is known in a state. "Behind" means: at the end of what was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    /// How many bytes behind begin some pattern, or are one.
+    pub(super) depth: usize,
+    /// How many bytes behind begin a pattern that goes on.
+    pub(super) held: usize,
+    /// The length of the longest pattern that ends here.
+    matched: usize,
+}
+
+impl Patterns {
+    /// Makes it of patterns, none of them empty.
+    pub(super) fn new(patterns: &BTreeSet<Vec<u8>>) -> Self {
+        let bytes: usize = patterns.iter().map(Vec::len).sum();
+        // These builders fail only at limits (2^31 states) that are out of reach.
+        let automaton = if bytes == 0 {
+            None
+        } else if bytes <= SMALL {
+            let mut builder = DFA::builder();
+            builder.match_kind(MatchKind::Standard).start_kind(StartKind::Unanchored).prefilter(false);
+            builder.build(patterns).ok().map(Kind::Small)
+        } else {
+            let mut builder = NFA::builder();
+            builder.match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok().map(Kind::Large)
+        };
+        let mut this = Self { automaton: automaton.unwrap_or_default(), ..Self::default() };
+        match &this.automaton {
+            Kind::None => {}
+            Kind::Small(automaton) => (this.start, this.states) = states(automaton, patterns),
+            Kind::Large(automaton) => (this.start, this.states) = states(automaton, patterns),
+        }
+        this
+    }
+
+    /// Says whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.automaton, Kind::None)
+    }
+
+    /// Before the first byte.
+    pub(super) fn start(&self) -> StateID {
+        self.start
+    }
+
+    /// What is known in a state.
+    pub(super) fn state(&self, id: StateID) -> State {
+        self.states.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Reads bytes; tells for each pattern that ends, the longest where several do, how many of the bytes were read and
+    /// how many the pattern has.
+    pub(super) fn read(&self, from: StateID, bytes: &[u8], found: &mut impl FnMut(usize, usize)) -> StateID {
+        match &self.automaton {
+            Kind::None => from,
+            Kind::Small(automaton) => self.walk(automaton, from, bytes, found),
+            Kind::Large(automaton) => self.walk(automaton, from, bytes, found),
+        }
+    }
+
+    fn walk(
+        &self,
+        automaton: &impl Automaton,
+        from: StateID,
+        bytes: &[u8],
+        found: &mut impl FnMut(usize, usize),
+    ) -> StateID {
+        let mut state = from;
+        for (index, byte) in bytes.iter().enumerate() {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                found(index + 1, self.state(state).matched);
+            }
+        }
+        state
+    }
+}
+
+/// Walks each pattern from the start, which meets every state: there is one for each beginning of a pattern.
+fn states(automaton: &impl Automaton, patterns: &BTreeSet<Vec<u8>>) -> (StateID, HashMap<StateID, State>) {
+    let start = automaton.start_state(Anchored::No).unwrap_or_default();
+    let next = |state, byte: &u8| automaton.next_state(Anchored::No, state, *byte);
+    let mut states: HashMap<StateID, State> = HashMap::from([(start, State::default())]);
+    for pattern in patterns {
+        let mut id = start;
+        for (index, byte) in pattern.iter().enumerate() {
+            id = next(id, byte);
+            let state = states.entry(id).or_default();
+            state.depth = index + 1;
+            if index + 1 < pattern.len() {
+                state.held = index + 1;
+            }
+            if automaton.is_match(id) {
+                let ends = (0..automaton.match_len(id)).map(|number| automaton.match_pattern(id, number));
+                state.matched = ends.map(|ended| automaton.pattern_len(ended)).max().unwrap_or_default();
+            }
+        }
+    }
+    // Where a pattern ends and none goes on, a shorter end of it may begin another.
+    for pattern in patterns {
+        let end = pattern.iter().fold(start, next);
+        let mut from = 0;
+        let mut id = end;
+        while id != start && states.get(&id).is_some_and(|state| state.held == 0) {
+            from = pattern.len() - states.get(&id).map_or(0, |state| state.depth) + 1;
+            id = pattern[from..].iter().fold(start, next);
+        }
+        if from > 0 {
+            let held = states.get(&id).map_or(0, |state| state.held);
+            if let Some(state) = states.get_mut(&end) {
+                state.held = held;
+            }
+        }
+    }
+    (start, states)
+}

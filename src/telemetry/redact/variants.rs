@@ -1,0 +1,97 @@
+//! The forms in which programs print a secret: as JSON, in URLs, in base64 (telemetry R35).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use super::SHORTEST;
+
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD);
+
+/// Every form of a secret besides itself.
+pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut forms: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for alphabet in [STANDARD, URL_SAFE] {
+        forms.extend(base64(secret, &alphabet));
+    }
+    forms.extend(urls(secret));
+    if let Ok(text) = std::str::from_utf8(secret) {
+        forms.extend(json(text));
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms.remove(secret);
+    forms
+}
+
+/// In a JSON string: as most write it, with slashes escaped (PHP), with all but ASCII escaped (Python), and with what
+/// HTML knows escaped (Go).
+fn json(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    let plain = serde_json::to_string(text).unwrap_or_default();
+    let plain = plain.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
+    // Quotes at the start of the text itself are escaped, so that none of them was taken above.
+    let escaped = |wanted: fn(char) -> bool| {
+        let mut out = String::new();
+        for c in plain.chars() {
+            if wanted(c) {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            } else {
+                out.push(c);
+            }
+        }
+        out
+    };
+    let forms = [
+        plain.to_owned(),
+        plain.replace('/', "\\/"),
+        escaped(|c| !c.is_ascii()),
+        escaped(|c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')),
+    ];
+    forms.into_iter().map(String::into_bytes)
+}
+
+/// In a URL: with digits in upper and lower case, with and without slashes, as JavaScript leaves some signs, and as forms
+/// have it, where a blank is a plus.
+fn urls(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let kept = ["-._~", "-._~/", "-_.!~*'()", "-._~!$&'()*+,;=:", "*-._"];
+    kept.into_iter().enumerate().flat_map(move |(number, kept)| {
+        let is_form = number == 4;
+        [false, true].map(|lower| {
+            let mut out = String::new();
+            for &byte in secret {
+                if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) {
+                    out.push(char::from(byte));
+                } else if byte == b' ' && is_form {
+                    out.push('+');
+                } else {
+                    let _ = if lower { write!(out, "%{byte:02x}") } else { write!(out, "%{byte:02X}") };
+                }
+            }
+            out.into_bytes()
+        })
+    })
+}
+
+/// In base64 wherever in the encoded bytes it stands: a digit of 6 bits that it shares with its neighbours may be any, so
+/// it is left out, except at the end of everything.
+fn base64(secret: &[u8], engine: &GeneralPurpose) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for before in 0..3_usize {
+        let encoded = engine.encode([&[0; 2][..before], secret].concat()).into_bytes();
+        let shared = [0, 2, 3][before];
+        let whole = (before + secret.len()) * 8 / 6;
+        forms.push(encoded[shared..whole].to_vec());
+        if whole < encoded.len() {
+            let padding = "=".repeat((4 - encoded.len() % 4) % 4);
+            forms.push(encoded[shared..].to_vec());
+            forms.push([&encoded[shared..], padding.as_bytes()].concat());
+        }
+    }
+    forms
+}
