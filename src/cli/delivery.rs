@@ -62,6 +62,14 @@ pub(super) fn deadline<S>(session: &Session<S>) -> Duration {
     })
 }
 
+/// How much of one program's output may wait. What is no number of MiB counts as not given.
+fn cap(values: &Values) -> u64 {
+    match u64::from(values.id(Key::TelemetrySpoolLimit)) << 20 {
+        0 => DEFAULT_CAP,
+        bytes => bytes,
+    }
+}
+
 /// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
 /// this comes before privileges are dropped. `owner` gets the spool.
 pub(super) fn open<S>(
@@ -80,7 +88,7 @@ pub(super) fn open<S>(
             forbidden: [Key::App, Key::Layers, Key::Platform].map(|key| session.values.path(key)).into(),
             name: phase.verb(),
             owner,
-            cap: DEFAULT_CAP,
+            cap: cap(&session.values),
             traces: Form::Protobuf,
             logs: Form::Protobuf,
         },

@@ -59,6 +59,7 @@ pub enum Key {
     Tag,
     Telemetry,
     TelemetryFlushTimeout,
+    TelemetrySpoolLimit,
     TracesOtlp,
     Uid,
     Version,
@@ -216,6 +217,7 @@ inputs! {
         &[(Analyze, None), (Create, None)];
     Telemetry: "telemetry" ["CNB_TELEMETRY"] "false" Bool "write spans to <layers>/tracing" ALL;
     TelemetryFlushTimeout: "telemetry-flush-timeout" ["CNB_TELEMETRY_FLUSH_TIMEOUT"] "5s" Text "how long the end of a phase may wait until a collector has everything" ALL;
+    TelemetrySpoolLimit: "telemetry-spool-limit" ["CNB_TELEMETRY_SPOOL_LIMIT"] "64" Int "how many MiB of what one program prints may wait for a collector" ALL;
     TracesOtlp: "traces-otlp" ["CNB_TRACES_OTLP"] "false" BoolOrAll "send spans to an OpenTelemetry collector; all: those of buildpacks too" ALL;
     Uid: "uid" ["CNB_USER_ID"] "0" Int "UID of user in the stack's build and run images"
         &[(Analyze, None), (Restore, None), (Extend, None), (Export, None), (Create, None), (Rebase, None)];

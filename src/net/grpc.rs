@@ -6,9 +6,10 @@
 mod dial;
 mod status;
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Read as _};
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use h2::client::SendRequest;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -153,8 +154,20 @@ async fn exchange(requests: &mut SendRequest<Body>, authority: &str, call: &Call
     }
     let trailers = stream.trailers().await.map_err(|error| Failed::of(&error))?.unwrap_or_default();
     status::check(&trailers)?;
-    // Its five bytes say that it is not compressed, for nobody asked for that, and how long it is.
-    Ok(answer.split_off(answer.len().min(5)))
+    Ok(message(&answer))
+}
+
+/// The message of a body, behind one byte that says whether it is compressed and four that say how long it is. Servers
+/// compress as the request was compressed, whether or not that was asked for.
+fn message(body: &[u8]) -> Vec<u8> {
+    let Some((head, message)) = body.split_at_checked(5) else { return Vec::new() };
+    if head[0] == 0 {
+        return message.to_vec();
+    }
+    let mut plain = Vec::new();
+    // What cannot be read is an odd answer like others.
+    let read = GzDecoder::new(message).take(LONGEST_ANSWER as u64).read_to_end(&mut plain);
+    read.map_or_else(|_| message.to_vec(), |_| plain)
 }
 
 /// The head of the request; none if a header cannot be sent.

@@ -2,5 +2,7 @@
 
 /// What the lifecycle sends while a build runs.
 mod live;
+/// What phases could not deliver, and what nobody may see.
+mod ship;
 /// One request, one answer.
 mod transports;

@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0-3 | `c5 6e 62 01` |
-//! | 4 | 1: waits to be delivered; 2: delivered, where its place could not be given back |
+//! | 4 | 1: waits to be delivered; 2: delivered, and its place is not given back yet |
 //! | 5 | 1: traces; 2: logs |
 //! | 6 | 1: protobuf; 2: JSON |
 //! | 7 | 0 |
@@ -103,7 +103,7 @@ impl Frame {
         Some((Self { at, signal, form, length, records: number(12), process, sum: number(24) }, waits))
     }
 
-    /// Says in the file that the frame is delivered, where its place cannot be given back. `file` does not append.
+    /// Says in the file that the frame is delivered. `file` does not append.
     pub(crate) fn mark(&self, file: &File) -> io::Result<()> {
         file.write_all_at(&[DELIVERED], self.at + STATE)
     }

@@ -26,6 +26,10 @@ use frame::{HEAD, LONGEST, TITLE};
 /// How many bytes of one program's output may wait, unless somebody says otherwise (R37).
 pub const DEFAULT_CAP: u64 = 64 << 20;
 
+/// After how many delivered bytes their places are given back, where others still wait: file systems take their time
+/// for it, and may write first what is about to go.
+const PLACES: u64 = 4 << 20;
+
 /// Where a spool is made, and for what.
 #[derive(Clone, Debug)]
 pub struct SpoolConfig {
@@ -87,6 +91,8 @@ struct State {
     lanes: [VecDeque<Frame>; 2],
     /// How many bytes of each program wait.
     waiting: BTreeMap<u64, u64>,
+    /// Places of delivered frames that are not given back yet.
+    delivered: Vec<(u64, u64)>,
     /// The file system gives no places back, so that the file only shrinks when it is empty.
     keeps_places: bool,
     /// Nothing more is taken in; whoever ships gives up at this moment.
@@ -124,6 +130,7 @@ impl Spool {
             end: TITLE.len() as u64,
             lanes: Default::default(),
             waiting: BTreeMap::new(),
+            delivered: Vec::new(),
             keeps_places: false,
             closed: None,
             abandoned: false,
@@ -228,31 +235,21 @@ impl Spool {
             if self.file.set_len(TITLE.len() as u64).is_ok() {
                 state.end = TITLE.len() as u64;
             }
+            state.delivered.clear();
             return;
         }
-        // Places are given back in whole blocks, so holes reach from what waits before to what waits behind.
-        let mut holes = Vec::new();
         for frame in &gone {
-            let before = |lane: &VecDeque<Frame>| {
-                let index = lane.partition_point(|other| other.at < frame.at);
-                let start = index.checked_sub(1).map_or(TITLE.len() as u64, |index| lane[index].end());
-                (start, lane.get(index).map_or(state.end, |next| next.at))
-            };
-            let [one, two] = [before(&state.lanes[0]), before(&state.lanes[1])];
-            let hole = (one.0.max(two.0), one.1.min(two.1));
-            if holes.last() != Some(&hole) {
-                holes.push(hole);
+            match state.delivered.last_mut() {
+                Some((_, end)) if *end == frame.at => *end = frame.end(),
+                _ => state.delivered.push((frame.at, frame.end())),
             }
         }
+        let holes = state.holes();
         drop(state);
-        // Not under the lock: only this thread shortens the file or makes holes, and what waits is in none of them. The
-        // end of the last hole may have moved on, but frames behind it are newer than the hole.
-        let punched = holes.iter().all(|(start, end)| {
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            fallocate(&self.file, flags, *start, end - start).is_ok()
-        });
-        if !punched {
-            gone.iter().for_each(|frame| drop(frame.mark(&self.marks)));
+        // Not under the lock: only this thread shortens the file or makes holes, and what waits is in none of them.
+        gone.iter().for_each(|frame| drop(frame.mark(&self.marks)));
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if !holes.iter().all(|(start, end)| fallocate(&self.file, flags, *start, end - start).is_ok()) {
             self.lock().keeps_places = true;
         }
     }
@@ -304,6 +301,30 @@ impl Spool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The places to give back now, if it is time for that. Only whole blocks are given back, so each reaches from what
+    /// waits before it to what waits behind it.
+    fn holes(&mut self) -> Vec<(u64, u64)> {
+        if self.delivered.iter().map(|(start, end)| end - start).sum::<u64>() < PLACES {
+            return Vec::new();
+        }
+        let mut holes = Vec::new();
+        for (at, _) in std::mem::take(&mut self.delivered) {
+            let around = |lane: &VecDeque<Frame>| {
+                let index = lane.partition_point(|other| other.at < at);
+                let start = index.checked_sub(1).map_or(TITLE.len() as u64, |index| lane[index].end());
+                (start, lane.get(index).map_or(self.end, |next| next.at))
+            };
+            let [one, two] = [around(&self.lanes[0]), around(&self.lanes[1])];
+            let hole = (one.0.max(two.0), one.1.min(two.1));
+            if holes.last() != Some(&hole) {
+                holes.push(hole);
+            }
+        }
+        holes
     }
 }
 

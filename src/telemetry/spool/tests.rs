@@ -103,11 +103,19 @@ fn r37_places_are_given_back_while_others_still_wait() {
     spool.give_back(Signal::Traces, 49);
     assert!(blocks() < 300_000, "{}", blocks());
     assert_eq!(requests(&spool.file), [(Signal::Traces, request)]);
+    assert_eq!(items(&spool.file).len(), 1, "what is delivered is not found again, whether it is still there or not");
     spool.give_back(Signal::Traces, 1);
     assert_eq!(fs::metadata(spool.path()).unwrap().len(), TITLE.len() as u64);
     // It goes on from the beginning.
     spool.append(Signal::Logs, 1, b"next", 1).unwrap();
     assert_eq!(requests(&spool.file), [(Signal::Logs, b"next".to_vec())]);
+}
+
+#[test]
+fn r37_what_is_delivered_is_not_found_again_before_its_place_is_given_back() {
+    let (_folder, spool) = three();
+    spool.give_back(Signal::Logs, 2);
+    assert_eq!(requests(&spool.file), [(Signal::Logs, b"four".to_vec())]);
 }
 
 #[test]

@@ -166,11 +166,18 @@ fn r39_statuses_of_grpc_are_tried_again_as_the_specification_lists_them() {
 
 #[test]
 fn r39_partial_success_is_reported() {
-    for (protocol, collector, mut client) in pairs() {
-        collector.next([Answer::Partial(1, "too old"), Answer::Partial(0, "please upgrade")]);
-        let told = |rejected, message: &str| Ok(Accepted { rejected, message: Some(message.to_owned()) });
-        assert_eq!(client.send("a"), told(1, "too old"), "{protocol}");
-        assert_eq!(client.send("b"), told(0, "please upgrade"), "{protocol}");
+    let told = |rejected, message: &str| Ok(Accepted { rejected, message: Some(message.to_owned()) });
+    for protocol in PROTOCOLS {
+        // A server of gRPC compresses its answer where the request was compressed.
+        for compression in ["none", "gzip"] {
+            let collector = collector(protocol);
+            let more = [("OTEL_EXPORTER_OTLP_COMPRESSION", compression)];
+            let mut client = Client::new(protocol, &collector.endpoint(), &more);
+            collector.next([Answer::Partial(1, "too old"), Answer::Partial(0, "please upgrade")]);
+            assert_eq!(client.send("a"), told(1, "too old"), "{protocol} {compression}");
+            assert_eq!(client.send("b"), told(0, "please upgrade"), "{protocol} {compression}");
+            assert_eq!(client.send("c"), Ok(Accepted::default()), "{protocol} {compression}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,6 +88,7 @@ async fn call(
     let headers = parts.headers.iter();
     let headers: BTreeMap<String, String> =
         headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    let compress = headers.contains_key("grpc-encoding");
     shared.keep(Request {
         payload: message(&path, &headers, &body).unwrap_or_else(Payload::Unreadable),
         path,
@@ -98,7 +99,7 @@ async fn call(
         connection: number,
         at,
     });
-    reply(respond, &answer).await
+    reply(respond, &answer, compress).await
 }
 
 /// Reads the one message of a call, as the protocol demands it of clients.
@@ -126,12 +127,13 @@ fn message(path: &str, headers: &BTreeMap<String, String>, body: &[u8]) -> Resul
     }
 }
 
-async fn reply(mut respond: SendResponse<Bytes>, answer: &Answer) -> Option<()> {
+/// Answers, compressed where the request was, as grpc-go does it.
+async fn reply(mut respond: SendResponse<Bytes>, answer: &Answer, compress: bool) -> Option<()> {
     let head = |status: u16, kind: &str| http::Response::builder().status(status).header("content-type", kind);
     let grpc = "application/grpc";
     let body = match answer {
-        Answer::Ok | Answer::Slow(_) | Answer::Http10 => framed(b""),
-        Answer::Partial(rejected, message) => framed(&partial_success(*rejected, message)),
+        Answer::Ok | Answer::Slow(_) | Answer::Http10 => framed(b"", compress),
+        Answer::Partial(rejected, message) => framed(&partial_success(*rejected, message), compress),
         Answer::Garbage => b"\0\0\0\0\x04\xff\xff\xff\xff".to_vec(),
         Answer::Status(code, retry_after) => {
             // As a proxy answers that knows nothing of gRPC.
@@ -160,7 +162,11 @@ async fn reply(mut respond: SendResponse<Bytes>, answer: &Answer) -> Option<()> 
         }
         Answer::LostAnswer | Answer::Reset | Answer::BlackHole => return None,
     };
-    let mut stream = respond.send_response(head(200, grpc).body(()).unwrap(), false).ok()?;
+    let mut response = head(200, grpc);
+    if compress {
+        response = response.header("grpc-encoding", "gzip");
+    }
+    let mut stream = respond.send_response(response.body(()).unwrap(), false).ok()?;
     stream.send_data(Cursor::new(body), false).ok()?;
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
@@ -176,9 +182,15 @@ async fn endless(mut stream: SendStream<Bytes>) -> Option<()> {
     }
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+fn framed(message: &[u8], compress: bool) -> Vec<u8> {
+    let mut message = message.to_vec();
+    if compress {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&message).unwrap();
+        message = encoder.finish().unwrap();
+    }
     let length = u32::try_from(message.len()).unwrap();
-    [&[0], length.to_be_bytes().as_slice(), message].concat()
+    [&[u8::from(compress)], length.to_be_bytes().as_slice(), &message].concat()
 }
 
 /// A `google.rpc.Status` with a `google.rpc.RetryInfo`, by hand: no crate here knows them.
