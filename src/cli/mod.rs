@@ -115,10 +115,9 @@ pub fn run(program: Program) -> u8 {
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
+            delivery::protect(&env);
             let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
             session.capture = capture;
-            delivery::protect(&env);
-            let session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), Arc::new(SystemClock));
             match command::run(session) {
                 Ok(()) => exit::SUCCESS,
                 Err(failure) => fail(&console, &failure),

@@ -158,7 +158,8 @@ impl Source {
     pub fn finish(&mut self) {
         self.flush();
         if self.dropped > 0 {
-            let request = self.encoder.request(&self.dropped_record());
+            let record = self.dropped_record();
+            let request = self.encoder.request(&record);
             let told = self.store.append(self.process, &request, 1);
             if told.or_else(|_| self.store.append(OWN, &request, 1)).is_ok() {
                 self.dropped = 0;
