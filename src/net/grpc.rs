@@ -83,7 +83,7 @@ impl Client {
         let result = runtime.block_on(async {
             let whole = async {
                 let mut connection = ready(open.take(), target, lookup, by).await?;
-                let answer = exchange(&mut connection.requests, &target.authority(), call).await;
+                let answer = exchange(&mut connection.requests, &target.origin(), call).await;
                 connection.used = Instant::now();
                 // What an answer says of the call says nothing against the connection.
                 if !matches!(&answer, Err(failed) if failed.is_local) {
@@ -125,8 +125,8 @@ async fn ready(open: Option<Open>, target: &Target, lookup: &Lookup, by: Instant
     Ok(Open { requests, task, used: Instant::now() })
 }
 
-async fn exchange(requests: &mut SendRequest<Body>, authority: &str, call: &Call<'_>) -> Result<Vec<u8>, Failed> {
-    let request = request(authority, call)
+async fn exchange(requests: &mut SendRequest<Body>, origin: &str, call: &Call<'_>) -> Result<Vec<u8>, Failed> {
+    let request = request(origin, call)
         .ok_or_else(|| Failed::local(Code::INVALID_ARGUMENT, "a header has no valid form".to_owned()))?;
     let (response, mut stream) = requests.send_request(request, false).map_err(|error| Failed::of(&error))?;
     let length = u32::try_from(call.message.len())
@@ -171,9 +171,8 @@ fn message(body: &[u8]) -> Vec<u8> {
 }
 
 /// The head of the request; none if a header cannot be sent.
-fn request(authority: &str, call: &Call<'_>) -> Option<Request<()>> {
-    let scheme_and_authority = format!("http://{authority}{}", call.path);
-    let mut request = Request::post(scheme_and_authority).body(()).ok()?;
+fn request(origin: &str, call: &Call<'_>) -> Option<Request<()>> {
+    let mut request = Request::post(format!("{origin}{}", call.path)).body(()).ok()?;
     let headers = request.headers_mut();
     for (name, value) in &call.headers {
         let mut value = HeaderValue::from_str(value).ok()?;

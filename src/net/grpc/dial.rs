@@ -39,6 +39,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// `http[s]://host:port`.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.authority())
+    }
+
     /// `host:port`.
     pub(super) fn authority(&self) -> String {
         if self.host.contains(':') {
