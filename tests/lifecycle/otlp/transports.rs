@@ -56,7 +56,9 @@ impl Client {
         let mut env = Environment::default();
         env.set("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
         env.set("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
-        more.iter().for_each(|(name, value)| env.set(*name, *value));
+        for (name, value) in more {
+            env.set(*name, *value);
+        }
         let settings = Settings::parse(&env, &[Signal::Logs]);
         assert_eq!(settings.warnings, [""; 0]);
         Self(transport(&settings.destinations[0], network).unwrap(), protocol)
