@@ -61,7 +61,7 @@ impl Outbox {
                 Ok(transport) => lanes.push(Lane::new(destination, transport)),
                 Err(text) => warnings.push(format!("no {} are sent: {text}", destination.signal.things())),
             }
-            secrets.extend(destination.headers.iter().map(|(_, value)| value.to_owned()));
+            secrets.extend(destination.secrets());
             match destination.signal {
                 Signal::Traces => config.spool.traces = destination.protocol.form(),
                 Signal::Logs => config.spool.logs = destination.protocol.form(),
@@ -110,7 +110,7 @@ impl Outbox {
         &self.spool
     }
 
-    /// Values that must not be in anything that is sent: those of headers.
+    /// What must not be in anything that is sent: values of headers, and of the query of an address.
     pub fn secrets(&self) -> &[String] {
         &self.secrets
     }

@@ -162,18 +162,18 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// The values, and of `Bearer <token>` the token alone too.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|(_, value)| {
+            let token = value.split_once(' ').map(|(_, token)| token.trim());
+            [Some(value.as_str()), token].into_iter().flatten()
+        })
+    }
+
     /// Takes the values out of a text that somebody else wrote, such as a collector that repeats what it was told.
     pub fn hide(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (_, value) in &self.0 {
-            // `Bearer <token>`: the token alone is the secret.
-            for secret in [value.as_str(), value.split_once(' ').map_or("", |(_, rest)| rest.trim())] {
-                if secret.len() >= 4 {
-                    text = text.replace(secret, "***");
-                }
-            }
-        }
-        text
+        let secrets = self.secrets().filter(|secret| secret.len() >= 4);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// Reads `name=value,name=value`, values percent-encoded or plain. Also the positions, from 1, of what is no header.
@@ -281,6 +281,12 @@ impl Settings {
 }
 
 impl Destination {
+    /// What nobody may see: values of headers, and of the address's query.
+    pub fn secrets(&self) -> Vec<String> {
+        let query = self.endpoint.query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        self.headers.secrets().chain(query).filter(|secret| !secret.is_empty()).map(str::to_owned).collect()
+    }
+
     /// The variable that decides a setting, such as `PROTOCOL`, for this signal.
     pub fn variable(&self, setting: &str) -> String {
         variable(self.own.contains(setting).then_some(self.signal), setting)

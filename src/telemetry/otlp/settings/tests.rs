@@ -185,6 +185,14 @@ fn headers_are_read_as_baggage() {
 }
 
 #[test]
+fn r41_what_nobody_may_see_is_values_of_headers_tokens_and_queries() {
+    let variables = [("ENDPOINT", "https://c?api-key=abcdef&x"), ("HEADERS", "authorization=Bearer%20t0ken,x=y")];
+    let destination = parse(&variables, &[Signal::Logs]).destinations.remove(0);
+    assert_eq!(destination.secrets(), ["Bearer t0ken", "t0ken", "y", "abcdef"]);
+    assert!(!format!("{destination:?}").contains("abcdef"));
+}
+
+#[test]
 fn a_destination_may_speak_another_form_where_its_protocol_can() {
     let of = |protocol: &str| parse(&[("PROTOCOL", protocol)], &[Signal::Logs]).destinations.remove(0);
     let json = of("http/protobuf").speaking(Form::Json).unwrap();
