@@ -38,19 +38,21 @@ pub fn read_file(path: &Path) -> io::Result<Option<String>> {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
+    let found = fs::symlink_metadata(path).map(|metadata| metadata.file_type()).ok();
+    if found.is_some_and(|found| found.is_symlink())
+        && let Ok(path) = fs::canonicalize(path)
+    {
+        return write(&path, contents);
     }
-    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-        return write_in_place(&path, contents);
+    if found.is_some_and(|found| !found.is_file() && !found.is_symlink()) {
+        return write_in_place(path, contents);
     }
-    let beside = beside(&path);
-    let written = write_new(&beside, contents).and_then(|()| fs::rename(&beside, &path));
+    let beside = beside(path);
+    let written = write_new(&beside, contents).and_then(|()| fs::rename(&beside, path));
     written.or_else(|error| {
         let _ = fs::remove_file(&beside);
         match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(&path, contents),
+            Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(path, contents),
             _ => Err(error),
         }
     })
@@ -62,9 +64,18 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.new", std::process::id()))
 }
 
+/// Writes a new file. What a process of the same id left is replaced, a missing folder is made.
 fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let _ = fs::remove_file(path);
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)?.write_all(contents)
+    let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path);
+    let mut file = open().or_else(|error| {
+        match (error.kind(), path.parent()) {
+            (io::ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent)?,
+            (io::ErrorKind::AlreadyExists, _) => fs::remove_file(path)?,
+            _ => return Err(error),
+        }
+        open()
+    })?;
+    file.write_all(contents)
 }
 
 fn write_in_place(path: &Path, contents: &[u8]) -> io::Result<()> {
