@@ -2,7 +2,7 @@
 //!
 //! Clause: buildpack.md#launch. Flags in `<layer>.toml` are not asked: what is in the image is for launch.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -76,12 +76,12 @@ pub fn each_file<E: From<ListError>>(
     for BuildpackLayers { dir, names } in buildpacks {
         let Some(buildpack) = open(dir)? else { continue };
         for layer in names {
-            let path = Path::new(layer).join(name);
+            let names = [layer.as_os_str(), OsStr::new(name)];
             // Most layers have no such folder, and to ask for it costs half of trying to open it.
-            if let Ok(false) = buildpack.has(&path) {
+            if let Ok(false) = buildpack.has(&names) {
                 continue;
             }
-            files(&buildpack, &path, below, take)?;
+            files(&buildpack, &names, below, take)?;
         }
     }
     Ok(())
@@ -89,17 +89,17 @@ pub fn each_file<E: From<ListError>>(
 
 fn files<E: From<ListError>>(
     parent: &Folder,
-    path: &Path,
+    names: &[&OsStr],
     below: &str,
     take: &mut dyn FnMut(PathBuf) -> Result<(), E>,
 ) -> Result<(), E> {
-    let opened = parent.open_below(path).map_err(|error| unlisted(&parent.path().join(path), &error))?;
+    let opened = parent.open_below(names).map_err(|error| unlisted(&parent.path_of(names), &error))?;
     let Some(folder) = opened else { return Ok(()) };
     let entries = list(&folder)?;
     for entry in entries.iter().filter(|entry| entry.kind != Kind::Folder) {
         take(folder.path().join(&entry.name))?;
     }
-    if entries.iter().any(|entry| entry.name == below) { files(&folder, Path::new(below), "", take) } else { Ok(()) }
+    if entries.iter().any(|entry| entry.name == below) { files(&folder, &[OsStr::new(below)], "", take) } else { Ok(()) }
 }
 
 fn list(folder: &Folder) -> Result<Vec<Entry>, ListError> {
