@@ -78,12 +78,12 @@ pub fn add_layers<'a>(
         let names = layers(&buildpack).map_err(unlisted)?;
         add_roots(env, &buildpack, &names)?;
         for layer in &names {
-            let names = [layer.as_os_str(), OsStr::new("env")];
+            let path = Path::new(layer).join("env");
             // Most layers have no such folder, and to ask for it costs half of trying to open it.
-            if !matches!(buildpack.has(&names), Ok(false)) {
-                add_files(env, &buildpack, &names, "")?;
+            if !matches!(buildpack.has(&path), Ok(false)) {
+                add_files(env, &buildpack, &path, "")?;
             }
-            add_files(env, &buildpack, &[layer, OsStr::new("env.launch")], process_type)?;
+            add_files(env, &buildpack, &Path::new(layer).join("env.launch"), process_type)?;
         }
         all.push(BuildpackLayers { dir, names });
     }
@@ -96,9 +96,9 @@ fn add_roots(env: &mut Environment, buildpack: &Folder, layers: &[OsString]) -> 
     let mut found = ROOT_FOLDERS.map(|_| Vec::new());
     for layer in layers {
         for ((folder, _), found) in ROOT_FOLDERS.iter().zip(&mut found) {
-            let names = [layer.as_os_str(), OsStr::new(folder)];
-            let full_path = || buildpack.path_of(&names);
-            match buildpack.has(&names) {
+            let path = Path::new(layer).join(folder);
+            let full_path = || buildpack.path().join(&path);
+            match buildpack.has(&path) {
                 Ok(true) => {
                     let path = absolute(full_path());
                     let path = path.map_err(|error| failed(format!("getwd: {}", error_text(&error))))?;
@@ -124,21 +124,16 @@ fn absolute(path: PathBuf) -> std::io::Result<PathBuf> {
 }
 
 /// Applies the files of a folder and then those of its folder `below`, if the listing shows one.
-fn add_files(
-    env: &mut Environment,
-    parent: &Folder,
-    names: &[&OsStr],
-    below: &str,
-) -> Result<(), EnvironmentError> {
-    let dir = || parent.path_of(names);
+fn add_files(env: &mut Environment, parent: &Folder, path: &Path, below: &str) -> Result<(), EnvironmentError> {
+    let dir = || parent.path().join(path);
     let failed = |cause| EnvironmentError::Files { dir: dir(), cause };
     let unlisted = |error| failed(env_dir::failed("open", &dir(), &error));
-    let Some(folder) = parent.open_below(names).map_err(unlisted)? else { return Ok(()) };
+    let Some(folder) = parent.open_below(path).map_err(unlisted)? else { return Ok(()) };
     let entries = folder.entries().map_err(unlisted)?;
     let files = env_dir::read_entries(&folder, &entries).map_err(failed)?;
     env.apply(&files, NoSuffix::Override);
     let goes_on = entries.iter().any(|entry| entry.name == below);
-    if goes_on { add_files(env, &folder, &[OsStr::new(below)], "") } else { Ok(()) }
+    if goes_on { add_files(env, &folder, Path::new(below), "") } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Clause: buildpack.md#launch. Flags in `<layer>.toml` are not asked: what is in the image is for launch.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -76,12 +76,12 @@ pub fn each_file<E: From<ListError>>(
     for BuildpackLayers { dir, names } in buildpacks {
         let Some(buildpack) = open(dir)? else { continue };
         for layer in names {
-            let names = [layer.as_os_str(), OsStr::new(name)];
+            let path = Path::new(layer).join(name);
             // Most layers have no such folder, and to ask for it costs half of trying to open it.
-            if let Ok(false) = buildpack.has(&names) {
+            if let Ok(false) = buildpack.has(&path) {
                 continue;
             }
-            files(&buildpack, &names, below, take)?;
+            files(&buildpack, &path, below, take)?;
         }
     }
     Ok(())
@@ -89,17 +89,17 @@ pub fn each_file<E: From<ListError>>(
 
 fn files<E: From<ListError>>(
     parent: &Folder,
-    names: &[&OsStr],
+    path: &Path,
     below: &str,
     take: &mut dyn FnMut(PathBuf) -> Result<(), E>,
 ) -> Result<(), E> {
-    let opened = parent.open_below(names).map_err(|error| unlisted(&parent.path_of(names), &error))?;
+    let opened = parent.open_below(path).map_err(|error| unlisted(&parent.path().join(path), &error))?;
     let Some(folder) = opened else { return Ok(()) };
     let entries = list(&folder)?;
     for entry in entries.iter().filter(|entry| entry.kind != Kind::Folder) {
         take(folder.path().join(&entry.name))?;
     }
-    if entries.iter().any(|entry| entry.name == below) { files(&folder, &[OsStr::new(below)], "", take) } else { Ok(()) }
+    if entries.iter().any(|entry| entry.name == below) { files(&folder, Path::new(below), "", take) } else { Ok(()) }
 }
 
 fn list(folder: &Folder) -> Result<Vec<Entry>, ListError> {

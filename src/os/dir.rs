@@ -5,7 +5,7 @@
 //! and file buffers of the standard library cost twice the time.
 
 use std::collections::BinaryHeap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Result};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -65,13 +65,13 @@ impl Folder {
         Ok(fd.map(|fd| Self { fd, path }))
     }
 
-    /// Opens a folder below this one, by the names on the way to it; `None` if it is missing.
+    /// Opens a folder below this one; `None` if it is missing.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_below(&self, names: &[&OsStr]) -> Result<Option<Self>> {
-        let fd = opened(openat(&self.fd, joined(names)?, FOLDER, Mode::empty()))?;
-        Ok(fd.map(|fd| Self { fd, path: self.path_of(names) }))
+    pub fn open_below(&self, path: &Path) -> Result<Option<Self>> {
+        let fd = opened(openat(&self.fd, path, FOLDER, Mode::empty()))?;
+        Ok(fd.map(|fd| Self { fd, path: self.path.join(path) }))
     }
 
     /// The path by which the folder was opened.
@@ -79,20 +79,12 @@ impl Folder {
         &self.path
     }
 
-    /// The path of something below the folder, by the names on the way to it.
-    pub fn path_of(&self, names: &[&OsStr]) -> PathBuf {
-        let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + length(names));
-        path.push(&self.path);
-        path.extend(names);
-        path
-    }
-
-    /// Says whether there is something below the folder, by the names on the way to it. Links are followed.
+    /// Says whether there is something at a path below the folder. Links are followed.
     ///
     /// # Errors
     /// The system does not say.
-    pub fn has(&self, names: &[&OsStr]) -> Result<bool> {
-        match statat(&self.fd, joined(names)?, AtFlags::empty()) {
+    pub fn has(&self, path: &Path) -> Result<bool> {
+        match statat(&self.fd, path, AtFlags::empty()) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
@@ -163,24 +155,6 @@ impl Folder {
 /// How folders are opened.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A path as the system takes it, made in one step: joining paths and copying the result was a quarter of the launcher's
-/// own work.
-fn joined(names: &[&OsStr]) -> rustix::io::Result<CString> {
-    let mut path = Vec::with_capacity(length(names));
-    for name in names {
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name.as_bytes());
-    }
-    CString::new(path).map_err(|_| Errno::INVAL)
-}
-
-/// How long names are together, each with a separator.
-fn length(names: &[&OsStr]) -> usize {
-    names.iter().map(|name| name.len() + 1).sum()
-}
-
 fn opened(result: rustix::io::Result<OwnedFd>) -> Result<Option<OwnedFd>> {
     match result {
         Ok(fd) => Ok(Some(fd)),
@@ -223,8 +197,8 @@ mod tests {
         let kinds: Vec<Kind> = folder.entries().unwrap().into_iter().map(|entry| entry.kind).collect();
         assert_eq!(kinds, [Kind::Folder, Kind::Link, Kind::Link]);
         assert_eq!(folder.kind(OsStr::new("link")).unwrap(), Kind::Folder);
-        assert!(folder.has(&["link".as_ref()]).unwrap());
-        assert!(!folder.has(&["lost".as_ref()]).unwrap());
+        assert!(folder.has(Path::new("link")).unwrap());
+        assert!(!folder.has(Path::new("lost")).unwrap());
     }
 
     #[test]
@@ -246,10 +220,9 @@ mod tests {
         std::fs::write(root.path().join("file"), "").unwrap();
         let folder = open(root.path());
         assert!(Folder::open(root.path().join("no")).unwrap().is_none());
-        assert!(folder.open_below(&["no".as_ref(), "more".as_ref()]).unwrap().is_none());
-        for names in [&["file"][..], &["file", "x"]] {
-            let names: Vec<&OsStr> = names.iter().map(OsStr::new).collect();
-            let error = folder.open_below(&names).unwrap_err();
+        assert!(folder.open_below(Path::new("no/more")).unwrap().is_none());
+        for path in ["file", "file/x"] {
+            let error = folder.open_below(Path::new(path)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotADirectory);
         }
     }
