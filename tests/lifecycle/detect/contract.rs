@@ -18,6 +18,15 @@ fn output_with_percent_signs_is_printed_as_it_is() {
 }
 
 #[test]
+fn a_plan_is_a_private_file_that_goes_with_its_program() {
+    let world = World::new();
+    world.buildpack("a@1", "stat -c '%a %s' $2 > seen; ls $(dirname $2) >> seen");
+    assert_eq!(chosen(world.detect("a@1")), ["a@1"]);
+    let seen = world.app_file("seen");
+    assert!(seen.starts_with("600 0\nplan."), "{seen}");
+}
+
+#[test]
 fn a_plan_that_is_no_plan_is_an_error_with_the_output() {
     let world = World::new();
     world
