@@ -125,8 +125,9 @@ fn run(
     api: BuildpackApi,
     output: &mut Vec<u8>,
 ) -> Result<Ended, Fault> {
-    let plan_path = new_plan(context.temp_dir)
-        .map_err(|error| Fault::new("io", format!("open {}/plan.: {}", context.temp_dir.display(), error_text(&error))))?;
+    let plan_path = new_plan(context.temp_dir).map_err(|error| {
+        Fault::new("io", format!("open {}/plan.: {}", context.temp_dir.display(), error_text(&error)))
+    })?;
     let telemetry = effects.telemetry.variables(work.id());
     let command = Command {
         program,

@@ -35,12 +35,7 @@ unsafe impl<const LENGTH: usize, Rest: Sync> Sync for Arena<LENGTH, Rest> {}
 impl<const LENGTH: usize, Rest> Arena<LENGTH, Rest> {
     /// Makes an empty one in front of `rest`.
     pub const fn before(rest: Rest) -> Self {
-        Self {
-            bytes: UnsafeCell::new([0; LENGTH]),
-            end: AtomicUsize::new(0),
-            used: AtomicUsize::new(0),
-            rest,
-        }
+        Self { bytes: UnsafeCell::new([0; LENGTH]), end: AtomicUsize::new(0), used: AtomicUsize::new(0), rest }
     }
 
     fn start(&self) -> *mut u8 {
