@@ -3,6 +3,7 @@
 //! Policy P42: written beside and renamed; links are followed; where a rename cannot be (a bind-mounted file, a folder
 //! that may not be written) the document is written in place.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -38,18 +39,30 @@ pub fn read_file(path: &Path) -> io::Result<Option<String>> {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let found = fs::symlink_metadata(path).map(|metadata| metadata.file_type()).ok();
-    if found.is_some_and(|found| found.is_symlink())
-        && let Ok(path) = fs::canonicalize(path)
-    {
-        return write(&path, contents);
+    let mut path = Cow::from(path);
+    let mut found = fs::symlink_metadata(&path);
+    if found.as_ref().is_ok_and(fs::Metadata::is_symlink) {
+        path = fs::canonicalize(&path).map_or(path, Cow::from);
+        found = fs::metadata(&path);
     }
-    if found.is_some_and(|found| !found.is_file() && !found.is_symlink()) {
-        return write_in_place(path, contents);
+    match found {
+        Ok(found) if !found.is_file() => write_in_place(&path, contents),
+        _ => write_beside(&path, contents),
     }
+}
+
+/// Writes a document beside its place and renames it, or in place where that cannot be.
+fn write_beside(path: &Path, contents: &[u8]) -> io::Result<()> {
     let beside = beside(path);
-    let written = write_new(&beside, contents).and_then(|()| fs::rename(&beside, path));
-    written.or_else(|error| {
+    let mut written = write_new(&beside, contents);
+    // To ask for the folder only now saves two system calls for each document.
+    if let (Err(error), Some(parent)) = (&written, path.parent())
+        && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    {
+        fs::create_dir_all(parent)?;
+        written = write_new(&beside, contents);
+    }
+    written.and_then(|()| fs::rename(&beside, path)).or_else(|error| {
         let _ = fs::remove_file(&beside);
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(path, contents),
@@ -64,17 +77,16 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.new", std::process::id()))
 }
 
-/// Writes a new file. What a process of the same id left is replaced, a missing folder is made.
+/// Writes a new file, in place of what a process of the same id left.
 fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path);
-    let mut file = open().or_else(|error| {
-        match (error.kind(), path.parent()) {
-            (io::ErrorKind::NotFound, Some(parent)) => fs::create_dir_all(parent)?,
-            (io::ErrorKind::AlreadyExists, _) => fs::remove_file(path)?,
-            _ => return Err(error),
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            open()?
         }
-        open()
-    })?;
+        opened => opened?,
+    };
     file.write_all(contents)
 }
 
@@ -84,6 +96,8 @@ fn write_in_place(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
@@ -94,6 +108,27 @@ mod tests {
         write(&path, b"y").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"y");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_the_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        for name in ["file/a.toml", "file/b/a.toml"] {
+            let path = dir.path().join(name);
+            let wanted = fs::create_dir_all(path.parent().unwrap()).unwrap_err();
+            assert_eq!(write(&path, b"x").unwrap_err().kind(), wanted.kind(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_of_this_id_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        fs::write(beside(&path), b"half of a longer document").unwrap();
+        write(&path, b"x").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"x");
+        assert!(!beside(&path).exists());
     }
 
     #[test]
@@ -128,5 +163,12 @@ mod tests {
     fn writes_devices_in_place() {
         write(Path::new("/dev/null"), b"x").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        // A link that the system makes up: it leads to a pipe that no path names.
+        let (_reader, writer) = io::pipe().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{}", writer.as_raw_fd()), &link).unwrap();
+        write(&link, b"x").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }
