@@ -53,7 +53,9 @@ pub(super) fn open<S>(
     let Capture { logs, redactor } = session.capture.as_ref()?;
     let Some(outbox) = outbox.filter(|outbox| outbox.sends(Signal::Logs)) else {
         let warnings = logs.close().into_iter();
-        warnings.for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
+        for warning in warnings {
+            session.emit(SessionEvent::Telemetry(warning));
+        }
         return session.values.flag(Key::Redact).then(|| Arc::clone(logs));
     };
     redactor.add(outbox.secrets());

@@ -231,11 +231,15 @@ pub(super) fn with_phase<S, T>(
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);
         let warnings = spans.warnings().into_iter();
-        warnings.for_each(|warning| listeners.emit(SessionEvent::Telemetry(warning).into()));
+        for warning in warnings {
+            listeners.emit(SessionEvent::Telemetry(warning).into());
+        }
     }
     if let Err(failure) = &result {
         // It is printed when all of this is over.
-        failure.events().iter().for_each(|event| console.announce(event));
+        for event in &failure.events() {
+            console.announce(event);
+        }
     }
     close_logs(logs.as_deref(), &*listeners);
     if let Some(outbox) = outbox {
@@ -247,7 +251,9 @@ pub(super) fn with_phase<S, T>(
 /// Puts what build logs still have where it waits to be sent, and tells what is wrong with them.
 fn close_logs(logs: Option<&BuildLogs>, events: &dyn Events) {
     let warnings = logs.map(BuildLogs::close).unwrap_or_default().into_iter();
-    warnings.for_each(|warning| events.emit(SessionEvent::Telemetry(warning).into()));
+    for warning in warnings {
+        events.emit(SessionEvent::Telemetry(warning).into());
+    }
 }
 
 /// Spans and build logs end also when a fault of ours ends the program (telemetry R18).
@@ -258,8 +264,12 @@ fn end_telemetry_at_a_panic(spans: Option<Arc<Spans>>, logs: Option<Arc<BuildLog
             return;
         }
         report(panic);
-        spans.iter().for_each(|spans| spans.finish_after_panic());
-        logs.iter().for_each(|logs| drop(logs.close()));
+        if let Some(spans) = &spans {
+            spans.finish_after_panic();
+        }
+        if let Some(logs) = &logs {
+            drop(logs.close());
+        }
     }));
 }
 

@@ -126,8 +126,12 @@ impl BuildLogs {
                 }
                 let (programs, own) = sources(&state);
                 drop(state);
-                programs.iter().for_each(|program| program.lock().flush());
-                own.iter().for_each(|source| lock(source).flush());
+                for program in &programs {
+                    program.lock().flush();
+                }
+                for source in &own {
+                    lock(source).flush();
+                }
             }
         });
     }
@@ -161,10 +165,14 @@ impl BuildLogs {
         drop(state);
         self.closing.notify_all();
         for program in programs {
-            try_lock(&program.0).into_iter().for_each(|mut printing| printing.finish(&|_| {}, true));
+            if let Some(mut printing) = try_lock(&program.0) {
+                printing.finish(&|_| {}, true);
+            }
         }
         for source in own {
-            try_lock(&source).into_iter().for_each(|mut source| source.finish());
+            if let Some(mut source) = try_lock(&source) {
+                source.finish();
+            }
         }
         let mut warnings = self.loss.warnings();
         if self.redactor.is_over_budget() {
@@ -204,7 +212,8 @@ impl BuildLogs {
             attribute.key.as_str() != Key::BuildpackIdRfc.name()
         });
         let form = sending.store.form();
-        let encoder = Encoder::new(form, (sending.resource)(phase), (&scope, None).into(), attributes.collect(), place);
+        let encoder =
+            Encoder::new(form, (sending.resource)(phase), &(&scope, None).into(), attributes.collect(), place);
         let is_own = matches!(work, Work::Phase(_));
         Some(Source::new(Arc::clone(&sending.store), Arc::clone(&self.loss), &self.run, number, is_own, encoder))
     }
@@ -225,7 +234,9 @@ impl BuildLogs {
                 state.phases.push(Own { work: id, phase, source: Arc::clone(&source) });
                 let early = std::mem::take(&mut state.early);
                 drop(state);
-                early.into_iter().for_each(|(level, line, time)| self.add_own(&source, level, &line, time));
+                for (level, line, time) in early {
+                    self.add_own(&source, level, &line, time);
+                }
             }
             Work::Process { .. } => {
                 let of_parent = state.phases.iter().find(|own| Some(own.work) == parent);
@@ -358,7 +369,9 @@ impl Printing {
             if shows {
                 show(released.bytes);
             }
-            output.iter_mut().for_each(|output| output.take(released, now));
+            if let Some(output) = output {
+                output.take(released, now);
+            }
         });
     }
 
@@ -373,7 +386,9 @@ impl Printing {
             if shows {
                 show(released.bytes);
             }
-            output.iter_mut().for_each(|output| output.take(released, observed));
+            if let Some(output) = output {
+                output.take(released, observed);
+            }
         });
         if let Some(Output { lines, source }) = output {
             for (lines, stream) in lines.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
@@ -384,7 +399,9 @@ impl Printing {
     }
 
     fn flush(&mut self) {
-        self.output.iter_mut().for_each(|output| output.source.flush());
+        if let Some(output) = &mut self.output {
+            output.source.flush();
+        }
     }
 }
 

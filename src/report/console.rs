@@ -115,7 +115,9 @@ impl Console {
 
     /// Lets build logs hear the lines of an event that is printed later, when they no longer listen.
     pub fn announce(&self, event: &Event) {
-        lines(event).iter().for_each(|line| drop(self.shown(line)));
+        for line in &lines(event) {
+            drop(self.shown(line));
+        }
     }
 
     /// The bytes that are printed for a line, if any; build logs hear them.

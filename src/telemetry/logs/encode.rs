@@ -87,7 +87,7 @@ impl Encoder {
     pub fn new(
         form: Form,
         resource: Vec<KeyValue>,
-        scope: InstrumentationScope,
+        scope: &InstrumentationScope,
         attributes: Vec<KeyValue>,
         span: Option<TraceContext>,
     ) -> Self {
@@ -96,7 +96,7 @@ impl Encoder {
         let attributes = Attributes::from(attributes).0;
         let (resource, scope, shared) = match form {
             Form::Protobuf => (resource.encode_to_vec(), scope.encode_to_vec(), shared_message(&attributes, span)),
-            Form::Json => (json(&resource), json(&scope), shared_object(&attributes, span)),
+            Form::Json => (json(&resource), json(scope), shared_object(&attributes, span)),
         };
         Self { form, resource, scope, shared, scratch: Vec::new() }
     }
@@ -293,9 +293,11 @@ mod tests {
             let scope =
                 InstrumentationScope { name: "scope".to_owned(), version: "1".to_owned(), ..Default::default() };
             let attributes = vec![KeyValue::new("buildpack_id", "a/b"), KeyValue::new("n", 5)];
-            let mut encoder = Encoder::new(form, vec![KeyValue::new("service.name", "x")], scope, attributes, span);
+            let mut encoder = Encoder::new(form, vec![KeyValue::new("service.name", "x")], &scope, attributes, span);
             let mut encoded = Vec::new();
-            records.iter().for_each(|record| encoder.record(record, &mut encoded));
+            for record in records {
+                encoder.record(record, &mut encoded);
+            }
             let request = encoder.request(&encoded);
             match form {
                 Form::Protobuf => ExportLogsServiceRequest::decode(&request[..]).unwrap(),
@@ -327,7 +329,9 @@ mod tests {
         let order = |request: &mut ExportLogsServiceRequest| {
             let records = request.resource_logs.iter_mut().flat_map(|logs| &mut logs.scope_logs);
             let records = records.flat_map(|logs| &mut logs.log_records);
-            records.for_each(|record| record.attributes.sort_by(|a, b| a.key.cmp(&b.key)));
+            for record in records {
+                record.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+            }
         };
         let mut sorted = message.clone();
         order(&mut sorted);

@@ -18,31 +18,35 @@ enum State {
     StringEscape,
 }
 
+impl State {
+    /// The state behind a byte that is no ESC.
+    fn next(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Escape, b'[') => Self::Control,
+            (Self::Escape, b']' | b'P' | b'X' | b'^' | b'_') => Self::String,
+            (Self::Escape, 0x20..=0x2f) | (Self::Control, 0x20..=0x3f) => self,
+            (Self::String, 0x07) | (Self::StringEscape, b'\\') => Self::Text,
+            (Self::String | Self::StringEscape, _) => Self::String,
+            (Self::Text | Self::Escape | Self::Control, _) => Self::Text,
+        }
+    }
+}
+
 impl Escapes {
     /// The next bytes without sequences. None reaches beyond its line, whatever a program forgot.
     pub fn strip(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(bytes.len());
         for &byte in bytes {
-            self.0 = match (self.0, byte) {
-                (_, b'\n') => {
-                    kept.push(byte);
-                    State::Text
-                }
-                (State::Text | State::Escape | State::Control, 0x1b) => State::Escape,
-                (State::Text, _) => {
-                    kept.push(byte);
-                    State::Text
-                }
-                (State::Escape, b'[') => State::Control,
-                (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::String,
-                (State::Escape, 0x20..=0x2f) => State::Escape,
-                (State::Control, 0x20..=0x3f) => State::Control,
-                (State::Escape | State::Control, _) | (State::String, 0x07) | (State::StringEscape, b'\\') => {
-                    State::Text
-                }
-                (State::String | State::StringEscape, 0x1b) => State::StringEscape,
-                (State::String | State::StringEscape, _) => State::String,
+            let before = self.0;
+            self.0 = match (byte, before) {
+                (b'\n', _) => State::Text,
+                (0x1b, State::String | State::StringEscape) => State::StringEscape,
+                (0x1b, _) => State::Escape,
+                _ => before.next(byte),
             };
+            if byte == b'\n' || (self.0, before) == (State::Text, State::Text) {
+                kept.push(byte);
+            }
         }
         kept
     }

@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn source(store: &Arc<Memory>, loss: &Arc<Loss>) -> Source {
-        let encoder = Encoder::new(store.form(), Vec::new(), InstrumentationScope::default(), Vec::new(), None);
+        let encoder = Encoder::new(store.form(), Vec::new(), &InstrumentationScope::default(), Vec::new(), None);
         Source::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(loss), "run", 7, false, encoder)
     }
 

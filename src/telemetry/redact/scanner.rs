@@ -185,7 +185,7 @@ impl Scanner {
                 flags.push(held.is_secret);
             }
             replace(&text, Some(&flags), &mut tail.in_secret, |bytes| {
-                release(Released { stream, bytes, time: tail.time })
+                release(Released { stream, bytes, time: tail.time });
             });
         }
         if !tail.held.is_empty() || bytes.is_empty() {

@@ -115,7 +115,9 @@ impl Naive {
             own[1].first().copied().unwrap_or(end),
             last.map_or(end, |row| row[0]),
         ];
-        rows.iter().for_each(|row| self.mark(row));
+        for row in &rows {
+            self.mark(row);
+        }
     }
 
     fn redacted(deeds: &[Deed]) -> [Vec<u8>; 2] {
