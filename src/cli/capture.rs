@@ -9,7 +9,7 @@ use super::resolve::Values;
 use super::session::Session;
 use super::{secrets, version};
 use crate::effect::clock::Clock;
-use crate::effect::events::Phase;
+use crate::effect::events::{Phase, SessionEvent};
 use crate::model::env::Environment;
 use crate::model::trace::TraceContext;
 use crate::report::build_logs::{BuildLogs, Place, Sending, Wishes};
@@ -52,7 +52,8 @@ pub(super) fn open<S>(
 ) -> Option<Arc<BuildLogs>> {
     let Capture { logs, redactor } = session.capture.as_ref()?;
     let Some(outbox) = outbox.filter(|outbox| outbox.sends(Signal::Logs)) else {
-        logs.close();
+        let warnings = logs.close().into_iter();
+        warnings.for_each(|warning| session.emit(SessionEvent::Telemetry(warning)));
         return session.values.flag(Key::Redact).then(|| Arc::clone(logs));
     };
     redactor.add(outbox.secrets());
@@ -62,7 +63,12 @@ pub(super) fn open<S>(
         (None, Some(context)) => Place::Context(context),
         (None, None) => Place::Unknown,
     };
-    let (api, version, overrides) = (session.api, version::info().version, ResourceOverrides::parse(&session.env));
+    let mut overrides = ResourceOverrides::parse(&session.env);
+    if let Some(warning) = overrides.warning.take().filter(|_| !outbox.sends(Signal::Traces)) {
+        // With spans it was told already.
+        session.emit(SessionEvent::Telemetry(warning));
+    }
+    let (api, version) = (session.api, version::info().version);
     let of_phase = version.clone();
     logs.open(Sending {
         store: Arc::clone(outbox.spool()) as _,

@@ -207,7 +207,9 @@ pub(super) fn with_phase<S, T>(
         let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
         move |deadline| {
             close_logs(logs.as_deref(), &*events);
-            outbox.iter().for_each(|outbox| delivery::close(outbox, deadline, &*events));
+            if let Some(outbox) = outbox {
+                delivery::close(&outbox, deadline, &*events);
+            }
         }
     });
     if spans.is_some() || logs.is_some() {

@@ -153,15 +153,12 @@ impl BuildLogs {
     /// Puts everything into the spool, lines without an end too; what comes later is not heard. Gives what the user
     /// should know, a sentence each. Whoever prints this very moment is not waited for longer than a moment.
     pub fn close(&self) -> Vec<String> {
-        let (programs, own) = {
-            let mut state = self.state();
-            if state.is_closed {
-                return Vec::new();
-            }
-            state.is_closed = true;
-            state.early.clear();
-            sources(&state)
-        };
+        // A panic may come from where the state is locked.
+        let Some(mut state) = try_lock(&self.state).filter(|state| !state.is_closed) else { return Vec::new() };
+        state.is_closed = true;
+        state.early.clear();
+        let (programs, own) = sources(&state);
+        drop(state);
         self.closing.notify_all();
         for program in programs {
             try_lock(&program.0).into_iter().for_each(|mut printing| printing.finish(&|_| {}, true));

@@ -99,9 +99,10 @@ impl Failed {
         }
         let code = match error.reason() {
             // A server that goes away says NO_ERROR.
-            Some(Reason::REFUSED_STREAM | Reason::NO_ERROR) if error.is_remote() => Code::UNAVAILABLE,
+            Some(Reason::REFUSED_STREAM | Reason::NO_ERROR | Reason::ENHANCE_YOUR_CALM) if error.is_remote() => {
+                Code::UNAVAILABLE
+            }
             Some(Reason::CANCEL) if error.is_remote() => Code::CANCELLED,
-            Some(Reason::ENHANCE_YOUR_CALM) if error.is_remote() => Code::UNAVAILABLE,
             Some(Reason::INADEQUATE_SECURITY) => Code::PERMISSION_DENIED,
             Some(_) => Code::INTERNAL,
             None => Code::UNAVAILABLE,
@@ -147,15 +148,12 @@ fn decoded(text: &[u8]) -> String {
     let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
     while let Some(byte) = text.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.extend(u8::try_from(high * 16 + low));
-                at += 3;
-            }
-            _ => {
-                bytes.push(*byte);
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
+            bytes.extend(u8::try_from(high * 16 + low));
+            at += 3;
+        } else {
+            bytes.push(*byte);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -22,13 +22,12 @@ impl ResourceOverrides {
         let text = |name: &str| env.get(name).and_then(|value| value.to_str()).filter(|value| !value.trim().is_empty());
         let mut overrides = Self::default();
         if let Some(list) = text("OTEL_RESOURCE_ATTRIBUTES") {
-            match list.split(',').filter(|entry| !entry.trim().is_empty()).map(pair).collect() {
-                Some(attributes) => overrides.attributes = attributes,
-                None => {
-                    let text = "OTEL_RESOURCE_ATTRIBUTES is ignored: it is no list of key=value, percent-encoded where \
-                                a value has a comma, an equals sign or a percent sign";
-                    overrides.warning = Some(text.to_owned());
-                }
+            if let Some(attributes) = list.split(',').filter(|entry| !entry.trim().is_empty()).map(pair).collect() {
+                overrides.attributes = attributes;
+            } else {
+                let text = "OTEL_RESOURCE_ATTRIBUTES is ignored: it is no list of key=value, percent-encoded where a \
+                            value has a comma, an equals sign or a percent sign";
+                overrides.warning = Some(text.to_owned());
             }
         }
         if let Some(name) = text("OTEL_SERVICE_NAME") {
@@ -80,7 +79,9 @@ mod tests {
 
     fn applied(variables: &[(&str, &str)]) -> (Vec<String>, bool) {
         let mut env = Environment::default();
-        variables.iter().for_each(|(name, value)| env.set(*name, *value));
+        for (name, value) in variables {
+            env.set(*name, *value);
+        }
         let overrides = ResourceOverrides::parse(&env);
         let own = [KeyValue::new("service.name", "lifecycle"), KeyValue::new("cnb.phase", "build")];
         let all = overrides.apply(&own);
