@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::json::{Json, Object};
@@ -82,6 +82,9 @@ pub enum Value {
 /// How many bad things are named; more are only counted.
 const NAMED: usize = 20;
 
+/// The longest line that is read, in bytes. Whoever wrote a longer one wrote no spans.
+const LONGEST_LINE: u64 = 64 << 20;
+
 impl Span {
     /// The text of an attribute.
     pub fn text(&self, key: Key) -> Option<&str> {
@@ -126,10 +129,15 @@ impl Recording {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            match reader.read_until(b'\n', &mut line) {
+            let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+            let is_cut = line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n");
+            match read {
                 Ok(0) => return,
+                Ok(_) if is_cut => match reader.skip_until(b'\n') {
+                    Ok(_) => self.bad(number, format!("it is longer than {} MiB", LONGEST_LINE >> 20)),
+                    Err(error) => return self.bad(number, error_text(&error)),
+                },
                 Ok(_) => self.line(number, line.trim_ascii()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.bad(number, error_text(&error)),
             }
         }
@@ -297,6 +305,24 @@ mod tests {
         let line = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
         let recording = recording(line.as_bytes());
         assert_eq!((recording.spans.len(), recording.bad_count), (1, 3));
+    }
+
+    #[test]
+    fn a_line_without_end_is_bad_and_what_follows_is_read() {
+        let long = usize::try_from(LONGEST_LINE).unwrap();
+        let span =
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{SPAN},"startTimeUnixNano":"7"}}]}}]}}]}}"#);
+        let mut text = vec![0; long + 10];
+        text.push(b'\n');
+        text.extend_from_slice(span.as_bytes());
+        let read = recording(&text);
+        let named: Vec<(usize, &str)> = read.bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        assert_eq!((read.spans.len(), named), (1, vec![(1, "it is longer than 64 MiB")]));
+        // As long as it may be, its end included.
+        let mut text = span.into_bytes();
+        text.resize(long - 1, b' ');
+        text.push(b'\n');
+        assert_eq!(recording(&text).spans.len(), 1);
     }
 
     #[test]
