@@ -1,11 +1,12 @@
 //! Requests to registries and daemons are spans that say how often they were tried, and not where they went.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use serde_json::Value;
 
-use super::{ON, own_spans};
+use super::{ON, own_spans, send};
 use crate::support::{RUN_IMAGE, Registry, World};
 
 /// The spans of requests, each as its name, result, error, status and retries.
@@ -89,4 +90,24 @@ fn r24_requests_to_a_daemon_are_told() {
     let told = requests(&world);
     assert!(told.iter().any(|span| span.starts_with("GET image success - 404")), "{told:#?}");
     assert!(own_spans(&world).iter().all(|span| !span.to_string().contains("canary")));
+}
+
+/// A registry that takes connections and never answers.
+#[test]
+fn r17_a_request_that_waits_is_cancelled_with_its_phase() {
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        let world = World::new();
+        let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = registry.local_addr().unwrap();
+        let images = ["-run-image", &format!("{host}/run"), &format!("{host}/app")];
+        let analyzer = world.start("analyzer", &images, &[ON, ("CNB_USE_LAYOUT", None)]);
+        let waiting = registry.accept().unwrap();
+        send(signal, &analyzer.id().to_string());
+        analyzer.outcome().exits(128 + number).done();
+        drop(waiting);
+        let told = requests(&world);
+        assert!(!told.is_empty() && told.iter().all(|span| span.contains(" cancellation - -")), "{told:#?}");
+        let phase = own_spans(&world).into_iter().find(|span| span["name"] == "analyze").unwrap();
+        assert!(phase["attributes"].to_string().contains("cancellation"), "{phase}");
+    }
 }
