@@ -85,15 +85,7 @@ fn r11_r12_what_is_no_regular_file_is_left_alone_with_one_warning() {
 /// The file that phases share their trace by: what is there instead is replaced, or a phase goes its own way.
 #[test]
 fn r11_r12_a_shared_context_that_is_no_file_leads_nowhere() {
-    let make: [(&str, &dyn Fn(&World, &Path)); 6] = [
-        ("folder", &|_, path| fs::create_dir(path).unwrap()),
-        ("link", &|world, path| symlink(world.path("target"), path).unwrap()),
-        ("link to nothing", &|world, path| symlink(world.path("nowhere"), path).unwrap()),
-        ("second name", &|world, path| fs::hard_link(world.path("target"), path).unwrap()),
-        ("pipe", &|_, path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
-        ("device", &|_, path| symlink("/dev/zero", path).unwrap()),
-    ];
-    for (name, make) in make {
+    let check = |name: &str, make: &dyn Fn(&World, &Path)| {
         let world = ready("test/one", "exit 0");
         fs::create_dir_all(world.path("layers/tracing/lifecycle")).unwrap();
         // A valid one elsewhere, which must not count through a link.
@@ -110,7 +102,13 @@ fn r11_r12_a_shared_context_that_is_no_file_leads_nowhere() {
         world.run_with("analyzer", &[APP_IMAGE], &[ON]).exits(0).done();
         assert_eq!(world.read("target"), elsewhere, "{name}");
         assert!(!world.path("nowhere").exists(), "{name}");
-    }
+    };
+    check("folder", &|_, path| fs::create_dir(path).unwrap());
+    check("link", &|world, path| symlink(world.path("target"), path).unwrap());
+    check("link to nothing", &|world, path| symlink(world.path("nowhere"), path).unwrap());
+    check("second name", &|world, path| fs::hard_link(world.path("target"), path).unwrap());
+    check("pipe", &|_, path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()));
+    check("device", &|_, path| symlink("/dev/zero", path).unwrap());
 }
 
 #[test]
