@@ -24,13 +24,14 @@ mod read;
 mod repacked;
 mod seal;
 mod slices;
+mod state;
 mod stream;
 mod tar;
 mod tree;
 
 pub use directory::directory;
 pub use error::Error;
-pub use extract::{Extracted, extract, extract_verified};
+pub use extract::{Extracted, Hashing, extract, extract_verified};
 pub use fixed::{launcher, process_types};
 pub use listed::{Entry, EntryKind, listed};
 pub(crate) use measure::Sum;

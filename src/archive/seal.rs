@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::extract::Extracted;
-
+use super::state::State;
 use super::tar::Tar;
-use super::tree::Tree;
 use crate::effect::images::{Measured, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::seal::Seal;
@@ -24,13 +23,13 @@ pub const SETTLED: Duration = Duration::from_millis(12);
 
 impl Seal {
     /// Seals a folder as it is, where an archive with this diff id was extracted at least [`SETTLED`] ago. `None` if the
-    /// archive had something that a seal cannot tell.
+    /// archive had something that a seal cannot tell, or if the file system's clock is too coarse for seals.
     ///
     /// # Errors
     /// The folder cannot be listed.
     pub fn new(folder: &Path, diff_id: &DiffId, extracted: &Extracted) -> Result<Option<Self>, Error> {
         let Some(outline) = extracted.outline.clone() else { return Ok(None) };
-        let state = Tree::read(folder)?.state;
+        let Some(state) = State::of(folder)? else { return Ok(None) };
         Ok(Some(Self { diff_id: diff_id.clone(), size: extracted.size, outline, state }))
     }
 
@@ -48,7 +47,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::archive::{Owner, directory, extract_verified, measure};
+    use crate::archive::{Hashing, Owner, directory, extract_verified, measure};
     use crate::model::seal::Seals;
     use std::path::PathBuf;
 
@@ -68,7 +67,8 @@ mod tests {
         let mut bytes = Vec::new();
         tar.write_tar(&mut bytes).unwrap();
         fs::remove_dir_all(&folder).unwrap();
-        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder).unwrap();
+        let extracted =
+            extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder, Hashing::Here).unwrap();
         (folder, diff_id, extracted)
     }
 

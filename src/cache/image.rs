@@ -131,7 +131,7 @@ impl Cache for ImageCache<'_> {
 
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError> {
         self.registry
-            .layer(self.old_with(diff_id)?, diff_id)
+            .unverified_layer(self.old_with(diff_id)?, diff_id)
             .map_err(|error| CacheError::Failed(format!("failed to get cache layer with SHA '{diff_id}': {error}")))
     }
 

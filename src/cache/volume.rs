@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
@@ -244,16 +244,20 @@ impl Cache for VolumeCache {
         // It is a new file each time: what is there may be another's, or a link. Without it, layers are read again.
         let _ = fs::remove_file(self.dir.join(SEALS));
         if let Ok(mut file) = File::create_new(self.dir.join(SEALS)) {
-            let _ = file.write_all(text.as_bytes());
+            let _ = file.write_all(format!("{}\n{text}", sum_of(&text)).as_bytes());
         }
     }
 
-    /// Whoever takes the seals takes them away: they are of one build.
+    /// Whoever takes the seals takes them away: they are of one build. Those that another user left, or that are not as
+    /// they were left, are none.
     fn seals(&self) -> Seals {
         let path = self.dir.join(SEALS);
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read_own(&path).unwrap_or_default();
         let _ = fs::remove_file(&path);
-        let Some((sound, seals)) = text.split_once("\n\n") else { return Seals::default() };
+        let Some((sum, text)) = text.split_once('\n') else { return Seals::default() };
+        let Some((sound, seals)) = text.split_once("\n\n").filter(|_| sum == sum_of(text).as_str()) else {
+            return Seals::default();
+        };
         let line = |line: &str| {
             let mut parts = line.split(' ');
             let diff_id = DiffId::parse(parts.next()?).ok()?;
@@ -344,6 +348,25 @@ fn state_of(file: &File) -> Option<FileState> {
 
 fn layer_name(diff_id: &DiffId) -> String {
     format!("{diff_id}.tar")
+}
+
+/// Reads a file that this user wrote; a link is none.
+fn read_own(path: &Path) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    let mut text = String::new();
+    if found.is_file() && found.uid() == rustix::process::geteuid().as_raw() {
+        file.read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// What tells that a text is whole.
+fn sum_of(text: &str) -> DiffId {
+    let mut sum = Sum::new();
+    let _ = sum.write_all(text.as_bytes());
+    sum.diff_id()
 }
 
 /// Makes an empty folder in the place of whatever is there.

@@ -91,8 +91,13 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     })
 }
 
+/// How many things can be at work at the same time.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS)
+}
+
 fn threads(items: usize) -> usize {
-    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS).min(items)
+    cores().min(items)
 }
 
 #[cfg(test)]

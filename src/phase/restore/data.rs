@@ -5,10 +5,11 @@
 use std::convert::Infallible;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
-use crate::archive::{Extracted, SETTLED, extract_verified};
+use crate::archive::{Extracted, Hashing, SETTLED, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
@@ -104,9 +105,16 @@ pub(super) fn restore(
         layer: None,
     }));
     let mut results = Vec::with_capacity(jobs.len());
+    let unfinished = AtomicUsize::new(jobs.len());
     let Ok(()) = parallel::in_order(
         &jobs,
-        |job| Ok::<_, Infallible>(run(effects, inputs, job)),
+        |job| {
+            // As long as there are layers for all cores, none needs a second one.
+            let alone = unfinished.load(Ordering::Relaxed) < parallel::cores();
+            let result = run(effects, inputs, job, if alone { Hashing::Ahead } else { Hashing::Here });
+            unfinished.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(result)
+        },
         |_, result| results.push(result),
     );
     // Every layer is finished before the first error is told: none may stay behind in part.
@@ -149,12 +157,12 @@ enum Problem {
 }
 
 /// Restores one layer, with nothing of an earlier build left among its files.
-fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job) -> Result<Extracted, Problem> {
+fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job, hashing: Hashing) -> Result<Extracted, Problem> {
     let work = effects.begin(Work::RestoreLayer(job.identifier.clone()));
     let mut bytes = 0;
     let result = layers::remove_tree(&job.folder)
         .map_err(|error| Problem::Write(error.to_string()))
-        .and_then(|()| unpack(inputs, job, &mut bytes));
+        .and_then(|()| unpack(inputs, job, hashing, &mut bytes));
     let (outcome, error_type) = match &result {
         Ok(_) => (Outcome::Success, None),
         Err(Problem::Cache(_)) => (Outcome::Failure, Some("cache")),
@@ -165,11 +173,11 @@ fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job) -> Result<Extracte
 }
 
 /// Extracts a layer of the cache, which must have the diff id that it goes by.
-fn unpack(inputs: &Inputs<'_>, job: &Job, bytes: &mut u64) -> Result<Extracted, Problem> {
+fn unpack(inputs: &Inputs<'_>, job: &Job, hashing: Hashing, bytes: &mut u64) -> Result<Extracted, Problem> {
     let cache = inputs.cache.ok_or_else(|| Problem::Cache("cache not provided".to_owned()))?;
     let layer = cache.layer(&job.diff_id).map_err(|error| Problem::Cache(error.to_string()))?;
     let input = Counted { inner: layer, bytes };
-    extract_verified(input, &job.diff_id, &inputs.extract_root, &job.folder).map_err(|error| {
+    extract_verified(input, &job.diff_id, &inputs.extract_root, &job.folder, hashing).map_err(|error| {
         let reason = error.to_string();
         if error.blames_archive() { Problem::Cache(reason) } else { Problem::Write(reason) }
     })
