@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::error::Error;
 use super::hashed::{Chunks, Summed};
@@ -39,6 +40,8 @@ pub struct Extracted {
     pub size: u64,
     /// The digest of all but the contents of files, for a [`super::Seal`]; found by [`extract_verified`] alone.
     pub outline: Option<DiffId>,
+    /// When the last of it was written, for a [`super::Seal`]; known by [`extract_verified`] alone.
+    pub ended: Option<Instant>,
 }
 
 /// Extracts an archive below `root`, into the folder `allowed` and nowhere else; the whole input is read, also behind the
@@ -107,7 +110,8 @@ pub fn extract_verified(
         (_, Some(found)) if found != *expected => Err(Error::Mismatch { expected: expected.clone(), found }),
         (filled, _) => filled,
     };
-    extraction.end(checked)
+    let extracted = extraction.end(checked)?;
+    Ok(Extracted { ended: Some(Instant::now()), ..extracted })
 }
 
 /// An extraction at work.

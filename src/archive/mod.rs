@@ -39,6 +39,5 @@ pub use measure::measure;
 pub use members::{FileWriter, for_each_file};
 pub use read::Malformed;
 pub use repacked::Repacked;
-pub use seal::SETTLED;
 pub use slices::{slices, slices_without};
 pub use tar::{Notice, Owner, Tar};

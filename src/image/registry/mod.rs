@@ -167,8 +167,7 @@ impl Images for RegistryImages {
     }
 
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
-        blob::uncompress(self.blob(image, diff_id)?, diff_id)
-            .map_err(|error| ImageError::permanent(error.to_string()))
+        blob::uncompress(self.blob(image, diff_id)?, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
     }
 
     fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {

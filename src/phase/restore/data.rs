@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
-use crate::archive::{Extracted, Hashing, SETTLED, extract_verified};
+use crate::archive::{Extracted, Hashing, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
@@ -128,10 +128,6 @@ pub(super) fn restore(
 fn seal(inputs: &Inputs<'_>, restored: &[(&Job, Extracted)]) -> Seals {
     let mut seals = Seals::default();
     let large: Vec<_> = restored.iter().filter(|(_, extracted)| extracted.size >= WORTH_A_SEAL).collect();
-    if large.is_empty() {
-        return seals;
-    }
-    std::thread::sleep(SETTLED);
     let Ok(()) = parallel::in_order(
         &large,
         // Without a seal the layer is read again.
