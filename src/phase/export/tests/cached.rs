@@ -52,7 +52,10 @@ fn a_layer_is_read_once_for_image_and_cache_unless_the_cache_may_have_it() {
         world.layer("cached", "cache");
         let cache = MemoryCache::default();
         world.export_cached(&cache).write();
-        assert_eq!((cache.0.lock().unwrap().made.len(), cache.0.lock().unwrap().committed.len()), (0, 2));
+        {
+            let state = cache.0.lock().unwrap();
+            assert_eq!((state.made.len(), state.committed.len()), (0, 2));
+        }
         world.file("layers/some_bp/both/more", "more");
         world.export_cached(&cache).write();
         let state = cache.0.lock().unwrap();
