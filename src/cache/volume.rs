@@ -249,6 +249,10 @@ impl Cache for VolumeCache {
         Ok(Box::new(file))
     }
 
+    fn size(&self, diff_id: &DiffId) -> Option<u64> {
+        fs::metadata(self.committed().join(layer_name(diff_id))).ok().map(|found| found.len())
+    }
+
     fn verified(&self, diff_id: &DiffId) {
         if let Some(state) = lock(&self.opened).get(diff_id) {
             lock(&self.sound).insert(diff_id.clone(), *state);

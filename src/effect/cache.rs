@@ -40,6 +40,12 @@ pub trait Cache: Send + Sync {
     /// The layer is missing or cannot be read.
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError>;
 
+    /// How many bytes there are to read of a layer, whatever they become; `None` where that is not known.
+    fn size(&self, diff_id: &DiffId) -> Option<u64> {
+        let _ = diff_id;
+        None
+    }
+
     /// Says that the bytes read with [`Cache::layer`] were sound to their end.
     fn verified(&self, diff_id: &DiffId) {
         let _ = diff_id;

@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
@@ -105,15 +104,14 @@ pub(super) fn restore(
         layer: None,
     }));
     let mut results = Vec::with_capacity(jobs.len());
-    let unfinished = AtomicUsize::new(jobs.len());
-    let Ok(()) = parallel::in_order(
+    let size = |job: &Job| inputs.cache.and_then(|cache| cache.size(&job.diff_id)).unwrap_or(0);
+    let share = jobs.iter().map(size).sum::<u64>() / parallel::cores() as u64;
+    let Ok(()) = parallel::in_order_at_once(
         &jobs,
         |job| {
-            // As long as there are layers for all cores, none needs a second one.
-            let alone = unfinished.load(Ordering::Relaxed) < parallel::cores();
-            let result = run(effects, inputs, job, if alone { Hashing::Ahead } else { Hashing::Here });
-            unfinished.fetch_sub(1, Ordering::Relaxed);
-            Ok::<_, Infallible>(result)
+            // A layer that is more than its share would leave cores without work at the end.
+            let hashing = if size(job) > share || jobs.len() == 1 { Hashing::Ahead } else { Hashing::Here };
+            Ok::<_, Infallible>(run(effects, inputs, job, hashing))
         },
         |_, result| results.push(result),
     );
