@@ -55,7 +55,7 @@ const FOLDERS: [(&str, &str); 3] = [("layers", "/layers"), ("workspace", "/works
 enum Base {
     /// Programs of this machine, with its C library.
     Glibc,
-    /// One static program: no bash, no users, no folder for temporary files.
+    /// One static program: no bash, no users.
     Busybox,
     /// Nothing.
     Empty,
@@ -88,7 +88,6 @@ struct Client {
     daemon: Daemon,
     registry: Registry,
     platform: Platform,
-    base: Base,
     folders: Vec<(&'static str, &'static str)>,
     lifecycle_image: String,
     builder_image: String,
@@ -122,7 +121,7 @@ impl Client {
         );
         platform.write("layers/project-metadata.toml", "");
         let folders = FOLDERS.to_vec();
-        Self { daemon, registry, platform, base, folders, lifecycle_image, builder_image }
+        Self { daemon, registry, platform, folders, lifecycle_image, builder_image }
     }
 
     /// Runs a phase on the builder image, which is the one that has buildpacks, order and lifecycle.
@@ -146,11 +145,9 @@ impl Client {
             all.push(format!("--volume={}:{place}:ro", self.platform.path(name).display()));
         }
         all.extend(self.ids());
-        if self.base == Base::Glibc {
-            // The image's own folder for temporary files belongs to root, and docker gives a tmpfs the mode of what it
-            // covers.
-            all.push(format!("--volume={}:/tmp", self.platform.path("tmp").display()));
-        }
+        // The image's own folder for temporary files, if it has one, belongs to root, and docker gives a tmpfs the mode of
+        // what it covers.
+        all.push(self.volume("tmp", "/tmp"));
         self.all_options(all, options)
     }
 

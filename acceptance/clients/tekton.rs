@@ -52,6 +52,8 @@ fn tektons_task_builds_with_the_creator() {
     };
     create(["-cache-dir=/workspace/cache", "-cache-image="], "Adding");
     client.platform.fresh_layers();
+    // Its mode is in the layers of the image.
+    fs::set_permissions(client.platform.path("layers"), Permissions::from_mode(0o777)).unwrap();
     let cache = format!("-cache-image={cache}");
     create(["-cache-dir=", &cache], "Reusing");
     let image = client.fetch(&app, "app");
@@ -68,6 +70,7 @@ fn tektons_task_builds_phase_by_phase() {
     let (uid, gid) = client.owner();
     let (user, home, kaniko) =
         (format!("--user={uid}:{gid}"), client.volume("home", "/tekton/home"), client.volume("kaniko", "/kaniko"));
+    let gid_env = format!("--env=GID={gid}");
     let (uid, gid) = (format!("-uid={uid}"), format!("-gid={gid}"));
     let options = [
         user.as_str(),
@@ -98,10 +101,10 @@ fn tektons_task_builds_phase_by_phase() {
         let detect = [&detect[..], &["-layers=/layers", "-platform=/platform"]].concat();
         client.on_builder(&options, &detect).exits(0).says("samples/greeting").done();
 
-        // A script: what is not set is empty, and the ids are bash's own.
+        // A script: what is not set is empty, and `UID` is bash's own.
         let builder_image = format!("--env=CNB_BUILDER_IMAGE={}", client.builder_image);
         let variables = ["--env=CNB_LOG_LEVEL=info", "--env=CNB_BUILD_IMAGE=", "--env=CNB_CACHE_IMAGE="];
-        let more = ["--env=CNB_INSECURE_REGISTRIES=", "--env=CNB_SKIP_LAYERS=false", &builder_image, &kaniko];
+        let more = ["--env=CNB_INSECURE_REGISTRIES=", "--env=CNB_SKIP_LAYERS=false", &builder_image, &kaniko, &gid_env];
         let script = "export BUILD_IMAGE=${CNB_BUILD_IMAGE:-${CNB_BUILDER_IMAGE}}
             /cnb/lifecycle/restorer -log-level=${CNB_LOG_LEVEL} -build-image=${BUILD_IMAGE} -group=/layers/group.toml \
             -layers=${CNB_LAYERS_DIR} -cache-dir=/workspace/cache -cache-image=${CNB_CACHE_IMAGE} -uid=${UID} \
