@@ -3,19 +3,33 @@
 //! Catalogue 3, items 46, 47 and 54: the lifecycle and the launcher need nothing of the images that they are in.
 
 use std::fs;
+use std::process::Command;
 
 use super::{Base, Client};
 use crate::machine::copy_folder;
-use crate::support::checkout;
+use crate::support::{checkout, tool};
 
-/// A client on this base whose one buildpack brings its own shell.
+/// A process of an old Buildpack API goes through the shell, for the profile scripts of its layers.
+const OLD: &str = r#"#!/cnb/buildpacks/samples_static/0.1.0/bin/busybox sh
+printf '[[processes]]\ntype = "old"\ncommand = "echo"\nargs = ["in $0"]\n' >"$CNB_LAYERS_DIR/launch.toml"
+"#;
+
+/// A client on this base whose buildpacks need nothing but the shell that one of them brings.
 fn client(base: Base) -> Client {
     let client = Client::on(base);
     let buildpack = client.platform.path("buildpacks/samples_static/0.1.0");
     copy_folder(&checkout().join("acceptance/buildpacks/static"), &buildpack).unwrap();
     fs::copy("/bin/busybox", buildpack.join("bin/busybox"))
         .unwrap_or_else(|error| panic!("/bin/busybox: {error}; acceptance/install-packages installs busybox-static"));
-    client.platform.order(&[("samples/static", "0.1.0")]);
+    let write = |file: &str, text: &str| client.platform.write(&format!("buildpacks/samples_old/0.1.0/{file}"), text);
+    write(
+        "buildpack.toml",
+        "api = \"0.8\"\n[buildpack]\nid = \"samples/old\"\nversion = \"0.1.0\"\n[[stacks]]\nid = \"*\"\n",
+    );
+    write("bin/detect", OLD.lines().next().unwrap());
+    write("bin/build", OLD);
+    tool(Command::new("chmod").args(["-R", "755"]).arg(client.platform.path("buildpacks/samples_old")));
+    client.platform.order(&[("samples/static", "0.1.0"), ("samples/old", "0.1.0")]);
     client.platform.give("workspace");
     client
 }
@@ -82,24 +96,4 @@ fn images_of_busybox_alone_build_and_run_what_needs_no_bash() {
 #[test]
 fn empty_images_build_and_run_what_needs_no_bash() {
     builds_and_runs(Base::Empty);
-}
-
-/// A process of an old Buildpack API goes through the shell, for the profile scripts of its layers.
-#[test]
-fn a_shell_process_on_an_image_without_bash_is_told() {
-    let client = Client::on(Base::Busybox);
-    let (app, run) = (client.registry.image("bases/shell"), client.registry.image("run"));
-    // The buildpack needs bash: the builder has it, the run image does not.
-    let builder = client.platform.path("full-builder-image");
-    Base::Glibc.make(&client.platform, "full-builder-image", &super::PROGRAMS);
-    client.registry.push(&builder, "builder");
-    client.daemon.pull(&client.builder_image);
-    client.platform.give("workspace");
-    let options = ["--env=CNB_PLATFORM_API=0.15", "--user=0:0"];
-    let create = ["/cnb/lifecycle/creator", "-app", "/workspace", "-cache-dir", "/cache", "-run-image", &run, &app];
-    client.on_builder(&options, &create).exits(0).done();
-    client.daemon.pull(&app);
-    let shell = ["--entrypoint", "/cnb/process/shell"];
-    let missing = ["failed to launch: bash exec: no such file or directory"];
-    client.daemon.run(&app, &shell, &[]).exits(82).fails_with(&missing).done();
 }

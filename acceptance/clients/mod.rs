@@ -55,15 +55,16 @@ const FOLDERS: [(&str, &str); 3] = [("layers", "/layers"), ("workspace", "/works
 enum Base {
     /// Programs of this machine, with its C library.
     Glibc,
-    /// One static program: no bash, no users.
+    /// One static program: no bash.
     Busybox,
-    /// Nothing.
+    /// Nothing; a builder image must name the user of the build, so that one has `/etc/passwd`.
     Empty,
 }
 
 impl Base {
-    /// Makes an image in the folder `name` of the platform's, with `programs` where there is room for them.
-    fn make(self, platform: &Platform, name: &str, programs: &[&str]) {
+    /// Makes an image in the folder `name` of the platform's, with `programs` where there is room for them; `users` says
+    /// whether it names the user of the build.
+    fn make(self, platform: &Platform, name: &str, programs: &[&str], users: bool) {
         let (layout, root) = (platform.path(name), platform.path(&format!("{name}-root")));
         match self {
             Base::Glibc => run_image::lay_out(&root, platform.user(), programs).unwrap(),
@@ -78,6 +79,9 @@ impl Base {
                 }
             }
             Base::Empty => fs::create_dir(&root).unwrap(),
+        }
+        if users {
+            run_image::users(&root, platform.user()).unwrap();
         }
         run_image::of_folder(&layout, &root, platform.user()).unwrap();
     }
@@ -102,10 +106,10 @@ impl Client {
     fn on(base: Base) -> Self {
         let registry = Registry::plain();
         let platform = Platform::new().run_image_in(&registry);
-        base.make(&platform, "builder-image", &PROGRAMS);
+        base.make(&platform, "builder-image", &PROGRAMS, true);
         registry.push(&platform.path("builder-image"), "builder");
         if base != Base::Glibc {
-            base.make(&platform, "bare-run-image", &[]);
+            base.make(&platform, "bare-run-image", &[], false);
             registry.push(&platform.path("bare-run-image"), "run");
         }
         registry.push(&lifecycle_dir().with_file_name("image"), "lifecycle");

@@ -2,9 +2,11 @@
 //!
 //! Catalogue 3, section C5, item 54; pack-contract, section 2.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::{Client, is_reported};
+use crate::support::image::{Image, Layer};
 
 #[test]
 fn pack_builds_for_a_registry_in_five_containers() {
@@ -74,5 +76,89 @@ fn pack_builds_into_the_daemon_with_the_creator() {
     for name in ["pack/app", "pack/app:more"] {
         let shell = ["--entrypoint", "/cnb/process/shell"];
         client.daemon.run(name, &shell, &[]).exits(0).says("Good day, from a shell").done();
+    }
+}
+
+/// pack puts the run image into a layout first, with layers that root alone may read; the folder of the app image must be
+/// one that the user of the build may write.
+#[test]
+fn pack_builds_a_layout_with_the_creator() {
+    let client = Client::new();
+    client.platform.give("workspace");
+    let run = client.platform.path("run-image");
+    let layer = Image::read(&run).layers().remove(0).digest.replace(':', "/");
+    let layer = run.join("blobs").join(layer);
+    fs::set_permissions(&layer, Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(client.platform.path("app")).unwrap();
+    client.platform.give("app");
+    let (run, app) = (
+        client.volume("run-image", "/layout-repo/example.com/run/latest:ro"),
+        client.volume("app", "/layout-repo/index.docker.io/library/app/latest"),
+    );
+    let options = [
+        "--user=0:0",
+        "--env=CNB_PLATFORM_API=0.15",
+        "--env=CNB_EXEC_ENV=production",
+        "--env=CNB_USE_LAYOUT=true",
+        "--env=CNB_LAYOUT_DIR=/layout-repo",
+        "--env=CNB_EXPERIMENTAL_MODE=warn",
+        "--env=CNB_REGISTRY_AUTH={}",
+        &run,
+        &app,
+    ];
+    let create = ["/cnb/lifecycle/creator", "-app", "/workspace", "-cache-dir", "/cache"];
+    let create = [&create[..], &["-run-image", "example.com/run:latest", "app"]].concat();
+    let sparse = "Writing the image without 1 layer(s) of the run image, which may not be read: ";
+    for says in ["Adding", "Reusing"] {
+        let created = client.on_builder(&options, &create).exits(0).says(sparse);
+        created.says(&format!("{says} layer 'samples/greeting:greeting'")).done();
+        client.platform.fresh_layers();
+    }
+    let image = Image::read(&client.platform.path("app"));
+    let there = |layer: &&Layer| client.platform.path("app/blobs").join(layer.digest.replace(':', "/")).exists();
+    let layers = image.layers();
+    assert_eq!((layers.len() - layers.iter().filter(there).count(), there(&&layers[0])), (1, false));
+}
+
+/// `--volume DIR:/layers/tracing`, where `DIR` is root's. pack gives it to the containers that run buildpacks: to the
+/// creator, or to detector and builder, which are not root and can only write where they may.
+#[test]
+fn pack_mounts_a_folder_of_roots_for_traces() {
+    let client = Client::new();
+    let app = client.registry.image("traced/app");
+    fs::create_dir(client.platform.path("tracing")).unwrap();
+    let tracing = client.volume("tracing", "/layers/tracing:rw");
+    let owner = format!("--user={}", client.platform.owner());
+    let options = ["--env=CNB_PLATFORM_API=0.15", "--env=CNB_TELEMETRY=true", "--env=CNB_REGISTRY_AUTH={}", &tracing];
+    let root = [&options[..], &["--user=0:0"]].concat();
+    let user = [&options[..], &[owner.as_str(), "--cap-drop=ALL", "--security-opt=no-new-privileges"]].concat();
+    let incomplete = "telemetry is incomplete";
+    let run = client.registry.image("run");
+    let create = ["/cnb/lifecycle/creator", "-app", "/workspace", "-cache-dir", "/cache", "-run-image", &run, &app];
+    for build in 1..=2 {
+        client.platform.fresh_layers();
+        client.on_builder(&root, &create).exits(0).hides(incomplete).done();
+        let spans = client.platform.read("tracing/lifecycle/create.jsonl");
+        assert_eq!(spans.matches("\"name\":\"create\"").count(), build, "{spans}");
+    }
+    let owner_of = |name: &str| {
+        let metadata = fs::metadata(client.platform.path(name)).unwrap();
+        format!("{}:{}", metadata.uid(), metadata.gid())
+    };
+    assert_eq!(owner_of("tracing"), "0:0", "the platform's own folder stays as it is");
+    assert_eq!(owner_of("tracing/lifecycle/create.jsonl"), client.platform.owner());
+
+    fs::remove_dir_all(client.platform.path("tracing")).unwrap();
+    fs::create_dir(client.platform.path("tracing")).unwrap();
+    for (mode, complete) in [(0o755, false), (0o777, true)] {
+        fs::set_permissions(client.platform.path("tracing"), Permissions::from_mode(mode)).unwrap();
+        client.platform.fresh_layers();
+        for (phase, file) in [("detector", "detect"), ("builder", "build")] {
+            let command = [&format!("/cnb/lifecycle/{phase}"), "-app", "/workspace"];
+            let ended = client.on_builder(&user, &command).exits(0);
+            let file = client.platform.path("tracing/lifecycle").join(format!("{file}.jsonl"));
+            assert_eq!(file.exists(), complete, "{phase}");
+            if complete { ended.hides(incomplete).done() } else { ended.says(incomplete).done() }
+        }
     }
 }

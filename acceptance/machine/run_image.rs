@@ -25,15 +25,21 @@ pub(crate) fn make(layout: &Path, scratch: &Path, user: &User, programs: &[&str]
 
 /// Fills the folder `root` with users, folders and `programs` (paths).
 pub(crate) fn lay_out(root: &Path, user: &User, programs: &[&str]) -> Result<(), Trouble> {
-    let failed = |error: std::io::Error| Trouble::with("write", root, &error);
-    for folder in ["etc", "tmp", "bin", "usr/bin", "home/cnb"] {
-        fs::create_dir_all(root.join(folder)).map_err(failed)?;
+    for folder in ["tmp", "bin", "usr/bin", "home/cnb"] {
+        fs::create_dir_all(root.join(folder)).map_err(|error| Trouble::with("write", root, &error))?;
     }
+    users(root, user)?;
+    programs.iter().try_for_each(|program| copy_program(Path::new(program), root))
+}
+
+/// Writes root and `user` into `/etc/passwd` and `/etc/group` of the folder `root`.
+pub(crate) fn users(root: &Path, user: &User) -> Result<(), Trouble> {
+    let failed = |error: std::io::Error| Trouble::with("write", root, &error);
     let (uid, gid) = (user.uid, user.gid);
     let passwd = format!("root:x:0:0:root:/root:/bin/bash\ncnb:x:{uid}:{gid}:cnb:/home/cnb:/bin/bash\n");
+    fs::create_dir_all(root.join("etc")).map_err(failed)?;
     fs::write(root.join("etc/passwd"), passwd).map_err(failed)?;
-    fs::write(root.join("etc/group"), format!("root:x:0:\ncnb:x:{gid}:\n")).map_err(failed)?;
-    programs.iter().try_for_each(|program| copy_program(Path::new(program), root))
+    fs::write(root.join("etc/group"), format!("root:x:0:\ncnb:x:{gid}:\n")).map_err(failed)
 }
 
 /// Makes the layout `layout` whose one layer is what the folder `root` has; its processes run as `user`.
