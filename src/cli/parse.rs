@@ -106,6 +106,10 @@ const POSITIONAL: &str = "positional";
 /// # Errors
 /// See [`UsageError`]; the first fault counts.
 pub(super) fn parse(phase: Phase, api: PlatformApi, args: &[OsString]) -> Result<RawFlags, UsageError> {
+    // Platforms often say all by the environment, and making clap's command is a good part of a short phase.
+    if args.is_empty() {
+        return Ok(RawFlags::default());
+    }
     let known: Vec<&Input> = flags(phase, api).collect();
     let matches = command(phase, api)
         .no_binary_name(true)
