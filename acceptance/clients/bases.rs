@@ -72,14 +72,15 @@ fn builds_and_runs(base: Base) {
         let id = client.daemon.run(app, &launcher, &["--", "busybox", "id", "-u"]).exits(0);
         assert_eq!(id.stdout.trim(), client.owner().0, "{base:?}");
         // What needs a shell needs bash.
-        let shell = client.daemon.run(app, &launcher, &["echo in $0"]);
-        if bash {
-            shell.exits(0).says("in bash\n").done()
-        } else {
-            shell.exits(82).fails_with(&missing).done()
+        let old = client.daemon.run(app, &["--entrypoint", "/cnb/process/old"], &[]);
+        let script = client.daemon.run(app, &launcher, &["echo in $0"]);
+        for (shell, says) in [(old, "in echo\n"), (script, "in bash\n")] {
+            if bash {
+                shell.exits(0).says(says).done();
+            } else {
+                shell.exits(82).fails_with(&missing).done();
+            }
         }
-        let shell = client.daemon.run(app, &launcher, &["echo", "in", "$0"]);
-        if bash { shell.exits(0).says("in echo\n").done() } else { shell.exits(82).fails_with(&missing).done() }
     }
 }
 

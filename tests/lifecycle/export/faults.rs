@@ -180,7 +180,7 @@ fn layers_of_a_run_image_that_may_not_be_read_are_left_out_with_a_warning() {
     let blobs = fs::read_dir(world.layout(RUN_IMAGE).join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
     let layers: Vec<_> = blobs.filter(|blob| !fs::read(blob).unwrap().starts_with(b"{")).collect();
     for layer in &layers {
-        fs::set_permissions(layer, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(layer, Permissions::from_mode(0o000)).unwrap();
     }
     let text = format!("Warning: Writing the image without {} layer(s) of the run image, which may not", layers.len());
     export(&world, &[]).exits(0).says(&text).done();
