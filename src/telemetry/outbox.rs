@@ -3,8 +3,8 @@
 //! Telemetry T12, T13, R37 to R40. Whoever has spans or log records appends them to [`Outbox::spool`] and goes on at once.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::otlp::settings::Destination;
@@ -21,10 +21,37 @@ const SLACK: Duration = Duration::from_millis(100);
 pub struct Outbox {
     spool: Arc<Spool>,
     account: Arc<Mutex<Account>>,
-    /// Ends with the thread; taken by who waits for that.
-    thread: Mutex<Option<Receiver<()>>>,
+    thread: Arc<Thread>,
+    /// Somebody has said, or is about to say, what became of everything.
+    told: AtomicBool,
     secrets: Vec<String>,
     signals: Vec<Signal>,
+}
+
+/// Whether the thread has ended, for who waits for that.
+#[derive(Default)]
+struct Thread {
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Thread {
+    /// Waits for its end, for so long at most; says whether it has come.
+    fn join(&self, longest: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(ended, longest, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Dropped when the thread ends, however that comes.
+struct Alive(Arc<Thread>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_all();
+    }
 }
 
 /// What an outbox is made of.
@@ -87,7 +114,8 @@ impl Outbox {
         let signals = lanes.iter().map(Lane::signal).collect();
         let spool = Arc::new(Spool::create(config).map_err(|error| no_spool(&error))?);
         let account = Arc::<Mutex<Account>>::default();
-        let (alive, thread) = channel();
+        let thread = Arc::<Thread>::default();
+        let alive = Alive(Arc::clone(&thread));
         let shipper = Shipper::new(Arc::clone(&spool), lanes, Arc::clone(&account));
         let started = std::thread::Builder::new().name("ship".to_owned()).spawn(move || {
             shipper.run();
@@ -97,7 +125,7 @@ impl Outbox {
             spool.end();
             return Err(no_spool(&error));
         }
-        Ok(Self { spool, account, thread: Mutex::new(Some(thread)), secrets, signals })
+        Ok(Self { spool, account, thread, told: AtomicBool::new(false), secrets, signals })
     }
 
     /// Says whether a signal has somewhere to go.
@@ -116,17 +144,21 @@ impl Outbox {
     }
 
     /// Takes nothing more in, sends what waits for `deadline` at most, and says what became of it all. When that takes
-    /// more than a second, `waits` is told how many spans and log records still wait. Only the first call does anything.
+    /// more than a second, `waits` is told how many spans and log records still wait. Of several calls, also such that
+    /// run at the same time because the process is told to stop, the first to end says it, the others nothing.
     pub fn finish(&self, deadline: Duration, waits: &dyn Fn(u64)) -> Delivered {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return Delivered::default() };
+        if self.told.load(Ordering::SeqCst) {
+            return Delivered::default();
+        }
         let end = Instant::now() + deadline;
         self.spool.close(end);
-        let mut ended = thread.recv_timeout(SILENT.min(deadline)) != Err(RecvTimeoutError::Timeout);
+        let mut ended = self.thread.join(SILENT.min(deadline));
         if !ended && deadline > SILENT {
             waits(self.spool.waiting().records);
-            let left = end.saturating_duration_since(Instant::now());
-            ended = thread.recv_timeout(left + SLACK) != Err(RecvTimeoutError::Timeout);
+            ended = self.thread.join(end.saturating_duration_since(Instant::now()) + SLACK);
+        }
+        if self.told.swap(true, Ordering::SeqCst) {
+            return Delivered::default();
         }
         let kept = self.spool.end();
         // A late answer finds a spool that is given up: what it was about may be sent twice.

@@ -261,11 +261,8 @@ impl Shipper {
 
     /// When the end comes, pauses of our own are over: this is the last chance. Those that a collector asked for are not.
     fn notice_the_end(&mut self) {
-        if self.end.is_some() {
-            return;
-        }
-        self.end = self.spool.closed();
-        if self.end.is_some() {
+        let known = std::mem::replace(&mut self.end, self.spool.closed());
+        if known.is_none() && self.end.is_some() {
             for lane in &mut self.lanes {
                 lane.pause = lane.pause.filter(|(_, asked)| *asked);
                 lane.failed = 0;

@@ -270,6 +270,23 @@ fn r40_a_dead_collector_is_told_with_its_address_and_one_that_came_back_is_not()
 }
 
 #[test]
+fn r17_who_is_told_to_stop_while_it_waits_says_what_is_left_in_its_shorter_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Scripted::default();
+    let (_hold, held) = channel();
+    logs.answers.lock().unwrap().push_back(Answer::Silence(held));
+    let outbox = open(folder.path(), &logs);
+    outbox.spool().append(Signal::Logs, 1, b"x", 1).unwrap();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let phase = scope.spawn(|| outbox.finish(Duration::from_secs(4), &|_| {}));
+        let stopped = outbox.finish(Duration::from_millis(200), &|_| {});
+        assert!(stopped.kept.is_some() && began.elapsed() < Duration::from_secs(4));
+        assert_eq!(phase.join().unwrap(), Delivered::default());
+    });
+}
+
+#[test]
 fn r40_nobody_waits_for_a_collector_that_asks_for_more_than_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let busy = Err(Refusal { retry: Retry::After(Duration::from_secs(3600)), cause: "status 429".to_owned() });

@@ -271,9 +271,11 @@ impl Spool {
         }
     }
 
-    /// Takes nothing more in; who ships has until `end`.
+    /// Takes nothing more in; who ships has until `end`, or until the end that is known already, if that is earlier.
     pub(super) fn close(&self, end: Instant) {
-        self.lock().closed = Some(end);
+        let mut state = self.lock();
+        state.closed = Some(state.closed.map_or(end, |known| known.min(end)));
+        drop(state);
         self.changed.notify_all();
     }
 
