@@ -123,5 +123,7 @@ pub(super) fn protect(env: &Environment) {
 }
 
 fn tell(events: &dyn Events, warnings: Vec<String>) {
-    warnings.into_iter().for_each(|warning| events.emit(SessionEvent::Telemetry(warning).into()));
+    for warning in warnings {
+        events.emit(SessionEvent::Telemetry(warning).into());
+    }
 }

@@ -1,6 +1,7 @@
 //! `lifecycle ship`: sends what a phase could not send before it ended.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +62,9 @@ pub(in crate::cli) fn run(args: &[OsString], env: &Environment, out: &mut dyn Wr
     for path in &options.spools {
         let complete = match resend(path, &destinations, &network, options.patience) {
             Ok(resent) => {
-                resent.troubles.iter().for_each(|text| drop(writeln!(err, "Warning: {text}")));
+                for text in &resent.troubles {
+                    let _ = writeln!(err, "Warning: {text}");
+                }
                 let _ = writeln!(out, "{}", told(path, &resent));
                 resent.lost == 0 && resent.left == 0 && resent.damaged == 0 && resent.removed
             }
@@ -84,7 +87,7 @@ fn told(path: &Path, resent: &Resent) -> String {
         [(resent.lost, "lost"), (resent.left, "still wait"), (resent.damaged, "bytes damaged, the file is kept")]
     {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            let _ = write!(text, ", {count} {what}");
         }
     }
     if resent.torn {

@@ -37,8 +37,10 @@ pub(in crate::telemetry) enum Reply {
 impl Reply {
     /// An answer with a status, further header lines and a body.
     pub(in crate::telemetry) fn status(status: u16, headers: &[&str], body: &str) -> Self {
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        Self::Text(format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
+        let head = [format!("HTTP/1.1 {status} -\r\nContent-Length: {}", body.len())];
+        let head: Vec<&str> = head.iter().map(String::as_str).chain(headers.iter().copied()).collect();
+        let head = head.join("\r\n");
+        Self::Text(format!("{head}\r\n\r\n{body}"))
     }
 }
 

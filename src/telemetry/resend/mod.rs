@@ -91,12 +91,11 @@ pub fn resend(
         match item {
             Item::Frame(frame) => {
                 request.clear();
-                match frame.read(&file, &mut request) {
-                    Ok(()) => ways.send(&file, &frame, &request, &mut resent),
-                    Err(_) => {
-                        resent.damaged += u64::from(frame.length);
-                        resent.lost += u64::from(frame.records);
-                    }
+                if frame.read(&file, &mut request).is_ok() {
+                    ways.send(&file, &frame, &request, &mut resent);
+                } else {
+                    resent.damaged += u64::from(frame.length);
+                    resent.lost += u64::from(frame.records);
                 }
             }
             Item::Damage(bytes) => resent.damaged += bytes,

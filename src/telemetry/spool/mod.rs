@@ -247,7 +247,10 @@ impl Spool {
         let holes = state.holes();
         drop(state);
         // Not under the lock: only this thread shortens the file or makes holes, and what waits is in none of them.
-        gone.iter().for_each(|frame| drop(frame.mark(&self.marks)));
+        for frame in &gone {
+            // Without the mark it may be sent twice, if this process is killed.
+            let _ = frame.mark(&self.marks);
+        }
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         if !holes.iter().all(|(start, end)| fallocate(&self.file, flags, *start, end - start).is_ok()) {
             self.lock().keeps_places = true;

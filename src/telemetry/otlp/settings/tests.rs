@@ -103,8 +103,10 @@ fn r38_a_disabled_sdk_sends_nothing_and_says_so() {
     }
 }
 
+type Variables = &'static [(&'static str, &'static str)];
+
 /// What is wrong, what is said of it, and whether something is sent all the same.
-const MALFORMED: &[(&[(&str, &str)], &str, bool)] = &[
+const MALFORMED: &[(Variables, &str, bool)] = &[
     (&[("OTEL_SDK_DISABLED", "s3cret")], "OTEL_SDK_DISABLED is neither true nor false", true),
     (&[("OTEL_SDK_DISABLED", "1")], "OTEL_SDK_DISABLED is neither true nor false", true),
     (&[("PROTOCOL", "s3cret")], "OTEL_EXPORTER_OTLP_PROTOCOL names no known protocol", true),
@@ -211,8 +213,8 @@ mod fuzz {
         let seeds: Vec<Vec<u8>> = MALFORMED
             .iter()
             .map(|(variables, ..)| {
-                let lines = variables.iter().map(|(name, value)| format!("{name}={value}\n"));
-                lines.collect::<String>().into_bytes()
+                let lines: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+                lines.concat().into_bytes()
             })
             .chain([b"ENDPOINT=https://c:4317/x?y\nHEADERS=a=b%20c,d=e\nTIMEOUT=7\nPROTOCOL=grpc\n".to_vec()])
             .collect();
@@ -236,7 +238,7 @@ mod fuzz {
     #[test]
     fn headers_come_out_as_they_were_encoded() {
         crate::fuzz::property(256, &prop::collection::vec("[ -~]{0,20}", 1..5), |values| {
-            let encode = |value: &str| value.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+            let encode = |value: &str| value.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
             let text: Vec<String> =
                 values.iter().enumerate().map(|(at, value)| format!("x{at}={}", encode(value))).collect();
             let (headers, bad) = Headers::parse(&text.join(","));
