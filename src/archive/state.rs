@@ -35,7 +35,7 @@ impl State {
         let mut digest = Context::new(&SHA256);
         let mut numbers = [0; 15 * 8];
         let times = [stat.st_mtime, stat.st_ctime].map(i64::cast_unsigned);
-        let parts = [stat.st_mtime_nsec, stat.st_ctime_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+        let parts = [stat.st_mtime_nsec, stat.st_ctime_nsec];
         let ids = [u64::from(stat.st_mode), u64::from(stat.st_uid), u64::from(stat.st_gid)];
         let places = [stat.st_dev, stat.st_ino, stat.st_rdev];
         let sizes = [stat.st_size.cast_unsigned(), folder, name.len() as u64];
@@ -141,7 +141,9 @@ mod tests {
         let found = stat(root.path());
         let state = |entries: &[(u64, &[u8])]| {
             let mut state = State { is_exact: true, ..State::default() };
-            entries.iter().for_each(|(folder, name)| state.add(*folder, name, &found));
+            for (folder, name) in entries {
+                state.add(*folder, name, &found);
+            }
             state.finish().unwrap()
         };
         assert_eq!(state(&[(1, b"a"), (2, b"b")]), state(&[(2, b"b"), (1, b"a")]));

@@ -115,7 +115,7 @@ fn rewrite(file: &Path, byte: u8) -> std::io::Result<()> {
     File::options().write(true).open(file)?.write_all(&vec![byte; size])
 }
 
-fn apply(change: Change, layer: &Path, which: &Index) -> std::io::Result<()> {
+fn apply(change: Change, layer: &Path, which: Index) -> std::io::Result<()> {
     let all = files(layer);
     let beside = layer.parent().unwrap().join("beside");
     match change {
@@ -206,7 +206,7 @@ fn whatever_changes_a_seal_gives_what_hashing_gives_or_nothing() {
 
         for (change, which) in &changes {
             // What cannot be done twice, or not after the others, is not done.
-            let _ = apply(*change, &folder, which);
+            let _ = apply(*change, &folder, *which);
         }
         let tar = directory(&folder, owner()).unwrap();
         let hashed = measure(&tar).unwrap();
