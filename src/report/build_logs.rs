@@ -428,3 +428,6 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

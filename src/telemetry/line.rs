@@ -3,7 +3,6 @@
 //! Clause: OpenTelemetry file exporter, JSON lines; telemetry R3-R8.
 
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::common::v1 as proto_common;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use opentelemetry_proto::transform::common::tonic::Attributes;
@@ -12,20 +11,38 @@ use opentelemetry_sdk::trace::SpanData;
 /// The longest line in bytes, its end included (R6). The Collector's file receiver drops lines over 1 MiB.
 pub const LONGEST_LINE: usize = 512 * 1024;
 
+/// Bytes that a line needs, mostly.
+const USUAL_LINE: usize = 2048;
+
 /// Renders spans of one program: the same resource in front of each.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    /// Kept beside the SDK, whose resource is a hash map: its order would differ from run to run (R7).
-    resource: Resource,
-    scope: proto_common::InstrumentationScope,
+    /// What is in front of a span: the resource and the scope, rendered once. They are kept beside the SDK, whose
+    /// resource is a hash map: its order would differ from run to run (R7).
+    front: Vec<u8>,
+    /// What is behind it, with the end of the line.
+    back: Vec<u8>,
+    /// The same as a message without a span.
+    empty: TracesData,
 }
 
 impl Lines {
     /// Takes what all lines say, in the order in which they say it.
     pub fn new(resource: Vec<KeyValue>, scope: &InstrumentationScope) -> Self {
         let attributes = Attributes::from(resource).0;
-        let resource = Resource { attributes, dropped_attributes_count: 0, entity_refs: Vec::new() };
-        Self { resource, scope: (scope, None).into() }
+        let scope_spans =
+            ScopeSpans { scope: Some((scope, None).into()), spans: Vec::new(), schema_url: String::new() };
+        let resource_spans = ResourceSpans {
+            resource: Some(Resource { attributes, dropped_attributes_count: 0, entity_refs: Vec::new() }),
+            scope_spans: vec![scope_spans],
+            schema_url: String::new(),
+        };
+        let empty = TracesData { resource_spans: vec![resource_spans] };
+        // Texts, numbers and lists of them: writing to memory cannot fail.
+        let text = serde_json::to_string(&empty).unwrap_or_default();
+        // No text can have this in it: its quotes would be escaped.
+        let (front, back) = text.split_once(r#""spans":[]"#).unwrap_or_default();
+        Self { front: format!(r#"{front}"spans":["#).into_bytes(), back: format!("]{back}\n").into_bytes(), empty }
     }
 
     /// The line for a span, with its end. Where it would be too long it has fewer events, and says how many are missing.
@@ -33,17 +50,22 @@ impl Lines {
         self.bounded(span.into()).1
     }
 
-    /// What the line for a span says.
-    pub fn data(&self, span: Span) -> TracesData {
-        self.bounded(span).0
+    /// The message in that line.
+    pub fn data(&self, span: SpanData) -> TracesData {
+        let mut data = self.empty.clone();
+        let (span, _) = self.bounded(span.into());
+        let scope = data.resource_spans.first_mut().and_then(|below| below.scope_spans.first_mut());
+        if let Some(scope) = scope {
+            scope.spans.push(span);
+        }
+        data
     }
 
-    fn bounded(&self, mut span: Span) -> (TracesData, Vec<u8>) {
+    fn bounded(&self, mut span: Span) -> (Span, Vec<u8>) {
         loop {
-            let data = self.below(span.clone());
-            let line = write(&data);
+            let line = self.write(&span);
             if line.len() <= LONGEST_LINE || span.events.is_empty() {
-                return (data, line);
+                return (span, line);
             }
             let kept = span.events.len() / 2;
             span.dropped_events_count += u32::try_from(span.events.len() - kept).unwrap_or(u32::MAX);
@@ -51,20 +73,11 @@ impl Lines {
         }
     }
 
-    fn below(&self, span: Span) -> TracesData {
-        let scope_spans = ScopeSpans { scope: Some(self.scope.clone()), spans: vec![span], schema_url: String::new() };
-        let resource_spans = ResourceSpans {
-            resource: Some(self.resource.clone()),
-            scope_spans: vec![scope_spans],
-            schema_url: String::new(),
-        };
-        TracesData { resource_spans: vec![resource_spans] }
+    fn write(&self, span: &Span) -> Vec<u8> {
+        let mut line = Vec::with_capacity(USUAL_LINE);
+        line.extend_from_slice(&self.front);
+        let _ = serde_json::to_writer(&mut line, span);
+        line.extend_from_slice(&self.back);
+        line
     }
-}
-
-fn write(data: &TracesData) -> Vec<u8> {
-    // Texts, numbers and lists of them: writing to memory cannot fail.
-    let mut line = serde_json::to_vec(data).unwrap_or_default();
-    line.push(b'\n');
-    line
 }

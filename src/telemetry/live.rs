@@ -130,7 +130,7 @@ impl SpanProcessor for ToCollector {
     fn on_end(&self, span: SpanData) {
         // The platform does not want this trace to be collected (R22).
         if span.span_context.is_sampled() {
-            self.live.send(u64::MAX, &self.lines.data(span.into()), 1);
+            self.live.send(u64::MAX, &self.lines.data(span), 1);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::io::Write as _;
 
 use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::{self as proto, InstrumentationScope};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::transform::common::tonic::Attributes;
@@ -211,8 +212,8 @@ fn shared_message(attributes: &[proto::KeyValue], span: Option<TraceContext>) ->
 fn shared_object(attributes: &[proto::KeyValue], span: Option<TraceContext>) -> Vec<u8> {
     let mut out = Vec::new();
     if let Some(span) = span {
-        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let (flags, trace_id, span_id) = (span.flags, hex(&span.trace_id), hex(&span.span_id));
+        let TraceContext { flags, trace_id, span_id } = span;
+        let (trace_id, span_id) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
         let _ = write!(out, r#""flags":{flags},"traceId":"{trace_id}","spanId":"{span_id}","#);
     }
     out.extend_from_slice(br#""attributes":["#);
@@ -273,7 +274,7 @@ fn number(mut value: u64, out: &mut Vec<u8>) {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push((value & 0x7f) as u8);
 }
 
 fn number_length(value: u64) -> usize {

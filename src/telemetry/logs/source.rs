@@ -191,7 +191,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, any_value::Value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use prost::Message as _;
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn source(store: &Arc<Memory>, loss: &Arc<Loss>) -> Source {
-        let encoder = Encoder::new(store.form(), Vec::new(), Default::default(), Vec::new(), None);
+        let encoder = Encoder::new(store.form(), Vec::new(), InstrumentationScope::default(), Vec::new(), None);
         Source::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(loss), "run", 7, false, encoder)
     }
 

@@ -82,9 +82,8 @@ fn urls(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 /// it is left out, except at the end of everything.
 fn base64(secret: &[u8], engine: &GeneralPurpose) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
-    for before in 0..3_usize {
+    for (before, shared) in [(0, 0), (1, 2), (2, 3)] {
         let encoded = engine.encode([&[0; 2][..before], secret].concat()).into_bytes();
-        let shared = [0, 2, 3][before];
         let whole = (before + secret.len()) * 8 / 6;
         forms.push(encoded[shared..whole].to_vec());
         if whole < encoded.len() {
