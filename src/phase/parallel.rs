@@ -50,6 +50,19 @@ pub(super) fn both<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce
 pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     items: &'a [T],
     work: impl Fn(&'a T) -> Result<R, E> + Sync,
+    take: impl FnMut(&'a T, R),
+) -> Result<(), E> {
+    in_order_by(1, items, work, take)
+}
+
+/// The same on no fewer threads than `least`: for work that waits for others too.
+///
+/// # Errors
+/// As [`in_order`].
+pub(super) fn in_order_by<'a, T: Sync, R: Send, E: Send>(
+    least: usize,
+    items: &'a [T],
+    work: impl Fn(&'a T) -> Result<R, E> + Sync,
     mut take: impl FnMut(&'a T, R),
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
@@ -71,7 +84,7 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     };
     thread::scope(|scope| {
         let start = |sender| thread::Builder::new().spawn_scoped(scope, || worker(sender));
-        let started = (0..threads(items.len())).filter(|_| start(sender.clone()).is_ok()).count();
+        let started = (0..threads(least, items.len())).filter(|_| start(sender.clone()).is_ok()).count();
         if started == 0 {
             // The system gives no thread.
             worker(sender);
@@ -91,8 +104,8 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     })
 }
 
-fn threads(items: usize) -> usize {
-    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS).min(items)
+fn threads(least: usize, items: usize) -> usize {
+    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS).max(least).min(items)
 }
 
 #[cfg(test)]
