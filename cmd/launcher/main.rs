@@ -1,11 +1,14 @@
 //! `/cnb/lifecycle/launcher`, the program that starts every process of an app image.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
-use cnb_lifecycle::launch::{self, arena::Arena, console::Console, environment};
+use cnb_lifecycle::launch::{self, console::Console, environment};
+use cnb_lifecycle::os::arena::Arena;
 
+// Enough for thousands of variables.
 #[global_allocator]
-static MEMORY: Arena = Arena::new();
+static MEMORY: Arena<0x10_0000, System> = Arena::before(System);
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment becomes an argument")]
 fn main() -> ExitCode {

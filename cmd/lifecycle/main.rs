@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use cnb_lifecycle::cli::{Program, run};
+use cnb_lifecycle::os::arena::Arena;
+use mimalloc::MiMalloc;
 
-// musl's own allocator makes the export phase 1.7 times slower.
+// Small phases need no more than the arena. The others take the rest from mimalloc: musl's own allocator makes the
+// export phase 1.7 times slower.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static MEMORY: Arena<0x8_0000, MiMalloc> = Arena::before(MiMalloc);
 
 #[expect(clippy::disallowed_methods, reason = "the program's edge: environment and arguments enter here")]
 fn main() -> ExitCode {

@@ -143,6 +143,7 @@ pub fn build(
     std::fs::create_dir_all(&dir).map_err(|error| io("mkdir", &dir, error))?;
     let (plan_dir, plan) = program::write_plan(&buildpack.descriptor.id.escaped(), requires, around.temp_dir)
         .map_err(|(action, path, source)| BuildError::Io { action, path, source })?;
+    step(BuildStep::PreparePaths);
     step(BuildStep::Run);
     run(effects, buildpack, &dir, &plan, around, env)?;
     drop(plan_dir);

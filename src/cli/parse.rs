@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::IntErrorKind;
 
 use clap::{Arg, ArgAction, Command};
 
@@ -43,6 +44,9 @@ pub(super) enum UsageError {
     /// The value does not fit.
     #[error("invalid value \"{1}\" for flag -{0}: parse error")]
     Value(String, String),
+    /// The value is a number that is too large.
+    #[error("invalid value \"{1}\" for flag -{0}: value out of range")]
+    Range(String, String),
 }
 
 /// Reads Go's booleans.
@@ -55,7 +59,7 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
 }
 
 /// Reads Go's integers: a sign, a prefix `0x`, `0o`, `0b` or `0`, digits.
-pub(super) fn parse_int(text: &str) -> Option<i64> {
+pub(super) fn parse_int(text: &str) -> Result<i64, IntErrorKind> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -69,10 +73,10 @@ pub(super) fn parse_int(text: &str) -> Option<i64> {
             _ => (10, lower.as_str()),
         });
     if digits.starts_with(['+', '-']) {
-        return None;
+        return Err(IntErrorKind::InvalidDigit);
     }
-    let number = i64::from_str_radix(digits, radix).ok()?;
-    Some(if negative { -number } else { number })
+    let number = i64::from_str_radix(digits, radix).map_err(|error| *error.kind())?;
+    Ok(if negative { -number } else { number })
 }
 
 /// Makes the clap command of a phase at a version.
@@ -102,6 +106,10 @@ const POSITIONAL: &str = "positional";
 /// # Errors
 /// See [`UsageError`]; the first fault counts.
 pub(super) fn parse(phase: Phase, api: PlatformApi, args: &[OsString]) -> Result<RawFlags, UsageError> {
+    // Platforms often say all by the environment, and making clap's command is a good part of a short phase.
+    if args.is_empty() {
+        return Ok(RawFlags::default());
+    }
     let known: Vec<&Input> = flags(phase, api).collect();
     let matches = command(phase, api)
         .no_binary_name(true)
@@ -179,7 +187,11 @@ fn check(input: &Input, value: &OsString) -> Result<(), UsageError> {
     let fault = |make: fn(String, String) -> UsageError| Err(make(input.flag.to_owned(), text.clone().into_owned()));
     match input.kind {
         Kind::Bool if parse_bool(&text).is_none() => fault(UsageError::Boolean),
-        Kind::Int if parse_int(&text).is_none() => fault(UsageError::Value),
+        Kind::Int => match parse_int(&text) {
+            Ok(_) => Ok(()),
+            Err(IntErrorKind::PosOverflow) => fault(UsageError::Range),
+            Err(_) => fault(UsageError::Value),
+        },
         _ => Ok(()),
     }
 }
@@ -249,6 +261,8 @@ mod tests {
         }
         let error = parsed(Phase::Analyze, "0.12", &["-uid", "x"]).unwrap_err();
         assert_eq!(error.to_string(), "invalid value \"x\" for flag -uid: parse error");
+        let error = parsed(Phase::Analyze, "0.12", &["-uid", "99999999999999999999"]).unwrap_err();
+        assert_eq!(error.to_string(), "invalid value \"99999999999999999999\" for flag -uid: value out of range");
     }
 
     #[test]
@@ -269,8 +283,9 @@ mod tests {
             ("", None),
             ("0x", None),
             ("--1", None),
+            ("99999999999999999999", None),
         ] {
-            assert_eq!(parse_int(text), number, "{text}");
+            assert_eq!(parse_int(text).ok(), number, "{text}");
         }
     }
 }

@@ -67,7 +67,9 @@ impl Values {
         }
         for input in INPUTS.iter().filter(|input| input.kind == Kind::Dir) {
             let Some(resolved) = values.get_mut(&input.key) else { continue };
-            for value in resolved.value.iter_mut().filter(|value| !value.is_empty()) {
+            // Programs of buildpacks start where the phase is, if the app's folder is named by nothing.
+            let named = |value: &OsString| !value.is_empty() || input.key == Key::App;
+            for value in resolved.value.iter_mut().filter(|value| named(value)) {
                 *value = absolute(cwd, Path::new(value)).into();
             }
         }
@@ -106,7 +108,7 @@ impl Values {
 
     /// A user or group id; a number that is none counts as 0, as the reference has it.
     pub(super) fn id(&self, key: Key) -> u32 {
-        parse_int(&self.text(key)).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
+        parse_int(&self.text(key)).ok().and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
     }
 
     /// Every value of a list.
@@ -205,6 +207,9 @@ mod tests {
         assert_eq!(values.path(Key::Layers), Path::new("/work/m"));
         assert_eq!(values.path(Key::Group), Path::new("g.toml"));
         assert_eq!(values.path(Key::Plan), Path::new("l/../m/plan.toml"), "the folder as it was given");
+        let empty = resolved(&[(Key::App, &[""]), (Key::Platform, &[""])], &[], false);
+        assert_eq!(empty.path(Key::App), Path::new("/work"), "where programs start");
+        assert_eq!(empty.path(Key::Platform), Path::new(""));
     }
 
     #[test]

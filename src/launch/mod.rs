@@ -7,9 +7,8 @@
 //! programs ([`exec_d`]) and becomes the process ([`exec`]), in a shell ([`shell`]) or without one ([`path_lookup`]).
 //!
 //! The program lies in every app image, so it is small and quick before all else: no serde, no threads, no network,
-//! and memory of its own ([`arena`]).
+//! and memory of its own ([`crate::os::arena`]).
 
-pub mod arena;
 pub mod console;
 pub mod environment;
 pub mod exec;

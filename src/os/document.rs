@@ -3,6 +3,7 @@
 //! Policy P42: written beside and renamed; links are followed; where a rename cannot be (a bind-mounted file, a folder
 //! that may not be written) the document is written in place.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -38,19 +39,33 @@ pub fn read_file(path: &Path) -> io::Result<Option<String>> {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    let mut path = Cow::from(path);
+    let mut found = fs::symlink_metadata(&path);
+    if found.as_ref().is_ok_and(fs::Metadata::is_symlink) {
+        path = fs::canonicalize(&path).map_or(path, Cow::from);
+        found = fs::metadata(&path);
+    }
+    match found {
+        Ok(found) if !found.is_file() => write_in_place(&path, contents),
+        _ => write_beside(&path, contents),
+    }
+}
+
+/// Writes a document beside its place and renames it, or in place where that cannot be.
+fn write_beside(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let beside = beside(path);
+    let mut written = write_new(&beside, contents);
+    // To ask for the folder only now saves two system calls for each document.
+    if let (Err(error), Some(parent)) = (&written, path.parent())
+        && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    {
         fs::create_dir_all(parent)?;
+        written = write_new(&beside, contents);
     }
-    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-        return write_in_place(&path, contents);
-    }
-    let beside = beside(&path);
-    let written = write_new(&beside, contents).and_then(|()| fs::rename(&beside, &path));
-    written.or_else(|error| {
+    written.and_then(|()| fs::rename(&beside, path)).or_else(|error| {
         let _ = fs::remove_file(&beside);
         match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(&path, contents),
+            Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES | Errno::EPERM) => write_in_place(path, contents),
             _ => Err(error),
         }
     })
@@ -62,9 +77,17 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.new", std::process::id()))
 }
 
+/// Writes a new file, in place of what a process of the same id left.
 fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let _ = fs::remove_file(path);
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)?.write_all(contents)
+    let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    file.write_all(contents)
 }
 
 fn write_in_place(path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -73,6 +96,8 @@ fn write_in_place(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
@@ -83,6 +108,27 @@ mod tests {
         write(&path, b"y").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"y");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_the_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        for name in ["file/a.toml", "file/b/a.toml"] {
+            let path = dir.path().join(name);
+            let wanted = fs::create_dir_all(path.parent().unwrap()).unwrap_err();
+            assert_eq!(write(&path, b"x").unwrap_err().kind(), wanted.kind(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_of_this_id_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        fs::write(beside(&path), b"half of a longer document").unwrap();
+        write(&path, b"x").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"x");
+        assert!(!beside(&path).exists());
     }
 
     #[test]
@@ -117,5 +163,12 @@ mod tests {
     fn writes_devices_in_place() {
         write(Path::new("/dev/null"), b"x").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        // A link that the system makes up: it leads to a pipe that no path names.
+        let (_reader, writer) = io::pipe().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{}", writer.as_raw_fd()), &link).unwrap();
+        write(&link, b"x").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }

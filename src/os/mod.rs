@@ -1,5 +1,6 @@
 //! The thin real effects: processes, time, users, addresses of hosts, and reading small things of the operating system.
 
+pub mod arena;
 #[cfg(feature = "images")]
 pub mod clock;
 pub mod dir;

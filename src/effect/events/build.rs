@@ -36,6 +36,8 @@ pub enum BuildStep {
     FindPlan,
     /// Writing its plan.
     CreatePlan,
+    /// Naming its folders to it.
+    PreparePaths,
     /// Running bin/build.
     Run,
     /// Reading the layers' files.
@@ -44,6 +46,8 @@ pub enum BuildStep {
     UpdateEnvironment,
     /// Reading launch.toml, build.toml and SBOM files.
     ReadOutputs,
+    /// Taking over what it contributes.
+    TakeOver,
     /// Adding its processes to those of others.
     UpdateProcesses,
     /// Copying SBOM files.

@@ -148,6 +148,7 @@ pub fn build(effects: &Effects<'_>, inputs: &Inputs) -> Result<BuildMetadata, Er
     for element in &inputs.group.buildpacks {
         effects.emit(BuildEvent::Buildpack(element.clone()));
         let contribution = build_one(effects, inputs, element, &target, &plan, &mut env)?;
+        effects.emit(BuildEvent::Step(BuildStep::TakeOver));
         plan.entries.retain(|entry| !entry.requires.iter().any(|require| contribution.met.contains(&require.name)));
         effects.emit(BuildEvent::Step(BuildStep::UpdateProcesses));
         if let Some(process) = processes.add(contribution.launch.processes) {

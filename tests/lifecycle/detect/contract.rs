@@ -18,6 +18,15 @@ fn output_with_percent_signs_is_printed_as_it_is() {
 }
 
 #[test]
+fn a_plan_is_a_private_file_that_goes_with_its_program() {
+    let world = World::new();
+    world.buildpack("a@1", "stat -c '%a %s' $2 > seen; ls $(dirname $2) >> seen");
+    assert_eq!(chosen(world.detect("a@1")), ["a@1"]);
+    let seen = world.app_file("seen");
+    assert!(seen.starts_with("600 0\nplan."), "{seen}");
+}
+
+#[test]
 fn a_plan_that_is_no_plan_is_an_error_with_the_output() {
     let world = World::new();
     world
@@ -30,8 +39,8 @@ fn a_plan_that_is_no_plan_is_an_error_with_the_output() {
         shown.contains("======== Output: bad@1 ========\nhello\n======== Error: bad@1 ========\ntoml: line 1"),
         "{shown}"
     );
-    assert!(shown.contains("plan.toml: no such file or directory\n"), "{shown}");
-    assert!(shown.contains("plan.toml: not a regular file\n"), "{shown}");
+    assert!(shown.contains(".toml: no such file or directory\n"), "{shown}");
+    assert!(shown.contains(".toml: not a regular file\n"), "{shown}");
 }
 
 #[test]
@@ -63,7 +72,7 @@ fn variables(api: &str) -> Vec<String> {
     assert_eq!(chosen(world.detect("a@1")), ["a@1"]);
     let args = world.app_file("args");
     assert!(args.starts_with(&format!("{} {}/plan.", world.path("platform"), world.path("tmp"))), "{args}");
-    assert!(args.ends_with("/plan.toml\n"), "{args}");
+    assert!(args.ends_with(".toml\n"), "{args}");
     let seen = world.app_file("seen");
     let own = ["PWD", "OLDPWD", "SHLVL", "_"];
     let mut names: Vec<String> = seen
