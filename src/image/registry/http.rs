@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpCon
 use ureq::{Agent, SendBody};
 
 use super::insecure::is_local;
+use super::spool::Spool;
 use super::url::{Scheme, Url};
 use crate::net::Failure;
 use crate::net::proxy::{Proxies, is_direct};
@@ -46,15 +47,18 @@ pub(super) enum Body<'a> {
     Bytes(&'a [u8]),
     /// The rest of a file, from an offset on, and who hears how far in the file it got.
     File(&'a File, u64, &'a dyn Fn(u64)),
+    /// A file that is still written, and who hears how far in it this got. Its length is told as it goes.
+    Growing(&'a Spool, &'a dyn Fn(u64)),
 }
 
 impl Body<'_> {
-    /// How many bytes are sent.
+    /// How many bytes are sent, as far as that is known.
     pub(super) fn len(&self) -> io::Result<u64> {
         match self {
             Self::None => Ok(0),
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
             Self::File(file, offset, _) => Ok(file.metadata()?.len().saturating_sub(*offset)),
+            Self::Growing(spool, _) => Ok(spool.written()),
         }
     }
 }
@@ -113,6 +117,9 @@ impl Transport {
                 let mut rest = Rest { file, offset, left: length, told };
                 let builder = builder.header("content-length", length.to_string());
                 agent.run(builder.body(SendBody::from_reader(&mut rest)).map_err(permanent)?)
+            }
+            Body::Growing(spool, told) => {
+                agent.run(builder.body(SendBody::from_reader(&mut spool.reader(told))).map_err(permanent)?)
             }
         };
         let (parts, body) = answer.map_err(Failure::of)?.into_parts();
