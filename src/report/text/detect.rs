@@ -152,8 +152,8 @@ mod tests {
             entry: Transcript::Output { module: module(false), erred, output: output.as_slice().into() },
         };
         assert_eq!(lines(&event(true))[0], Line::info("======== Output: samples/a@0.0.1 ========"));
-        assert_eq!(lines(&event(true))[1], Line::info(output.clone()));
-        assert_eq!(lines(&event(false))[1], Line::debug(output.clone()));
+        assert_eq!(lines(&event(true))[1], Line { is_heard: true, ..Line::info(output.clone()) });
+        assert_eq!(lines(&event(false))[1], Line { is_heard: true, ..Line::debug(output.clone()) });
     }
 
     #[test]

@@ -310,6 +310,7 @@ mod tests {
         let (store, loss) = (Arc::new(Memory { cap: Mutex::new(300_000), ..Memory::default() }), Arc::default());
         let mut source = source(&store, &loss);
         add(&mut source, 0..20_000);
+        *store.cap.lock().unwrap() = store.taken.lock().unwrap().iter().map(|(_, request)| request.len()).sum();
         source.finish();
         let records = store.records();
         assert_eq!(records.len() as u64 - 1 + dropped(records.last().unwrap()), 20_000);
