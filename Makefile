@@ -11,7 +11,8 @@
 #   make bench       figures, beside another lifecycle when OTHER=<its folder> is given
 #   make clean
 #
-# LIFECYCLE_VERSION and SCM_COMMIT set what -version prints. ARCH=arm64 or ARCH=amd64 builds for another machine.
+# LIFECYCLE_VERSION and SCM_COMMIT set what -version prints. ARCH=arm64 or ARCH=amd64 builds for another machine, with
+# Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross, or gcc-x86-64-linux-gnu and libc6-dev-amd64-cross.
 # IMAGE is the image's name in the daemon, IMAGE_BASE an OCI layout to put it on.
 
 SHELL := /bin/bash

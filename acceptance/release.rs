@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::image::Image;
 use crate::support::registry::Registry;
-use crate::support::{lifecycle_dir, scratch, tool};
+use crate::support::{checkout, lifecycle_dir, scratch, tool};
 
 /// What is in the folder, in the archive's order.
 const FILES: [&str; 16] = [
@@ -113,6 +113,20 @@ fn the_programs_of_the_archive_run_from_an_empty_file_system() {
         let sum = String::from_utf8(sum).unwrap();
         let named = document["metadata"]["component"]["hashes"][0]["content"].as_str().unwrap();
         assert!(sum.starts_with(named), "the SBOM is of another {program}: {named}, {sum}");
+    }
+}
+
+/// Two archives of a commit, built in two folders by two users, were compared byte for byte; this is what would tell them
+/// apart.
+#[test]
+fn the_programs_name_no_folder_of_the_machine_that_built_them() {
+    let checkout = format!("{}/src/", checkout().display());
+    for program in ["lifecycle", "launcher"] {
+        let bytes = fs::read(lifecycle_dir().join(program)).unwrap();
+        for folder in [checkout.as_str(), "/.cargo/registry/", "/.rustup/toolchains/"] {
+            let found = bytes.windows(folder.len()).position(|window| window == folder.as_bytes());
+            assert!(found.is_none(), "{program} has {folder} in it, at {found:?}");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::support::image::Image;
 use crate::support::outcome::Outcome;
 use crate::support::platform::Platform;
 use crate::support::registry::Registry;
+use crate::support::tool;
 
 #[test]
 fn r10_an_image_is_the_same_with_and_without_telemetry_and_has_no_traces() {
@@ -264,4 +265,26 @@ fn r13_creators_that_are_killed_tear_no_line_but_the_last() {
     for (path, text) in files() {
         assert!(text.ends_with(b"\n"), "{}", path.display());
     }
+}
+
+/// Another implementation of the format reads all of it: what the lifecycle writes and what the samples write.
+#[test]
+fn r3_every_line_is_a_message_of_opentelemetry_proto() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_TELEMETRY", "true");
+    platform.order(&[("samples/greeting", "0.2.0"), ("samples/traced", "0.1.0"), ("samples/python-otel", "0.1.0")]);
+    platform.build(&registry.image("app"), &[]).done();
+    platform.create(&registry.image("app"), &[]).exits(0).done();
+    platform.run("rebaser", &[&registry.image("app")]).exits(0).done();
+    let (traces, python) = (platform.path("layers/tracing"), platform.path("tmp/python"));
+    tool(Command::new("python3").args(["-m", "venv"]).arg(&python));
+    let pip = ["install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "opentelemetry-proto>=1.30,<2"];
+    tool(Command::new(python.join("bin/pip")).args(pip));
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("acceptance/read-traces");
+    let read = tool(Command::new(python.join("bin/python")).arg(script).arg(&traces));
+    let read: usize = String::from_utf8(read).unwrap().trim().parse().unwrap();
+    let files = walk(&traces).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    let lines: usize = files.map(|path| fs::read_to_string(path).unwrap().lines().count()).sum();
+    assert!(read == lines && read > 60, "{read} spans in {lines} lines");
 }

@@ -19,30 +19,45 @@ use super::user::User;
 /// Makes the layout `layout` with `programs` (paths), using `scratch` for the files of its layer.
 pub(crate) fn make(layout: &Path, scratch: &Path, user: &User, programs: &[&str]) -> Result<(), Trouble> {
     let root = scratch.join("rootfs");
+    lay_out(&root, user, programs)?;
+    of_folder(layout, &root, user)
+}
+
+/// Fills the folder `root` with users, folders and `programs` (paths).
+pub(crate) fn lay_out(root: &Path, user: &User, programs: &[&str]) -> Result<(), Trouble> {
+    for folder in ["tmp", "bin", "usr/bin", "home/cnb"] {
+        fs::create_dir_all(root.join(folder)).map_err(|error| Trouble::with("write", root, &error))?;
+    }
+    users(root, user)?;
+    programs.iter().try_for_each(|program| copy_program(Path::new(program), root))
+}
+
+/// Writes root and `user` into `/etc/passwd` and `/etc/group` of the folder `root`.
+pub(crate) fn users(root: &Path, user: &User) -> Result<(), Trouble> {
+    let failed = |error: std::io::Error| Trouble::with("write", root, &error);
+    let (uid, gid) = (user.uid, user.gid);
+    let passwd = format!("root:x:0:0:root:/root:/bin/bash\ncnb:x:{uid}:{gid}:cnb:/home/cnb:/bin/bash\n");
+    fs::create_dir_all(root.join("etc")).map_err(failed)?;
+    fs::write(root.join("etc/passwd"), passwd).map_err(failed)?;
+    fs::write(root.join("etc/group"), format!("root:x:0:\ncnb:x:{gid}:\n")).map_err(failed)
+}
+
+/// Makes the layout `layout` whose one layer is what the folder `root` has; its processes run as `user`.
+pub(crate) fn of_folder(layout: &Path, root: &Path, user: &User) -> Result<(), Trouble> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error: std::io::Error| Trouble::with("write", &path, &error)
     };
-    for folder in ["etc", "tmp", "bin", "usr/bin", "home/cnb"] {
-        fs::create_dir_all(root.join(folder)).map_err(failed(&root))?;
-    }
     let (uid, gid) = (user.uid, user.gid);
-    let passwd = format!("root:x:0:0:root:/root:/bin/bash\ncnb:x:{uid}:{gid}:cnb:/home/cnb:/bin/bash\n");
-    fs::write(root.join("etc/passwd"), passwd).map_err(failed(&root))?;
-    fs::write(root.join("etc/group"), format!("root:x:0:\ncnb:x:{gid}:\n")).map_err(failed(&root))?;
-    for program in programs {
-        copy_program(Path::new(program), &root)?;
-    }
-
     let tar = Command::new("tar")
         .args(["--numeric-owner", "--owner=0", "--group=0", "--mtime=@315532801", "--sort=name", "-c", "-C"])
-        .arg(&root)
+        .arg(root)
         .arg(".")
         .output()
         .map_err(|error| Trouble::new(format!("tar does not run: {error}")))?
         .stdout;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    let layer = gzip.write_all(&tar).and_then(|()| gzip.finish()).map_err(failed(&root))?;
+    let layer = gzip.write_all(&tar).and_then(|()| gzip.finish()).map_err(failed(root))?;
     let config = json!({
         "architecture": cnb_lifecycle::os::os_release::architecture(),
         "os": "linux",

@@ -111,12 +111,17 @@ impl Daemon {
 
     /// Starts an image beside the test.
     pub(crate) fn serve(&self, image: &str, options: &[&str]) -> Container<'_> {
-        let name = "server";
+        self.beside("server", image, options, &[])
+    }
+
+    /// Starts a command in an image beside the test, as the container `name`.
+    pub(crate) fn beside(&self, name: &str, image: &str, options: &[&str], args: &[&str]) -> Container<'_> {
+        let log = self.dir.path().join(format!("{name}.log"));
         let mut command = self.docker();
-        command.args(["run", "--rm", "--network=host", "--name", name]).args(options).arg(image);
-        let log = fs::File::create(self.dir.path().join("container.log")).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Container { daemon: self, name, child }
+        command.args(["run", "--rm", "--network=host", "--name", name]).args(options).arg(image).args(args);
+        let file = fs::File::create(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        Container { daemon: self, name: name.to_owned(), log, child }
     }
 
     fn docker(&self) -> Command {
@@ -145,20 +150,21 @@ impl Drop for Daemon {
 /// A running container, removed when this is dropped.
 pub(crate) struct Container<'a> {
     daemon: &'a Daemon,
-    name: &'a str,
+    name: String,
+    log: PathBuf,
     child: Child,
 }
 
 impl Container<'_> {
     /// What it wrote so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.daemon.dir.path().join("container.log")).unwrap_or_default()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.daemon.docker().args(["kill", self.name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.daemon.docker().args(["kill", &self.name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
 }

@@ -7,9 +7,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::error::Error;
-use super::hashed::Chunks;
+use super::hashed::{Chunks, Summed};
 use super::place::{FillError, Place};
 use super::read::{Entry, EntryKind, Malformed, Reader};
 use super::stream::path;
@@ -39,6 +40,8 @@ pub struct Extracted {
     pub size: u64,
     /// The digest of all but the contents of files, for a [`super::Seal`]; found by [`extract_verified`] alone.
     pub outline: Option<DiffId>,
+    /// When the last of it was written, for a [`super::Seal`]; known by [`extract_verified`] alone.
+    pub ended: Option<Instant>,
 }
 
 /// Extracts an archive below `root`, into the folder `allowed` and nowhere else; the whole input is read, also behind the
@@ -57,7 +60,16 @@ pub fn extract(input: impl Read, root: &Path, allowed: &Path) -> Result<Extracte
     extraction.end(filled)
 }
 
-/// Extracts an archive as [`extract`] does, and computes its digest meanwhile on a thread of its own.
+/// Where the digest of an archive is computed while it is extracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashing {
+    /// On the thread that extracts: where other layers keep the other cores at work, this is the least work in all.
+    Here,
+    /// On a thread of its own, which reads ahead.
+    Ahead,
+}
+
+/// Extracts an archive as [`extract`] does, and computes its digest in the same pass.
 ///
 /// # Errors
 /// As [`extract`]. If the archive is not the one expected, that is the error, whatever else is wrong with it.
@@ -66,21 +78,29 @@ pub fn extract_verified(
     expected: &DiffId,
     root: &Path,
     allowed: &Path,
+    hashing: Hashing,
 ) -> Result<Extracted, Error> {
     let mut extraction = Extraction::new(root, allowed);
-    let (filled, found) = std::thread::scope(|scope| {
-        let (hashing, chunks) = Chunks::channel();
-        let hashing = scope.spawn(move || hashing.run(input));
-        let mut reader = Reader::with_outline(chunks);
-        let mut filled = extraction.fill(&mut reader);
-        if filled.as_ref().is_err_and(Error::blames_archive)
-            && let Err(error @ Error::Input(_)) = reader.drain()
-        {
-            filled = Err(error);
+    let (filled, found) = match hashing {
+        Hashing::Here => {
+            let mut reader = Reader::with_outline(BufReader::with_capacity(BUFFER, Summed::new(input)));
+            let filled = extraction.fill_to_end(&mut reader);
+            let is_whole = !matches!(filled, Err(Error::Input(_)));
+            let (input, outline) = reader.into_parts();
+            extraction.done.outline = outline;
+            (filled, is_whole.then(|| input.into_inner().finish()))
         }
-        extraction.done.outline = reader.into_outline();
-        (filled, hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
+        Hashing::Ahead => std::thread::scope(|scope| {
+            let (ahead, chunks) = Chunks::channel();
+            let ahead = scope.spawn(move || ahead.run(input));
+            let mut reader = Reader::with_outline(chunks);
+            let filled = extraction.fill_to_end(&mut reader);
+            // What is not read any more must not be waited for.
+            let (_, outline) = reader.into_parts();
+            extraction.done.outline = outline;
+            (filled, ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        }),
+    };
     let found = found.map(|(found, size)| {
         extraction.done.size = size;
         found
@@ -90,7 +110,8 @@ pub fn extract_verified(
         (_, Some(found)) if found != *expected => Err(Error::Mismatch { expected: expected.clone(), found }),
         (filled, _) => filled,
     };
-    extraction.end(checked)
+    let extracted = extraction.end(checked)?;
+    Ok(Extracted { ended: Some(Instant::now()), ..extracted })
 }
 
 /// An extraction at work.
@@ -126,6 +147,17 @@ impl<'a> Extraction<'a> {
             self.entry(reader, &entry)?;
         }
         reader.drain()
+    }
+
+    /// The same; reads to the end of the input even if the archive is bad, so that its digest can be told.
+    fn fill_to_end<R: BufRead>(&mut self, reader: &mut Reader<R>) -> Result<(), Error> {
+        let filled = self.fill(reader);
+        if filled.as_ref().is_err_and(Error::blames_archive)
+            && let Err(error @ Error::Input(_)) = reader.drain()
+        {
+            return Err(error);
+        }
+        filled
     }
 
     fn entry<R: BufRead>(&mut self, reader: &mut Reader<R>, entry: &Entry) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! A stream that is hashed on one thread while another one uses it.
+//! Streams that are hashed while they are used: on the same thread, or on another one that reads ahead.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -10,6 +10,32 @@ use crate::model::digest::DiffId;
 const CHUNK: usize = 256 * 1024;
 /// How many chunks may wait.
 const WAITING: usize = 4;
+
+/// A reader that hashes what is read through it.
+pub(super) struct Summed<R> {
+    inner: R,
+    sum: Sum,
+}
+
+impl<R: Read> Summed<R> {
+    /// Nothing of `inner` is read yet.
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, sum: Sum::new() }
+    }
+
+    /// The digest and the size in bytes of what was read.
+    pub(super) fn finish(self) -> (DiffId, u64) {
+        self.sum.finish()
+    }
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.sum.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
 
 /// The side that reads what was hashed.
 pub(super) struct Chunks {

@@ -100,9 +100,9 @@ impl<R: BufRead> Reader<R> {
         Self { outline: Some(Sum::new()), ..Self::new(input) }
     }
 
-    /// That sum, when everything is read.
-    pub(super) fn into_outline(self) -> Option<DiffId> {
-        self.outline.map(Sum::diff_id)
+    /// The input, and that sum, when everything is read.
+    pub(super) fn into_parts(self) -> (R, Option<DiffId>) {
+        (self.input, self.outline.map(Sum::diff_id))
     }
 
     /// Reads the next entry; what is left of the one before is passed over. `None` at the end marker.

@@ -11,26 +11,27 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::extract::Extracted;
-
+use super::state::State;
 use super::tar::Tar;
-use super::tree::Tree;
 use crate::effect::images::{Measured, TarSource};
 use crate::model::digest::DiffId;
 use crate::model::seal::Seal;
 
 /// File systems tell when something changed only so exactly: what changes again before this time has passed may look the
 /// same.
-pub const SETTLED: Duration = Duration::from_millis(12);
+const SETTLED: Duration = Duration::from_millis(12);
 
 impl Seal {
-    /// Seals a folder as it is, where an archive with this diff id was extracted at least [`SETTLED`] ago. `None` if the
-    /// archive had something that a seal cannot tell.
+    /// Seals a folder where an archive with this diff id was extracted and nobody wrote since. Waits until what changes
+    /// from now on will look changed. `None` if the archive had something that a seal cannot tell, or if the file system's
+    /// clock is too coarse for seals.
     ///
     /// # Errors
     /// The folder cannot be listed.
     pub fn new(folder: &Path, diff_id: &DiffId, extracted: &Extracted) -> Result<Option<Self>, Error> {
-        let Some(outline) = extracted.outline.clone() else { return Ok(None) };
-        let state = Tree::read(folder)?.state;
+        let (Some(outline), Some(ended)) = (extracted.outline.clone(), extracted.ended) else { return Ok(None) };
+        std::thread::sleep(SETTLED.saturating_sub(ended.elapsed()));
+        let Some(state) = State::of(folder)? else { return Ok(None) };
         Ok(Some(Self { diff_id: diff_id.clone(), size: extracted.size, outline, state }))
     }
 
@@ -42,17 +43,20 @@ impl Seal {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use std::fs::{self, File, Permissions};
     use std::io::Cursor;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::archive::{Owner, directory, extract_verified, measure};
+    use crate::archive::{Hashing, Owner, directory, extract_verified, measure};
     use crate::model::seal::Seals;
     use std::path::PathBuf;
 
-    fn owner() -> Owner {
+    pub(super) fn owner() -> Owner {
         Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
     }
 
@@ -68,13 +72,12 @@ mod tests {
         let mut bytes = Vec::new();
         tar.write_tar(&mut bytes).unwrap();
         fs::remove_dir_all(&folder).unwrap();
-        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder).unwrap();
+        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder, Hashing::Here).unwrap();
         (folder, diff_id, extracted)
     }
 
     fn sealed(root: &Path) -> (PathBuf, Seal) {
         let (folder, diff_id, extracted) = restored(root);
-        std::thread::sleep(SETTLED);
         let seal = Seal::new(&folder, &diff_id, &extracted).unwrap().unwrap();
         (folder, seal)
     }

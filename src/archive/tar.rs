@@ -129,11 +129,12 @@ impl Tar {
         Ok(sum.diff_id())
     }
 
-    /// What state the whole folder was in when this was planned; `None` if it is not of a whole folder alone.
+    /// What state the whole folder was in when this was planned; `None` if it is not of a whole folder alone, or if the
+    /// file system cannot tell.
     pub(super) fn state(&self) -> Option<&DiffId> {
         let is_file = |entry: &Fixed| matches!(entry.what, FixedKind::File(..));
         let files = self.recipe.files.as_ref().filter(|files| matches!(files.order, Order::Walk))?;
-        (!self.recipe.first.iter().any(is_file)).then_some(&files.tree.state)
+        files.tree.state.as_ref().filter(|_| !self.recipe.first.iter().any(is_file))
     }
 }
 

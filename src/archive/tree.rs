@@ -1,6 +1,5 @@
 //! A folder as it is found, in about 60 bytes a file: what the entries of its layers are made of.
 
-use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Dev, FileType, Mode, OFlags, RawDir, Stat, lgetxa
 
 use super::error::Error;
 use super::header::{Device, Kind};
-use super::measure::Sum;
+use super::state::State;
 use super::stream::path;
 use crate::model::digest::DiffId;
 
@@ -24,8 +23,8 @@ pub(super) struct Tree {
     text: Vec<u8>,
     /// What a user may want to know of some nodes.
     pub(super) oddities: Vec<(NodeId, Oddity)>,
-    /// The digest of what the file system told of every node: see [`super::seal`].
-    pub(super) state: DiffId,
+    /// What the file system told of every node, as [`super::state`] has it.
+    pub(super) state: Option<DiffId>,
 }
 
 /// A node of a [`Tree`]; 0 is the root.
@@ -119,34 +118,43 @@ impl Tree {
             nodes: Vec::new(),
             text: Vec::new(),
             oddities: Vec::new(),
-            state: Sum::new().diff_id(),
+            state: None,
         };
-        let mut state = Sum::new();
+        let mut state = State::default();
         let found =
             statat(CWD, root, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| Error::system("lstat", root, cause))?;
         let name = tree.push_text(b"")?;
         let what = tree.what(CWD, root.as_os_str().as_bytes(), root, &found)?;
         tree.push(ROOT, name, &found, what)?;
-        note(&mut state, ROOT, b"", &found);
+        state.add(0, b"", &found);
 
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
-        let mut folders = vec![ROOT];
-        while let Some(folder) = folders.pop() {
-            if !matches!(tree.nodes[folder as usize].what, What::Directory { .. }) {
-                continue;
-            }
-            let first = tree.count()?;
-            tree.read_folder(folder, &mut buffer, &mut state)?;
-            let children = first..tree.count()?;
-            tree.nodes[folder as usize].what = What::Directory { children: children.clone() };
-            folders.extend(children.rev());
+        // Folders yet to be read, with the file system's numbers for them.
+        let mut folders = Vec::new();
+        if tree.is_folder(ROOT) {
+            folders.push((ROOT, found.st_ino));
         }
-        tree.state = state.diff_id();
+        while let Some((folder, number)) = folders.pop() {
+            let first = tree.count()?;
+            let known = folders.len();
+            tree.read_folder(folder, number, &mut buffer, &mut state, &mut folders)?;
+            folders[known..].reverse();
+            let children = first..tree.count()?;
+            tree.nodes[folder as usize].what = What::Directory { children };
+        }
+        tree.state = state.finish();
         Ok(tree)
     }
 
-    /// Adds the children of a folder, sorted by name.
-    fn read_folder(&mut self, folder: NodeId, buffer: &mut [MaybeUninit<u8>], state: &mut Sum) -> Result<(), Error> {
+    /// Adds the children of a folder, sorted by name; those that are folders also to `folders`.
+    fn read_folder(
+        &mut self,
+        folder: NodeId,
+        number: u64,
+        buffer: &mut [MaybeUninit<u8>],
+        state: &mut State,
+        folders: &mut Vec<(NodeId, u64)>,
+    ) -> Result<(), Error> {
         let mut at = Vec::new();
         self.path_of(folder, &mut at);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -171,10 +179,13 @@ impl Tree {
             let base = &at[at.len() - usize::from(name.length)..];
             let found = statat(&fd, path(base), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|cause| Error::system("lstat", path(&at), cause))?;
-            note(state, folder, base, &found);
+            state.add(number, base, &found);
             let what = self.what(&fd, base, path(&at), &found)?;
             let oddity = oddity(&at, &found, &what);
             let node = self.push(folder, name, &found, what)?;
+            if self.is_folder(node) {
+                folders.push((node, found.st_ino));
+            }
             self.oddities.extend(oddity.map(|oddity| (node, oddity)));
         }
         Ok(())
@@ -216,6 +227,10 @@ impl Tree {
     fn text(&self, text: Text) -> &[u8] {
         let start = text.start as usize;
         &self.text[start..start + usize::from(text.length)]
+    }
+
+    fn is_folder(&self, node: NodeId) -> bool {
+        matches!(self.nodes[node as usize].what, What::Directory { .. })
     }
 
     /// How many nodes there are.
@@ -305,24 +320,6 @@ impl Tree {
             Some(node)
         })
     }
-}
-
-/// Adds what the file system tells of a node to the state of its tree. Its contents, its extended attributes and the target
-/// of a link cannot change without another time of change.
-fn note(state: &mut Sum, parent: NodeId, name: &[u8], stat: &Stat) {
-    let times = [stat.st_mtime, stat.st_ctime];
-    let parts = [stat.st_mtime_nsec, stat.st_ctime_nsec];
-    let mut bytes = Vec::with_capacity(96 + name.len());
-    bytes.extend(parent.to_le_bytes());
-    bytes.extend((name.len() as u64).to_le_bytes());
-    bytes.extend(name);
-    bytes.extend(times.iter().flat_map(|time| time.to_le_bytes()));
-    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
-    bytes.extend([stat.st_mode, stat.st_uid, stat.st_gid].iter().flat_map(|number| number.to_le_bytes()));
-    bytes.extend([stat.st_dev, stat.st_ino, stat.st_rdev].iter().flat_map(|number| number.to_le_bytes()));
-    bytes.extend(stat.st_size.to_le_bytes());
-    // A sum takes everything.
-    let _ = state.write_all(&bytes);
 }
 
 fn push_component(path: &mut Vec<u8>, name: &[u8]) {

@@ -131,8 +131,13 @@ impl Cache for ImageCache<'_> {
 
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError> {
         self.registry
-            .layer(self.old_with(diff_id)?, diff_id)
+            .unverified_layer(self.old_with(diff_id)?, diff_id)
             .map_err(|error| CacheError::Failed(format!("failed to get cache layer with SHA '{diff_id}': {error}")))
+    }
+
+    fn size(&self, diff_id: &DiffId) -> Option<u64> {
+        let layer = self.old()?.layers.iter().find(|layer| &layer.diff_id == diff_id)?;
+        Some(layer.descriptor.as_ref()?.size)
     }
 
     /// The bytes are not looked at: the registry has them, and whoever takes them out of the cache checks them.

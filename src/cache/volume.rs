@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <dir>/committed/sha256:<hex>.tar                          each layer, uncompressed
-//! <dir>/committed/io.buildpacks.lifecycle.cache.metadata    JSON
+//! <dir>/committed/io.buildpacks.lifecycle.cache.metadata    JSON; a launch cache has none
 //! <dir>/staging/                                            the next commit, while one build writes it
 //! <dir>/committed-backup/                                   the last commit, between two renames
 //! <dir>/io.buildpacks.lifecycle.seals                       what was restored, from one phase to another
@@ -23,15 +23,15 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, statvfs};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
 use crate::archive::Sum;
-use crate::effect::cache::{Cache, CacheError};
+use crate::effect::cache::{Cache, CacheError, LayerDraft};
 use crate::effect::images::NewLayer;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
@@ -44,6 +44,11 @@ const SEALS: &str = "io.buildpacks.lifecycle.seals";
 /// How long a build waits for another one to finish writing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After how many bytes of a layer that is being made it is found out whether there is room for more.
+const CHECKED: u64 = 16 << 20;
+/// What is left free besides, in bytes.
+const SPARE: u64 = 1 << 30;
+
 /// A cache in a folder.
 #[derive(Debug)]
 pub struct VolumeCache {
@@ -55,6 +60,10 @@ pub struct VolumeCache {
     /// Layers of the last commit that were read and are sound, and those that were opened to be read.
     sound: Mutex<BTreeMap<DiffId, FileState>>,
     opened: Mutex<BTreeMap<DiffId, FileState>>,
+    /// What the last commit left, for [`Cache::draft`].
+    before: OnceLock<CacheMetadata>,
+    /// How many bytes were written ahead of the image.
+    drafted: AtomicU64,
 }
 
 /// What tells that a file was not written to or replaced: its number, its size, and when it was last changed, in seconds
@@ -97,6 +106,8 @@ impl VolumeCache {
             partial: AtomicU64::new(0),
             sound: Mutex::default(),
             opened: Mutex::default(),
+            before: OnceLock::new(),
+            drafted: AtomicU64::new(0),
         };
         cache.recover();
         Ok(cache)
@@ -132,19 +143,21 @@ impl VolumeCache {
     /// Makes sure that `staging` is there and ours.
     fn begin(&self) -> Result<(), CacheError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begin_in(&mut state)
+        self.begin_in(&mut state, self.patience)
     }
 
-    fn begin_in(&self, state: &mut State) -> Result<(), CacheError> {
+    fn begin_in(&self, state: &mut State, patience: Duration) -> Result<(), CacheError> {
         match state {
             State::Writing(_) => Ok(()),
             State::Committed => Err(CacheError::Failed("cache cannot be modified after commit".to_owned())),
             State::Busy => Err(self.busy()),
             State::Reading => {
                 let lock =
-                    FolderLock::acquire(&self.dir, self.patience).map_err(|cause| failed("open", &self.dir, &cause))?;
+                    FolderLock::acquire(&self.dir, patience).map_err(|cause| failed("open", &self.dir, &cause))?;
                 let Some(lock) = lock else {
-                    *state = State::Busy;
+                    if patience == self.patience {
+                        *state = State::Busy;
+                    }
                     return Err(self.busy());
                 };
                 let staging = self.staging();
@@ -205,6 +218,13 @@ impl VolumeCache {
         })
     }
 
+    /// Says whether there is room for layers that are still being made. The image comes first: what is written ahead of it
+    /// must not take the space that it needs, which is no more than its layers take here.
+    fn has_room(&self) -> bool {
+        let drafted = self.drafted.fetch_add(CHECKED, Ordering::Relaxed) + CHECKED;
+        statvfs(&self.dir).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) > drafted + SPARE)
+    }
+
     /// Takes a layer over by its bytes, where links cannot be.
     fn copy(&self, name: &str) -> io::Result<()> {
         self.stage(name, |partial| fs::copy(self.committed().join(name), partial).map(|_| ()))
@@ -229,6 +249,10 @@ impl Cache for VolumeCache {
         Ok(Box::new(file))
     }
 
+    fn size(&self, diff_id: &DiffId) -> Option<u64> {
+        fs::metadata(self.committed().join(layer_name(diff_id))).ok().map(|found| found.len())
+    }
+
     fn verified(&self, diff_id: &DiffId) {
         if let Some(state) = lock(&self.opened).get(diff_id) {
             lock(&self.sound).insert(diff_id.clone(), *state);
@@ -244,16 +268,20 @@ impl Cache for VolumeCache {
         // It is a new file each time: what is there may be another's, or a link. Without it, layers are read again.
         let _ = fs::remove_file(self.dir.join(SEALS));
         if let Ok(mut file) = File::create_new(self.dir.join(SEALS)) {
-            let _ = file.write_all(text.as_bytes());
+            let _ = file.write_all(format!("{}\n{text}", sum_of(&text)).as_bytes());
         }
     }
 
-    /// Whoever takes the seals takes them away: they are of one build.
+    /// Whoever takes the seals takes them away: they are of one build. Those that another user left, or that are not as
+    /// they were left, are none.
     fn seals(&self) -> Seals {
         let path = self.dir.join(SEALS);
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read_own(&path).unwrap_or_default();
         let _ = fs::remove_file(&path);
-        let Some((sound, seals)) = text.split_once("\n\n") else { return Seals::default() };
+        let Some((sum, text)) = text.split_once('\n') else { return Seals::default() };
+        let Some((sound, seals)) = text.split_once("\n\n").filter(|_| sum == sum_of(text).as_str()) else {
+            return Seals::default();
+        };
         let line = |line: &str| {
             let mut parts = line.split(' ');
             let diff_id = DiffId::parse(parts.next()?).ok()?;
@@ -308,18 +336,68 @@ impl Cache for VolumeCache {
             .map_err(|cause| CacheError::Failed(format!("caching layer ({}): {}", layer.diff_id, error_text(&cause))))
     }
 
+    fn draft(&self, buildpack: &str, layer: &str) -> Option<Box<dyn LayerDraft + '_>> {
+        let before = self.before.get_or_init(|| self.metadata());
+        if before.buildpack(buildpack).is_some_and(|stored| stored.layers.contains_key(layer)) {
+            return None;
+        }
+        // Who makes a layer does not wait for another build; who puts it into the cache later may.
+        self.begin_in(&mut lock(&self.state), Duration::ZERO).ok()?;
+        let number = self.partial.fetch_add(1, Ordering::Relaxed);
+        let partial = self.staging().join(format!("draft.{number}.partial"));
+        let file = Some(File::create_new(&partial).ok()?);
+        Some(Box::new(Draft { cache: self, partial, file, size: 0 }))
+    }
+
     fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begin_in(&mut state)?;
-        let json = render_cache(metadata).map_err(|cause| CacheError::Failed(cause.to_string()))?;
-        let path = self.staging().join(CACHE_METADATA);
-        self.stage(CACHE_METADATA, |partial| fs::write(partial, json + "\n"))
-            .map_err(|cause| failed("creating metadata file: write", &path, &cause))?;
+        self.begin_in(&mut state, self.patience)?;
+        // A launch cache has none: what its layers are, the app image says.
+        if *metadata != CacheMetadata::default() {
+            let json = render_cache(metadata).map_err(|cause| CacheError::Failed(cause.to_string()))?;
+            let path = self.staging().join(CACHE_METADATA);
+            self.stage(CACHE_METADATA, |partial| fs::write(partial, json + "\n"))
+                .map_err(|cause| failed("creating metadata file: write", &path, &cause))?;
+        }
         self.exchange().map_err(|cause| failed("committing cache: rename", &self.staging(), &cause))?;
         let _ = fs::remove_dir_all(self.staging());
         let _ = fs::remove_dir_all(self.backup());
         *state = State::Committed;
         Ok(())
+    }
+}
+
+/// A layer on its way into `staging`.
+struct Draft<'a> {
+    cache: &'a VolumeCache,
+    partial: PathBuf,
+    /// `None` when it cannot be written.
+    file: Option<File>,
+    size: u64,
+}
+
+impl LayerDraft for Draft<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        let before = self.size / CHECKED;
+        self.size += bytes.len() as u64;
+        let is_written = file.write_all(bytes).is_ok();
+        if !is_written || (self.size / CHECKED > before && !self.cache.has_room()) {
+            self.file = None;
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+
+    fn keep(self: Box<Self>, diff_id: &DiffId, size: u64) {
+        if self.file.is_some() && self.size == size {
+            let _ = fs::rename(&self.partial, self.cache.staging().join(layer_name(diff_id)));
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.partial);
     }
 }
 
@@ -344,6 +422,25 @@ fn state_of(file: &File) -> Option<FileState> {
 
 fn layer_name(diff_id: &DiffId) -> String {
     format!("{diff_id}.tar")
+}
+
+/// Reads a file that this user wrote; a link is none.
+fn read_own(path: &Path) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    let mut text = String::new();
+    if found.is_file() && found.uid() == rustix::process::geteuid().as_raw() {
+        file.read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// What tells that a text is whole.
+fn sum_of(text: &str) -> DiffId {
+    let mut sum = Sum::new();
+    let _ = sum.write_all(text.as_bytes());
+    sum.diff_id()
 }
 
 /// Makes an empty folder in the place of whatever is there.

@@ -56,6 +56,10 @@ impl Values {
             values.insert(Key::SkipLayers, given.clone());
             values.insert(Key::SkipRestore, given);
         }
+        // Tekton's task gives the restorer `-layers=`: the reference then looks in the working directory.
+        if let Some(layers) = values.get_mut(&Key::Layers).filter(|layers| layers.value[0].is_empty()) {
+            layers.value = vec![cwd.into()];
+        }
         let layers = values[&Key::Layers].value[0].clone();
         for input in INPUTS.iter().filter(|input| input.default.starts_with(PLACEHOLDER)) {
             let Some(resolved) = values.get_mut(&input.key) else { continue };
@@ -199,6 +203,13 @@ mod tests {
         assert_eq!(resolved(&[], &[], true).path(Key::Order), Path::new("/layers/order.toml"));
         let own = resolved(&[(Key::Order, &["/own/order.toml"])], &[], false);
         assert_eq!(own.path(Key::Order), Path::new("/own/order.toml"));
+    }
+
+    #[test]
+    fn an_empty_layers_folder_is_the_working_directory() {
+        let values = resolved(&[(Key::Layers, &[""])], &[("CNB_LAYERS_DIR", "/a")], true);
+        assert_eq!(values.path(Key::Layers), Path::new("/work"));
+        assert_eq!(values.path(Key::Analyzed), Path::new("/work/analyzed.toml"));
     }
 
     #[test]

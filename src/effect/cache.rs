@@ -40,6 +40,12 @@ pub trait Cache: Send + Sync {
     /// The layer is missing or cannot be read.
     fn layer(&self, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, CacheError>;
 
+    /// How many bytes there are to read of a layer, whatever they become; `None` where that is not known.
+    fn size(&self, diff_id: &DiffId) -> Option<u64> {
+        let _ = diff_id;
+        None
+    }
+
     /// Says that the bytes read with [`Cache::layer`] were sound to their end.
     fn verified(&self, diff_id: &DiffId) {
         let _ = diff_id;
@@ -67,9 +73,26 @@ pub trait Cache: Send + Sync {
     /// It cannot be made or written.
     fn add(&self, layer: &NewLayer) -> Result<(), CacheError>;
 
+    /// A place in the next commit for a layer that is being made, if the cache has none of this buildpack and name yet that
+    /// may well be the same: so that [`Cache::add`] need not make it again. `None` also where the cache has no such places,
+    /// or another build writes it.
+    fn draft(&self, buildpack: &str, layer: &str) -> Option<Box<dyn LayerDraft + '_>> {
+        let _ = (buildpack, layer);
+        None
+    }
+
     /// Makes what was reused and added the cache, with its metadata, all at once. What was neither is gone.
     ///
     /// # Errors
     /// It cannot be written; then the last commit stays.
     fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError>;
+}
+
+/// A layer on its way into a cache. Unless it is kept, nothing of it stays.
+pub trait LayerDraft: Send {
+    /// Takes the next bytes of its tar. Whatever goes wrong, the layer is then not kept.
+    fn write(&mut self, bytes: &[u8]);
+
+    /// Puts the layer into the next commit as what it came to, if it has all of its bytes. Otherwise it is added later.
+    fn keep(self: Box<Self>, diff_id: &DiffId, size: u64);
 }

@@ -195,6 +195,13 @@ pub trait Registry: Images {
     /// The registry cannot be asked.
     fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError>;
 
+    /// Reads the uncompressed tar of a layer as [`Images::layer`] does, without verifying it: whoever hashes it anyway
+    /// checks the diff id.
+    ///
+    /// # Errors
+    /// The image has no such layer, or it cannot be read.
+    fn unverified_layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError>;
+
     /// Stores a layer ahead of the image of this name that is to have it: so a layer that cannot be stored is known by
     /// itself, and the write has less to do. Nobody sees it until the image is written.
     ///

@@ -110,6 +110,14 @@ pub fn make(
 /// # Errors
 /// The start of the blob cannot be read, or it is compressed in another way.
 pub fn uncompress(blob: Box<dyn Read + Send>, diff_id: &DiffId) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(Verified::new(uncompress_unverified(blob, diff_id)?, diff_id.as_str(), None)))
+}
+
+/// Reads a layer's blob as [`uncompress`] does, whatever its bytes are.
+///
+/// # Errors
+/// As [`uncompress`].
+pub fn uncompress_unverified(blob: Box<dyn Read + Send>, diff_id: &DiffId) -> io::Result<Box<dyn Read + Send>> {
     let mut blob = BufReader::with_capacity(1 << 16, blob);
     let mut start = [0; 4];
     let mut filled = 0;
@@ -124,17 +132,14 @@ pub fn uncompress(blob: Box<dyn Read + Send>, diff_id: &DiffId) -> io::Result<Bo
     let start = &start[..filled];
     let whole = VecDeque::from(start.to_vec()).chain(blob);
     Ok(match start {
-        [0x1f, 0x8b, ..] => {
-            let tar = flate2::read::MultiGzDecoder::new(whole);
-            Box::new(Verified::new(tar, diff_id.as_str(), None))
-        }
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         [0x28, 0xb5, 0x2f, 0xfd] => {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("layer {diff_id} is compressed with zstd, which is not supported yet"),
             ));
         }
-        _ => Box::new(Verified::new(whole, diff_id.as_str(), None)),
+        _ => Box::new(whole),
     })
 }
 

@@ -323,6 +323,10 @@ impl Registry for MemoryImages {
         Ok(lost.map(|layer| layer.diff_id.clone()).collect())
     }
 
+    fn unverified_layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
+        self.layer(image, diff_id)
+    }
+
     fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError> {
         let mut tar = Vec::new();
         layer.tar.write_tar(&mut tar).map_err(|error| ImageError::permanent(error.to_string()))?;

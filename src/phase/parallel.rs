@@ -50,6 +50,28 @@ pub(super) fn both<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce
 pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     items: &'a [T],
     work: impl Fn(&'a T) -> Result<R, E> + Sync,
+    take: impl FnMut(&'a T, R),
+) -> Result<(), E> {
+    in_order_on(cores(), items, work, take)
+}
+
+/// The same on more threads than there are cores: for work whose items all take long, so that the cores share what an odd
+/// one takes, and for work that waits for others.
+///
+/// # Errors
+/// As [`in_order`].
+pub(super) fn in_order_at_once<'a, T: Sync, R: Send, E: Send>(
+    items: &'a [T],
+    work: impl Fn(&'a T) -> Result<R, E> + Sync,
+    take: impl FnMut(&'a T, R),
+) -> Result<(), E> {
+    in_order_on(MAX_THREADS, items, work, take)
+}
+
+fn in_order_on<'a, T: Sync, R: Send, E: Send>(
+    threads: usize,
+    items: &'a [T],
+    work: impl Fn(&'a T) -> Result<R, E> + Sync,
     mut take: impl FnMut(&'a T, R),
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
@@ -71,7 +93,7 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     };
     thread::scope(|scope| {
         let start = |sender| thread::Builder::new().spawn_scoped(scope, || worker(sender));
-        let started = (0..threads(items.len())).filter(|_| start(sender.clone()).is_ok()).count();
+        let started = (0..threads.min(items.len())).filter(|_| start(sender.clone()).is_ok()).count();
         if started == 0 {
             // The system gives no thread.
             worker(sender);
@@ -91,8 +113,9 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     })
 }
 
-fn threads(items: usize) -> usize {
-    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS).min(items)
+/// How many things can be at work at the same time.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).min(MAX_THREADS)
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+
+use serde::de::IgnoredAny;
 
 use super::json::{Json, Object};
 use crate::os::error_text;
@@ -24,6 +26,22 @@ pub struct Recording {
     /// How much could not be read.
     pub bad_count: usize,
     places: HashMap<(u128, u64), usize>,
+    frame: Option<Frame>,
+}
+
+/// What a line has around its spans, and whose it is. One writer's lines mostly have the same, so it is read once.
+#[derive(Debug)]
+struct Frame {
+    front: String,
+    back: String,
+    writer: Writer,
+}
+
+/// What a resource says.
+#[derive(Clone, Debug, Default)]
+struct Writer {
+    phase: Option<String>,
+    service: Option<String>,
 }
 
 /// One thing that could not be read.
@@ -82,6 +100,9 @@ pub enum Value {
 /// How many bad things are named; more are only counted.
 const NAMED: usize = 20;
 
+/// The longest line that is read, in bytes. Whoever wrote a longer one wrote no spans.
+const LONGEST_LINE: u64 = 64 << 20;
+
 impl Span {
     /// The text of an attribute.
     pub fn text(&self, key: Key) -> Option<&str> {
@@ -126,10 +147,15 @@ impl Recording {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            match reader.read_until(b'\n', &mut line) {
+            let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+            let is_cut = line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n");
+            match read {
                 Ok(0) => return,
+                Ok(_) if is_cut => match reader.skip_until(b'\n') {
+                    Ok(_) => self.bad(number, format!("it is longer than {} MiB", LONGEST_LINE >> 20)),
+                    Err(error) => return self.bad(number, error_text(&error)),
+                },
                 Ok(_) => self.line(number, line.trim_ascii()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.bad(number, error_text(&error)),
             }
         }
@@ -141,11 +167,17 @@ impl Recording {
         }
         // Checking a whole line for UTF-8 at once is faster than text by text.
         let Ok(text) = std::str::from_utf8(line) else { return self.bad(number, "it is no UTF-8".to_owned()) };
+        if self.framed(number, text) {
+            return;
+        }
         match serde_json::from_str::<Json<'_>>(text) {
             Ok(Json::Object(data)) => {
                 for resource_spans in data.list("resourceSpans") {
-                    self.resource_spans(number, resource_spans);
+                    let writer = Writer::of(resource_spans);
+                    let spans = resource_spans.list("scopeSpans").flat_map(|scope_spans| scope_spans.list("spans"));
+                    self.spans(number, spans, &writer);
                 }
+                self.frame = Frame::of(text, &data);
             }
             Ok(_) => self.bad(number, "it is no JSON object".to_owned()),
             Err(error) if error.is_eof() => self.bad(number, "it is cut off".to_owned()),
@@ -153,20 +185,22 @@ impl Recording {
         }
     }
 
-    fn resource_spans(&mut self, line: usize, resource_spans: &Object<'_>) {
-        let resource = resource_spans.get("resource").and_then(Json::object).map(attributes).unwrap_or_default();
-        let text = |key: Key| {
-            resource.iter().find(|(name, _)| name == key.name()).and_then(|(_, value)| match value {
-                Value::Text(text) => Some(text.clone()),
-                _ => None,
-            })
-        };
-        let (phase, service) = (text(Key::Phase), text(Key::ServiceName));
-        for span in resource_spans.list("scopeSpans").flat_map(|scope_spans| scope_spans.list("spans")) {
+    /// Reads a line that differs from the one before in its spans alone; says whether it does.
+    fn framed(&mut self, number: usize, text: &str) -> bool {
+        let Some(frame) = self.frame.take() else { return false };
+        let spans = text.strip_prefix(&*frame.front).and_then(|rest| rest.strip_suffix(&*frame.back));
+        let Some(Ok(Json::List(spans))) = spans.map(serde_json::from_str::<Json<'_>>) else { return false };
+        self.spans(number, spans.iter().filter_map(Json::object), &frame.writer);
+        self.frame = Some(frame);
+        true
+    }
+
+    fn spans<'a>(&mut self, line: usize, spans: impl Iterator<Item = &'a Object<'a>>, writer: &Writer) {
+        for span in spans {
             match read_span(span) {
                 Ok(read) => {
-                    let file = self.files.len() - 1;
-                    self.keep(Span { phase: phase.clone(), service: service.clone(), file, ..read });
+                    let Writer { phase, service } = writer.clone();
+                    self.keep(Span { phase, service, file: self.files.len() - 1, ..read });
                 }
                 Err(reason) => self.bad(line, reason.to_owned()),
             }
@@ -188,6 +222,37 @@ impl Recording {
             let file = self.files.last().cloned().unwrap_or_default();
             self.bad.push(Bad { file, line, reason });
         }
+    }
+}
+
+impl Frame {
+    /// Takes a line apart that has one list of spans, and no other place where a list of that name could be.
+    fn of(text: &str, data: &Object<'_>) -> Option<Self> {
+        const NAME: &str = r#""spans""#;
+        let mut resources = data.list("resourceSpans");
+        let (resource_spans, None) = (resources.next()?, resources.next()) else { return None };
+        let mut scopes = resource_spans.list("scopeSpans");
+        let (Some(Json::List(_)), None) = (scopes.next()?.get("spans"), scopes.next()) else { return None };
+        let (at, None) = (text.find(NAME)?, text.matches(NAME).nth(1)) else { return None };
+        let begin = at + text[at..].find('[')?;
+        let mut list = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<IgnoredAny>();
+        list.next()?.ok()?;
+        let end = begin + list.byte_offset();
+        let (front, back) = (text[..begin].to_owned(), text[end..].to_owned());
+        Some(Self { front, back, writer: Writer::of(resource_spans) })
+    }
+}
+
+impl Writer {
+    fn of(resource_spans: &Object<'_>) -> Self {
+        let resource = resource_spans.get("resource").and_then(Json::object).map(attributes).unwrap_or_default();
+        let text = |key: Key| {
+            resource.iter().find(|(name, _)| name == key.name()).and_then(|(_, value)| match value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+        };
+        Self { phase: text(Key::Phase), service: text(Key::ServiceName) }
     }
 }
 
@@ -297,6 +362,62 @@ mod tests {
         let line = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
         let recording = recording(line.as_bytes());
         assert_eq!((recording.spans.len(), recording.bad_count), (1, 3));
+    }
+
+    /// Lines that look like the one before are read by halves: that must not show.
+    #[test]
+    fn lines_of_one_writer_are_read_as_any_line() {
+        let line = |service: &str, spans: &str, more: &str| {
+            format!(
+                r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{service}"}}}}]}},"scopeSpans":[{{"spans": {spans}{more}}}]}}]}}{}"#,
+                "\n"
+            )
+        };
+        let span = |id: u32, name: &str| {
+            let trace = "0af7651916cd43dd8448eb211c80319c";
+            format!(r#"{{"traceId":"{trace}","spanId":"{id:016x}","name":"{name}","startTimeUnixNano":"7"}}"#)
+        };
+        let one = |id: u32| format!("[{}]", span(id, "one"));
+        let text = [
+            line("a", &one(1), ""),
+            line("a", &one(2), ""),
+            line("b", &one(3), ""),
+            line("b", &format!("[{},{{}},{}]", span(4, "spans"), span(5, "]}}\\\"spans\\\":[")), ""),
+            line("b", &one(6), r#","spans":[{"traceId":"x"}]"#),
+            line("b", "[", ""),
+            line("b", "[]", ""),
+            line("b", "7", ""),
+            line("b", &format!("{},{}", one(7), one(8)), ""),
+            line("b", &format!("{}]", one(7)), ""),
+            line("b", &one(9), ""),
+        ]
+        .concat();
+        let read = recording(text.as_bytes());
+        let found: Vec<(u64, &str)> =
+            read.spans.iter().map(|span| (span.id, span.service.as_deref().unwrap())).collect();
+        assert_eq!(found, [(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "b"), (6, "b"), (9, "b")]);
+        assert_eq!(read.spans[4].name, "]}}\"spans\":[");
+        let named: Vec<(usize, &str)> = read.bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        let (no_id, no_json) = ("a span has no valid traceId", "it is no JSON");
+        assert_eq!(named, [(4, no_id), (6, no_json), (9, no_json), (10, no_json)]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_bad_and_what_follows_is_read() {
+        let long = usize::try_from(LONGEST_LINE).unwrap();
+        let span =
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{SPAN},"startTimeUnixNano":"7"}}]}}]}}]}}"#);
+        let mut text = vec![0; long + 10];
+        text.push(b'\n');
+        text.extend_from_slice(span.as_bytes());
+        let read = recording(&text);
+        let named: Vec<(usize, &str)> = read.bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        assert_eq!((read.spans.len(), named), (1, vec![(1, "it is longer than 64 MiB")]));
+        // As long as it may be, its end included.
+        let mut text = span.into_bytes();
+        text.resize(long - 1, b' ');
+        text.push(b'\n');
+        assert_eq!(recording(&text).spans.len(), 1);
     }
 
     #[test]

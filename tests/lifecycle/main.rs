@@ -30,6 +30,8 @@ mod program;
 mod rebase;
 /// What the release says of itself.
 mod release;
+/// Layers that were restored and not touched since.
+mod seals;
 /// The specification as data.
 mod spec;
 /// Builds that are told to stop.

@@ -76,8 +76,15 @@ fn layer() -> Archive {
     Archive::new().directory("/layers", 0o755).directory("/layers/bp", 0o755).directory(LAYER, 0o755)
 }
 
+/// Extracts twice, hashing on this thread and on another one, which must make no difference.
 fn verified(world: &World, bytes: &[u8], expected: &DiffId) -> Result<Extracted, Error> {
-    extract_verified(bytes, expected, world.root.path(), Path::new(LAYER))
+    let with = |hashing| {
+        extract_verified(bytes, expected, world.root.path(), Path::new(LAYER), hashing)
+            .map(|extracted| Extracted { ended: None, ..extracted })
+    };
+    let (here, ahead) = (with(Hashing::Here), with(Hashing::Ahead));
+    assert_eq!(format!("{here:?}"), format!("{ahead:?}"));
+    ahead
 }
 
 fn digest(bytes: &[u8]) -> DiffId {
@@ -462,11 +469,14 @@ fn an_input_that_fails_is_told_and_leaves_nothing() {
         let error = extract((&bytes[..bytes.len() - 1024]).chain(Failing(zeros)), world.root.path(), Path::new(LAYER))
             .unwrap_err();
         assert_eq!(error.to_string(), "the line is dead");
-        let input = (&bytes[..bytes.len() - 1024]).chain(Failing(zeros));
-        let error = extract_verified(input, &digest(b""), world.root.path(), Path::new(LAYER)).unwrap_err();
-        assert_eq!(error.to_string(), "the line is dead");
-        assert!(error.blames_archive());
-        assert_eq!(world.names("/layers"), ["bp"]);
+        for hashing in [Hashing::Here, Hashing::Ahead] {
+            let input = (&bytes[..bytes.len() - 1024]).chain(Failing(zeros));
+            let extracted = extract_verified(input, &digest(b""), world.root.path(), Path::new(LAYER), hashing);
+            let error = extracted.unwrap_err();
+            assert_eq!(error.to_string(), "the line is dead");
+            assert!(error.blames_archive());
+            assert_eq!(world.names("/layers"), ["bp"]);
+        }
     }
 }
 

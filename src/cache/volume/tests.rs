@@ -327,3 +327,59 @@ fn seals_that_are_damaged_are_none() {
         cache.reuse(&diff_id("one")).unwrap();
     }
 }
+
+#[test]
+fn seals_that_another_user_left_are_none() {
+    let dir = committed(&["one"]);
+    restored(dir.path(), "one");
+    let seals = dir.path().join(SEALS);
+    let is_root = std::os::unix::fs::chown(&seals, Some(12345), None).is_ok();
+    assert_eq!(exporter(dir.path()).sound.lock().unwrap().is_empty(), is_root);
+    restored(dir.path(), "one");
+    fs::rename(&seals, dir.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &seals).unwrap();
+    assert!(exporter(dir.path()).sound.lock().unwrap().is_empty(), "a link is none");
+}
+
+/// Writes a layer as one that is being made.
+fn drafted(cache: &VolumeCache, bytes: &str, size: usize) {
+    let mut draft = cache.draft("some/bp", "layer").unwrap();
+    bytes.as_bytes().chunks(2).for_each(|part| draft.write(part));
+    draft.keep(&diff_id(bytes), size as u64);
+}
+
+#[test]
+fn a_layer_that_was_written_while_it_was_made_is_not_read_again() {
+    let dir = committed(&[]);
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    drafted(&cache, "one", 3);
+    drafted(&cache, "two", 4);
+    drop(cache.draft("some/bp", "other"));
+    let unread = |bytes| NewLayer { tar: Arc::new(Bytes("", true)), ..layer(bytes) };
+    cache.add(&unread("one")).unwrap();
+    assert!(cache.add(&unread("two")).is_err(), "it was not whole");
+    assert_eq!(names(&dir.path().join("staging")), [layer_name(&diff_id("one"))]);
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!(read(&cache, "one").unwrap(), "one");
+}
+
+#[test]
+fn who_makes_a_layer_does_not_wait_for_another_build() {
+    let dir = committed(&[]);
+    let other = VolumeCache::open(dir.path()).unwrap();
+    other.begin().unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    assert!(cache.draft("some/bp", "layer").is_none());
+    drop(other);
+    cache.add(&layer("one")).unwrap();
+}
+
+#[test]
+fn a_launch_cache_has_layers_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    cache.add(&layer("one")).unwrap();
+    cache.commit(&CacheMetadata::default()).unwrap();
+    assert_eq!(names(&dir.path().join("committed")), [layer_name(&diff_id("one"))]);
+    assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+}

@@ -31,6 +31,13 @@ pub enum ExportEvent {
         /// The layer.
         id: String,
     },
+    /// Layers of the run image are in its layout, and this user may not read them: the image is written without them.
+    BaseLayersWithheld {
+        /// How many.
+        count: usize,
+        /// The file of the first.
+        path: PathBuf,
+    },
     /// The image will be a layout in this folder.
     AppImagePath(String),
     /// A file of SBOMs that comes with a lifecycle is not there.

@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
-use crate::effect::events::Listener;
+use crate::effect::events::{ExportEvent, Listener};
 use crate::effect::images::Measured;
 use crate::effect::images::{Documents, DraftLayer, ImageDraft, NewLayer, TarSource, WrittenImage};
 use crate::image::assemble::{self, Assembled, assemble};
@@ -89,12 +89,23 @@ fn write_one(
     let folder = &place.folder;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    let mut withheld = Vec::new();
     for (layer, _) in &draft.layers {
         match layer {
-            DraftLayer::Base(index) => copy_base(folder, &draft.base, *index)?,
+            DraftLayer::Base(index) => match copy_base(folder, &draft.base, *index) {
+                // pack's copy of the run image has layers that nobody but its owner may read.
+                Err(Error::File { action: "open", path, cause }) if cause.kind() == io::ErrorKind::PermissionDenied => {
+                    withheld.push(path);
+                }
+                result => result?,
+            },
             DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
             DraftLayer::New(layer) => store(folder, layer, stored, kept, listener)?,
         }
+    }
+    if let Some(path) = withheld.first() {
+        let event = ExportEvent::BaseLayersWithheld { count: withheld.len(), path: path.clone() };
+        listener.events.emit(event.into());
     }
     let annotations = BTreeMap::from([(REF_NAME.to_owned(), place.ref_name())]);
     let new = stored.iter().map(|(diff_id, (blob, _))| (diff_id.clone(), blob.clone())).collect();

@@ -131,6 +131,18 @@ impl RegistryImages {
     }
 }
 
+impl RegistryImages {
+    /// The blob of a layer as it is stored.
+    fn blob(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
+        let repository = self.client.repository(&Reference::parse(&image.identifier).map_err(Error::from)?);
+        let layer = image.layers.iter().find(|layer| &layer.diff_id == diff_id);
+        let Some(descriptor) = layer.and_then(|layer| layer.descriptor.as_ref()) else {
+            return Err(ImageError::permanent(format!("{} has no layer {diff_id}", image.identifier)));
+        };
+        Ok(self.client.blob(image, repository, &push::blob_of(descriptor))?)
+    }
+}
+
 impl Images for RegistryImages {
     fn kind(&self) -> StoreKind {
         StoreKind::Registry
@@ -155,13 +167,7 @@ impl Images for RegistryImages {
     }
 
     fn layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
-        let repository = self.client.repository(&Reference::parse(&image.identifier).map_err(Error::from)?);
-        let layer = image.layers.iter().find(|layer| &layer.diff_id == diff_id);
-        let Some(descriptor) = layer.and_then(|layer| layer.descriptor.as_ref()) else {
-            return Err(ImageError::permanent(format!("{} has no layer {diff_id}", image.identifier)));
-        };
-        let blob = self.client.blob(image, repository, &push::blob_of(descriptor))?;
-        blob::uncompress(blob, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
+        blob::uncompress(self.blob(image, diff_id)?, diff_id).map_err(|error| ImageError::permanent(error.to_string()))
     }
 
     fn documents(&self, image: &ImageRecord) -> Result<Documents, ImageError> {
@@ -180,6 +186,11 @@ impl Images for RegistryImages {
 impl Registry for RegistryImages {
     fn lost_layers(&self, image: &ImageRecord) -> Result<Vec<DiffId>, ImageError> {
         Ok(self.lost(image)?)
+    }
+
+    fn unverified_layer(&self, image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Read + Send>, ImageError> {
+        blob::uncompress_unverified(self.blob(image, diff_id)?, diff_id)
+            .map_err(|error| ImageError::permanent(error.to_string()))
     }
 
     fn store_layer(&self, name: &str, layer: &NewLayer) -> Result<(), ImageError> {

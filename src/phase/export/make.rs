@@ -7,14 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
+use super::kept::Kept;
 use super::plan::{Content, Part, Planned};
 use crate::archive::{self, Notice, Owner, Tar};
 use crate::effect::Effects;
+use crate::effect::cache::{Cache, LayerDraft};
 use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, Outcome, Work};
 use crate::effect::images::Measured;
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
+use crate::model::id::LayerName;
 use crate::model::image::ImageRecord;
+use crate::model::order::Group;
 use crate::model::seal::Seals;
 use crate::phase::parallel;
 
@@ -25,12 +29,21 @@ pub(super) struct Source<'a> {
     pub owner: Owner,
     /// Seals of those that were restored in this build.
     pub seals: &'a Seals,
+    /// The group, in whose order buildpacks are counted.
+    pub group: &'a Group,
+    /// Where layers for the next build go.
+    pub cache: Option<&'a dyn Cache>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// What a layer comes to, if it was restored and not touched since.
     fn sealed(&self, path: &Path, tar: &Tar) -> Option<Measured> {
         self.seals.get(path)?.measured(tar)
+    }
+
+    /// A place in the cache for a layer that is about to be read.
+    fn draft(&self, buildpack: usize, layer: &LayerName) -> Option<Box<dyn LayerDraft + 'a>> {
+        self.cache?.draft(self.group.buildpacks.get(buildpack)?.id.as_str(), layer.as_str())
     }
 }
 
@@ -135,15 +148,17 @@ fn one<'a>(
     // Labels do not name the layers of extensions; that it has the same bytes is enough.
     let is_extension = planned.part == Part::Extension;
     let may_be_there = if is_extension { previous.is_some() } else { planned.previous.iter().any(is_there) };
+    let draft = match &planned.part {
+        Part::Buildpack { index, name, .. } if cached && sealed.is_none() => source.draft(*index, name),
+        _ => None,
+    };
+    let tar = Kept::new(tar, draft);
     let kept = match name.filter(|_| !may_be_there) {
-        Some(name) => effects.images.keep(name, id, tar.as_ref()),
+        Some(name) => effects.images.keep(name, id, &tar),
         None => Ok(None),
     };
     let kept = kept.map_err(|error| failed(planned, &crate::os::error_text(&error)))?;
-    let (layer, files) = match kept {
-        Some(measured) => new_layer(id, tar, measured),
-        None => measure(id, tar, sealed).map_err(|error| failed(planned, &error))?,
-    };
+    let (layer, files) = measure(id, tar, kept.or(sealed)).map_err(|error| failed(planned, &error))?;
     let diff_id = layer.diff_id.clone();
     let is_named = is_extension || planned.previous.contains(&diff_id);
     let reused = is_named && is_there(&diff_id);
@@ -152,15 +167,22 @@ fn one<'a>(
     Ok(Made { planned, diff_id, layer: Some(layer), reused, notices })
 }
 
-/// Makes a layer of a folder for a cache alone; also gives what to tell of its files.
+/// Makes a layer of a folder for a cache alone, that of the buildpack with this index if it is one's; also gives what to
+/// tell of its files.
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn for_cache(id: &str, path: &Path, source: &Source<'_>) -> Result<(NewLayer, Vec<Event>), String> {
+pub(super) fn for_cache(
+    id: &str,
+    path: &Path,
+    of: Option<(usize, &LayerName)>,
+    source: &Source<'_>,
+) -> Result<(NewLayer, Vec<Event>), String> {
     let tar = folder(path, source.owner)?;
     let notices = notices(id, &tar, true);
     let sealed = source.sealed(path, &tar);
-    measure(id, tar, sealed).map(|(layer, _)| (layer, notices))
+    let draft = of.filter(|_| sealed.is_none()).and_then(|(buildpack, layer)| source.draft(buildpack, layer));
+    measure(id, Kept::new(tar, draft), sealed).map(|(layer, _)| (layer, notices))
 }
 
 fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {
@@ -179,19 +201,15 @@ fn notices(id: &str, tar: &Tar, cached: bool) -> Vec<Event> {
     tar.notices().into_iter().filter_map(event).collect()
 }
 
-/// Hashes a tar, unless a seal tells what it comes to.
-fn measure(id: &str, tar: Arc<dyn TarSource>, sealed: Option<Measured>) -> Result<(NewLayer, u64), String> {
-    let measured = match sealed {
+/// Makes a layer of a tar, which is hashed unless it is known what it comes to; and the number of its files.
+fn measure(id: &str, tar: Kept<'_>, known: Option<Measured>) -> Result<(NewLayer, u64), String> {
+    let measured = match known {
         Some(measured) => measured,
-        None => archive::measure(tar.as_ref()).map_err(|error| crate::os::error_text(&error))?,
+        None => archive::measure(&tar).map_err(|error| crate::os::error_text(&error))?,
     };
-    Ok(new_layer(id, tar, measured))
-}
-
-/// A layer, and the number of its files.
-fn new_layer(id: &str, tar: Arc<dyn TarSource>, measured: Measured) -> (NewLayer, u64) {
+    let tar = tar.finish(&measured);
     let Measured { diff_id, size, files } = measured;
-    (NewLayer { id: id.to_owned(), diff_id, size, tar }, files)
+    Ok((NewLayer { id: id.to_owned(), diff_id, size, tar }, files))
 }
 
 /// Why a layer could not be made, in the words for its part of the image.

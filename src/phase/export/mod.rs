@@ -10,6 +10,7 @@ mod cache;
 mod config;
 mod extended;
 mod folders;
+mod kept;
 mod labels;
 mod make;
 mod mend;
@@ -300,7 +301,7 @@ fn draft_layers(
 
 /// How layers of folders are made.
 fn source<'a>(inputs: &'a Inputs<'_>) -> make::Source<'a> {
-    make::Source { owner: owner(inputs), seals: &inputs.seals }
+    make::Source { owner: owner(inputs), seals: &inputs.seals, group: &inputs.group, cache: inputs.cache }
 }
 
 fn owner(inputs: &Inputs<'_>) -> Owner {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::metadata::Written;
 use super::{Error, Inputs, sbom};
-use crate::archive::{Extracted, SETTLED, extract_verified};
+use crate::archive::{Extracted, Hashing, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
 use crate::effect::events::{Facts, Outcome, RestoreEvent, Work};
@@ -104,9 +104,15 @@ pub(super) fn restore(
         layer: None,
     }));
     let mut results = Vec::with_capacity(jobs.len());
-    let Ok(()) = parallel::in_order(
+    let size = |job: &Job| inputs.cache.and_then(|cache| cache.size(&job.diff_id)).unwrap_or(0);
+    let share = jobs.iter().map(size).sum::<u64>() / parallel::cores() as u64;
+    let Ok(()) = parallel::in_order_at_once(
         &jobs,
-        |job| Ok::<_, Infallible>(run(effects, inputs, job)),
+        |job| {
+            // A layer that is more than its share would leave cores without work at the end.
+            let hashing = if size(job) > share || jobs.len() == 1 { Hashing::Ahead } else { Hashing::Here };
+            Ok::<_, Infallible>(run(effects, inputs, job, hashing))
+        },
         |_, result| results.push(result),
     );
     // Every layer is finished before the first error is told: none may stay behind in part.
@@ -120,10 +126,6 @@ pub(super) fn restore(
 fn seal(inputs: &Inputs<'_>, restored: &[(&Job, Extracted)]) -> Seals {
     let mut seals = Seals::default();
     let large: Vec<_> = restored.iter().filter(|(_, extracted)| extracted.size >= WORTH_A_SEAL).collect();
-    if large.is_empty() {
-        return seals;
-    }
-    std::thread::sleep(SETTLED);
     let Ok(()) = parallel::in_order(
         &large,
         // Without a seal the layer is read again.
@@ -149,12 +151,12 @@ enum Problem {
 }
 
 /// Restores one layer, with nothing of an earlier build left among its files.
-fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job) -> Result<Extracted, Problem> {
+fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job, hashing: Hashing) -> Result<Extracted, Problem> {
     let work = effects.begin(Work::RestoreLayer(job.identifier.clone()));
     let mut bytes = 0;
     let result = layers::remove_tree(&job.folder)
         .map_err(|error| Problem::Write(error.to_string()))
-        .and_then(|()| unpack(inputs, job, &mut bytes));
+        .and_then(|()| unpack(inputs, job, hashing, &mut bytes));
     let (outcome, error_type) = match &result {
         Ok(_) => (Outcome::Success, None),
         Err(Problem::Cache(_)) => (Outcome::Failure, Some("cache")),
@@ -165,11 +167,11 @@ fn run(effects: &Effects<'_>, inputs: &Inputs<'_>, job: &Job) -> Result<Extracte
 }
 
 /// Extracts a layer of the cache, which must have the diff id that it goes by.
-fn unpack(inputs: &Inputs<'_>, job: &Job, bytes: &mut u64) -> Result<Extracted, Problem> {
+fn unpack(inputs: &Inputs<'_>, job: &Job, hashing: Hashing, bytes: &mut u64) -> Result<Extracted, Problem> {
     let cache = inputs.cache.ok_or_else(|| Problem::Cache("cache not provided".to_owned()))?;
     let layer = cache.layer(&job.diff_id).map_err(|error| Problem::Cache(error.to_string()))?;
     let input = Counted { inner: layer, bytes };
-    extract_verified(input, &job.diff_id, &inputs.extract_root, &job.folder).map_err(|error| {
+    extract_verified(input, &job.diff_id, &inputs.extract_root, &job.folder, hashing).map_err(|error| {
         let reason = error.to_string();
         if error.blames_archive() { Problem::Cache(reason) } else { Problem::Write(reason) }
     })

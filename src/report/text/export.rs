@@ -16,6 +16,10 @@ pub(super) fn lines(event: &ExportEvent) -> Vec<Line> {
         E::PreviousLayerLost { reference, id } => {
             Line::warn(format!("Image '{reference}' has lost layer '{id}'; it is added again"))
         }
+        E::BaseLayersWithheld { count, path } => Line::warn(format!(
+            "Writing the image without {count} layer(s) of the run image, which may not be read: {}",
+            path.display()
+        )),
         E::AppImagePath(path) => Line::info(format!("Using app image: {path}")),
         E::SbomMissing { file, dir } => Line::warn(format!("Did not find SBOM {file} in {}", dir.display())),
         E::SbomCopied { file, to } => Line::debug(format!("Copying SBOM {file} to {}", to.display())),

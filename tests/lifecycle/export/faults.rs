@@ -1,6 +1,6 @@
 //! What is missing or wrong when the exporter starts: catalogue 2, section 7, and policy B1-B4.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
@@ -171,6 +171,23 @@ fn a_run_image_in_a_layout_may_have_no_digest_and_any_path() {
         world.write("layers/analyzed.toml", &format!("[run-image]\nreference = \"{reference}\"\n"));
         export(&world, &[]).exits(1).says("failed to create new app image: ").done();
     }
+}
+
+/// pack, as root, puts a copy of the run image into a layout whose layers it alone may read.
+#[test]
+fn layers_of_a_run_image_that_may_not_be_read_are_left_out_with_a_warning() {
+    let world = built("0.15");
+    let blobs = fs::read_dir(world.layout(RUN_IMAGE).join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    let layers: Vec<_> = blobs.filter(|blob| !fs::read(blob).unwrap().starts_with(b"{")).collect();
+    for layer in &layers {
+        fs::set_permissions(layer, Permissions::from_mode(0o000)).unwrap();
+    }
+    let text = format!("Warning: Writing the image without {} layer(s) of the run image, which may not", layers.len());
+    export(&world, &[]).exits(0).says(&text).done();
+    let app = world.layout(APP_IMAGE).join("blobs/sha256");
+    assert!(layers.iter().all(|layer| !app.join(layer.file_name().unwrap()).exists()));
+    let first = world.app_image().1["layers"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+    assert!(layers.iter().any(|layer| layer.ends_with(&first)), "the manifest names it");
 }
 
 /// Writes the run image again, in documents that `change` spoils.

@@ -247,7 +247,11 @@ fn own_all(path: &Path, except: &Path) {
     if path == except {
         return;
     }
-    std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
+    // What is theirs already stays untouched: that a file changed its owner is a change that phases notice.
+    let found = fs::symlink_metadata(path).unwrap();
+    if (found.uid(), found.gid()) != USER {
+        std::os::unix::fs::lchown(path, Some(USER.0), Some(USER.1)).unwrap();
+    }
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {
             own_all(&entry.unwrap().path(), except);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use super::{ON, own_spans, spans_of};
@@ -57,7 +58,7 @@ fn r12_a_tracing_folder_that_cannot_be_used_is_one_warning() {
 #[test]
 fn r11_r12_what_is_no_regular_file_is_left_alone_with_one_warning() {
     for file in FILES {
-        let place = |make: &dyn Fn(&World, &std::path::Path)| {
+        let place = |make: &dyn Fn(&World, &Path)| {
             let world = ready("test/one", "exit 0");
             let path = world.path(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -79,6 +80,35 @@ fn r11_r12_what_is_no_regular_file_is_left_alone_with_one_warning() {
     symlink(world.path("elsewhere"), world.path("layers/tracing/lifecycle")).unwrap();
     assert_eq!(same(&world, &[]), 1);
     assert_eq!(fs::read_dir(world.path("elsewhere")).unwrap().count(), 0);
+}
+
+/// The file that phases share their trace by: what is there instead is replaced, or a phase goes its own way.
+#[test]
+fn r11_r12_a_shared_context_that_is_no_file_leads_nowhere() {
+    let check = |name: &str, make: &dyn Fn(&World, &Path)| {
+        let world = ready("test/one", "exit 0");
+        fs::create_dir_all(world.path("layers/tracing/lifecycle")).unwrap();
+        // A valid one elsewhere, which must not count through a link.
+        let elsewhere = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n";
+        world.write("target", elsewhere);
+        make(&world, &world.path("layers/tracing/lifecycle/traceparent"));
+        assert_eq!(same(&world, &[]), usize::from(name == "folder"), "{name}");
+        let spans = own_spans(&world);
+        assert_eq!(spans.len(), 4, "{name}");
+        let trace = &spans[0]["traceId"];
+        assert!(spans.iter().all(|span| span["traceId"] == *trace), "{name}");
+        assert!(name == "second name" || trace != "0af7651916cd43dd8448eb211c80319c", "{name}");
+        // The next build replaces it, and stays out of what it was.
+        world.run_with("analyzer", &[APP_IMAGE], &[ON]).exits(0).done();
+        assert_eq!(world.read("target"), elsewhere, "{name}");
+        assert!(!world.path("nowhere").exists(), "{name}");
+    };
+    check("folder", &|_, path| fs::create_dir(path).unwrap());
+    check("link", &|world, path| symlink(world.path("target"), path).unwrap());
+    check("link to nothing", &|world, path| symlink(world.path("nowhere"), path).unwrap());
+    check("second name", &|world, path| fs::hard_link(world.path("target"), path).unwrap());
+    check("pipe", &|_, path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()));
+    check("device", &|_, path| symlink("/dev/zero", path).unwrap());
 }
 
 #[test]
@@ -171,7 +201,7 @@ fn t7_what_a_buildpack_does_to_its_file_is_one_warning_at_most() {
         ("echo garbage > \"$CNB_OTEL_LOG_PATH\"", 0),
         ("printf '{\"resourceSpans\":[' >> \"$CNB_OTEL_LOG_PATH\"", 0),
         ("head -c 65536 /dev/urandom >> \"$CNB_OTEL_LOG_PATH\"", 0),
-        ("truncate -s 100M \"$CNB_OTEL_LOG_PATH\"", 0),
+        ("head -c 104857600 /dev/zero >> \"$CNB_OTEL_LOG_PATH\"", 0),
         ("rm \"$CNB_OTEL_LOG_PATH\"", 1),
         ("rm \"$CNB_OTEL_LOG_PATH\"; ln -s /etc/passwd \"$CNB_OTEL_LOG_PATH\"", 1),
         ("rm \"$CNB_OTEL_LOG_PATH\"; mkdir \"$CNB_OTEL_LOG_PATH\"", 1),

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
-use crate::effect::cache::CacheError;
+use crate::effect::cache::{CacheError, LayerDraft};
 use crate::effect::events::{CacheEvent, Event, Events, Outcome, Work};
 use crate::effect::images::{Images, StoreKind};
 use crate::effect::processes::{Command, Finished, Output, Processes, StartError};
@@ -83,9 +83,31 @@ struct CacheState {
     staged: BTreeMap<DiffId, Vec<u8>>,
     refuses: Option<String>,
     commits: usize,
+    /// Layers that were made once more for the cache.
+    made: Vec<String>,
+}
+
+/// A layer that goes into a [`MemoryCache`].
+struct MemoryDraft<'a>(&'a MemoryCache, Vec<u8>);
+
+impl LayerDraft for MemoryDraft<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.1.extend(bytes);
+    }
+
+    fn keep(self: Box<Self>, wanted: &DiffId, size: u64) {
+        assert_eq!((&diff_id(&self.1), self.1.len() as u64), (wanted, size));
+        self.0.0.lock().unwrap().staged.insert(wanted.clone(), self.1);
+    }
 }
 
 impl Cache for MemoryCache {
+    fn draft(&self, buildpack: &str, layer: &str) -> Option<Box<dyn LayerDraft + '_>> {
+        let state = self.0.lock().unwrap();
+        let known = state.metadata.buildpack(buildpack).is_some_and(|stored| stored.layers.contains_key(layer));
+        (!known).then(|| Box::new(MemoryDraft(self, Vec::new())) as _)
+    }
+
     fn name(&self) -> String {
         "memory".into()
     }
@@ -118,7 +140,9 @@ impl Cache for MemoryCache {
         match &state.refuses {
             Some(id) if *id == layer.id => Err(CacheError::Failed("no space left on device".into())),
             _ => {
-                state.staged.insert(layer.diff_id.clone(), tar);
+                if state.staged.insert(layer.diff_id.clone(), tar).is_none() {
+                    state.made.push(layer.id.clone());
+                }
                 Ok(())
             }
         }
