@@ -71,10 +71,16 @@ impl Error {
 /// See [`Error`]; what `sink` holds then is of no use.
 pub fn compress(layer: &NewLayer, sink: &mut (dyn Write + Send), listener: &Listener) -> Result<Blob, Error> {
     let (measured, blob) = make(&layer.id, layer.tar.as_ref(), sink, listener)?;
-    if measured.diff_id == layer.diff_id {
-        return Ok(blob);
-    }
-    Err(Error::Changed { id: layer.id.clone(), expected: layer.diff_id.clone(), found: measured.diff_id })
+    expect(layer, &measured).map(|()| blob)
+}
+
+/// Checks that what was made is the layer that was planned.
+///
+/// # Errors
+/// Its source gave other bytes.
+pub fn expect(layer: &NewLayer, measured: &Measured) -> Result<(), Error> {
+    let (expected, found) = (layer.diff_id.clone(), measured.diff_id.clone());
+    if expected == found { Ok(()) } else { Err(Error::Changed { id: layer.id.clone(), expected, found }) }
 }
 
 /// Compresses a layer whose diff id is not known yet, as [`compress`] does, and finds it out on the way.

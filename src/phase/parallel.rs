@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{sync::mpsc, thread};
 
 /// More threads than this wait for the disk and for each other.
-const MAX_THREADS: usize = 8;
+pub(super) const MAX_THREADS: usize = 8;
 
 /// Calls `work` with each item, each on a thread of its own, and waits for all.
 ///
@@ -52,24 +52,16 @@ pub(super) fn in_order<'a, T: Sync, R: Send, E: Send>(
     work: impl Fn(&'a T) -> Result<R, E> + Sync,
     take: impl FnMut(&'a T, R),
 ) -> Result<(), E> {
-    in_order_on(cores(), items, work, take)
+    in_order_by(1, items, work, take)
 }
 
-/// The same on more threads than there are cores: for work whose items all take long, so that the cores share what an odd
-/// one takes, and for work that waits for others.
+/// The same on no fewer threads than `least`: for work that waits for others too, and for items that all take long, so
+/// that the cores share what an odd one takes.
 ///
 /// # Errors
 /// As [`in_order`].
-pub(super) fn in_order_at_once<'a, T: Sync, R: Send, E: Send>(
-    items: &'a [T],
-    work: impl Fn(&'a T) -> Result<R, E> + Sync,
-    take: impl FnMut(&'a T, R),
-) -> Result<(), E> {
-    in_order_on(MAX_THREADS, items, work, take)
-}
-
-fn in_order_on<'a, T: Sync, R: Send, E: Send>(
-    threads: usize,
+pub(super) fn in_order_by<'a, T: Sync, R: Send, E: Send>(
+    least: usize,
     items: &'a [T],
     work: impl Fn(&'a T) -> Result<R, E> + Sync,
     mut take: impl FnMut(&'a T, R),
@@ -93,7 +85,8 @@ fn in_order_on<'a, T: Sync, R: Send, E: Send>(
     };
     thread::scope(|scope| {
         let start = |sender| thread::Builder::new().spawn_scoped(scope, || worker(sender));
-        let started = (0..threads.min(items.len())).filter(|_| start(sender.clone()).is_ok()).count();
+        let threads = cores().max(least).min(items.len());
+        let started = (0..threads).filter(|_| start(sender.clone()).is_ok()).count();
         if started == 0 {
             // The system gives no thread.
             worker(sender);

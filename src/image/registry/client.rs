@@ -116,6 +116,11 @@ impl Reply {
 }
 
 impl Repository {
+    /// Tells whether two are the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (&self.registry, &self.name) == (&other.registry, &other.name)
+    }
+
     /// The scope for reading.
     pub(super) fn pull(&self) -> String {
         format!("repository:{}:pull", self.name)

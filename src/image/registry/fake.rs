@@ -125,6 +125,11 @@ impl FakeRegistry {
             .collect()
     }
 
+    /// How many uploads were begun.
+    pub(super) fn uploads(&self) -> usize {
+        self.state().uploads.len()
+    }
+
     /// The requests since the last call, whole.
     pub(super) fn requests(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state().seen)
@@ -149,24 +154,20 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             headers.insert(name.to_lowercase(), value.to_owned());
         }
+        let chunked = headers.get("transfer-encoding").is_some_and(|value| value == "chunked");
         let length: usize = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let fault = {
             let mut state = state.lock().ok()?;
             // Blobs come in any order, and a short one has nothing to cut.
-            let fits = |fault: &Fault| !matches!(fault, Fault::CutRequest(count) if *count > length);
+            let fits = |fault: &Fault| !matches!(fault, Fault::CutRequest(count) if *count > length && !chunked);
             let index = state
                 .faults
                 .iter()
                 .position(|(m, t, fault)| (m == "*" || *m == method) && target.contains(t) && fits(fault));
             index.map(|index| state.faults.remove(index).2)
         };
-        let mut body = vec![0; length];
-        if let Some(Fault::CutRequest(count)) = fault {
-            input.read_exact(&mut body[..count]).ok()?;
-            body.truncate(count);
-        } else {
-            input.read_exact(&mut body).ok()?;
-        }
+        let most = if let Some(Fault::CutRequest(count)) = fault { count } else { usize::MAX };
+        let body = if chunked { read_chunks(&mut input, most)? } else { read_body(&mut input, length.min(most))? };
         let seen = Seen { method, target, headers, body };
         let answer = {
             let mut state = state.lock().ok()?;
@@ -207,6 +208,29 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
             out.write_all(&answer.body).ok()?;
         }
     }
+}
+
+fn read_body(input: &mut impl Read, length: usize) -> Option<Vec<u8>> {
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    Some(body)
+}
+
+/// Reads a body that comes in chunks, but no more than `most` bytes; a client that goes away ends it.
+fn read_chunks(input: &mut impl BufRead, most: usize) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while body.len() < most {
+        let mut line = String::new();
+        input.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim_end(), 16).ok()?;
+        body.extend(read_body(input, length)?);
+        input.read_line(&mut line).ok()?;
+        if length == 0 {
+            break;
+        }
+    }
+    body.truncate(most);
+    Some(body)
 }
 
 fn upload_of(target: &str) -> Option<usize> {

@@ -15,6 +15,7 @@ use ureq::{Agent, SendBody};
 
 use super::insecure::{self, is_local};
 use super::resolve::HostResolver;
+use super::spool::Spool;
 use super::tls::Tls;
 use super::url::{Scheme, Url};
 use crate::os::error_text;
@@ -56,15 +57,18 @@ pub(super) enum Body<'a> {
     Bytes(&'a [u8]),
     /// The rest of a file, from an offset on, and who hears how far in the file it got.
     File(&'a File, u64, &'a dyn Fn(u64)),
+    /// A file that is still written, and who hears how far in it this got. Its length is told as it goes.
+    Growing(&'a Spool, &'a dyn Fn(u64)),
 }
 
 impl Body<'_> {
-    /// How many bytes are sent.
+    /// How many bytes are sent, as far as that is known.
     pub(super) fn len(&self) -> io::Result<u64> {
         match self {
             Self::None => Ok(0),
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
             Self::File(file, offset, _) => Ok(file.metadata()?.len().saturating_sub(*offset)),
+            Self::Growing(spool, _) => Ok(spool.written()),
         }
     }
 }
@@ -132,6 +136,9 @@ impl Transport {
                 let mut rest = Rest { file, offset, left: length, told };
                 let builder = builder.header("content-length", length.to_string());
                 agent.run(builder.body(SendBody::from_reader(&mut rest)).map_err(permanent)?)
+            }
+            Body::Growing(spool, told) => {
+                agent.run(builder.body(SendBody::from_reader(&mut spool.reader(told))).map_err(permanent)?)
             }
         };
         let (parts, body) = answer.map_err(Failure::of)?.into_parts();

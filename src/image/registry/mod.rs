@@ -4,6 +4,7 @@
 //! 4.2; policy P22 to P27. One client for the whole life of a phase: connections, tokens and what is known of each
 //! registry are shared by all requests, from any thread.
 
+mod ahead;
 mod auth;
 mod challenge;
 mod client;
@@ -17,6 +18,7 @@ mod pull;
 mod push;
 mod resolve;
 mod retry;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -28,7 +30,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 pub use auth::{Credential, DockerConfig, Keychain, RegistryAuthError, Secret};
@@ -47,7 +48,7 @@ use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::reference::Reference;
 use crate::os::lookup::Lookup;
-use client::Client;
+use client::{Client, Repository};
 use http::Transport;
 use insecure::Insecure;
 use push::Stored;
@@ -82,8 +83,8 @@ pub struct RegistryImages {
     stored: Mutex<BTreeMap<DiffId, Stored>>,
     /// Layers that were made ahead and not sent, as compressed files that have no name.
     kept: Mutex<BTreeMap<DiffId, (Blob, File)>>,
-    /// Sending ahead failed.
-    refused_ahead: AtomicBool,
+    /// Where and why sending ahead failed.
+    refused: Mutex<Option<(Repository, Arc<Error>)>>,
 }
 
 impl RegistryConfig {
@@ -126,7 +127,7 @@ impl RegistryImages {
             temp_dir: config.temp_dir,
             stored: Mutex::default(),
             kept: Mutex::default(),
-            refused_ahead: AtomicBool::new(false),
+            refused: Mutex::default(),
         }
     }
 }

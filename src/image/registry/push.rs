@@ -2,12 +2,12 @@
 //!
 //! Catalogue 2, section 4.1; policy P25, P26. Whether a name already has the very image is asked before any blob is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::RegistryImages;
@@ -16,8 +16,7 @@ use super::error::Error;
 use super::http::Body;
 use super::pull::{blob_call, text};
 use super::upload::Source;
-use crate::effect::images::Measured;
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, TarSource, WrittenImage};
+use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
 use crate::image::blob::{self, Blob};
 use crate::image::sha256::Verified;
@@ -38,7 +37,7 @@ struct Needed<'a> {
 
 /// Where the bytes of a blob are.
 #[derive(Clone, Copy)]
-enum From<'a> {
+pub(super) enum From<'a> {
     Memory(&'a [u8]),
     Spool(&'a File),
     /// It was stored already, if not in this repository.
@@ -54,7 +53,7 @@ pub(super) struct Stored {
 }
 
 /// New layers as blobs; those that are not stored anywhere yet as compressed files that have no name.
-type Spooled = Vec<(DiffId, Blob, Option<File>)>;
+type Spooled = BTreeMap<DiffId, (Blob, Option<File>)>;
 
 impl RegistryImages {
     /// Writes a draft under each name.
@@ -62,9 +61,9 @@ impl RegistryImages {
         if names.is_empty() {
             return Err(Error::NoNames);
         }
-        let spooled = self.spool(draft)?;
-        let stored = spooled.iter().map(|(diff_id, blob, _)| (diff_id.clone(), blob.clone())).collect();
-        let image = assemble(draft, &stored, &std::collections::BTreeMap::new())?;
+        let spooled = self.spool(draft, names)?;
+        let stored = spooled.iter().map(|(diff_id, (blob, _))| (diff_id.clone(), blob.clone())).collect();
+        let image = assemble(draft, &stored, &BTreeMap::new())?;
         let needed = needed(draft, &image, &spooled);
 
         let mut results: Vec<(String, Result<(), String>)> = Vec::with_capacity(names.len());
@@ -73,6 +72,8 @@ impl RegistryImages {
             let result = self.push_one(name, &image, &needed, &mut ready);
             results.push((name.clone(), result.map_err(|error| error.to_string())));
         }
+        // It is told now, and may have been mended until the next time.
+        lock(&self.refused).take();
         Ok(WrittenImage {
             id: image.manifest_descriptor.digest.to_string(),
             digest: Some(image.manifest_descriptor.digest),
@@ -92,6 +93,13 @@ impl RegistryImages {
     ) -> Result<(), Error> {
         let reference = Reference::parse(name)?;
         let repository = self.client.repository(&reference);
+        // Who said no to a layer that was sent ahead need not be asked again.
+        if let Some((refusing, error)) = &*lock(&self.refused)
+            && refusing.is(&repository)
+            && !error.is_retryable()
+        {
+            return Err(Error::Shared(Arc::clone(error)));
+        }
         let found = match self.client.head(&repository, reference.version(), repository.push()) {
             Ok(found) => found,
             // Who may write need not be allowed to look.
@@ -138,54 +146,41 @@ impl RegistryImages {
             self.remember(diff_id, &blob, &repository);
             return Ok(());
         }
-        let (blob, file) = self.compress(layer)?;
-        self.provide(&repository, &Needed { blob, diff_id, from: From::Spool(&file) })
-    }
-
-    /// Makes a layer in one pass, and sends it ahead to the repository of an image that is yet to be written.
-    pub(super) fn make_ahead(&self, name: &str, id: &str, tar: &dyn TarSource) -> io::Result<Option<Measured>> {
-        let Ok(mut file) = spool_file(&self.temp_dir) else { return Ok(None) };
-        let (measured, blob) = match blob::make(id, tar, &mut file, &self.client.listener) {
-            Ok(made) => made,
-            Err(blob::Error::Source { cause, .. }) => return Err(cause),
-            // Whoever writes the image finds the full disk again, and tells of it.
-            Err(_) => return Ok(None),
-        };
-        lock(&self.client.names).insert(blob.digest.clone(), id.to_owned());
-        // After a failure nothing more is sent ahead: the write tells what is wrong, once.
-        let may_send = !self.refused_ahead.load(Ordering::Relaxed);
-        if !may_send || self.send_ahead(name, &measured.diff_id, &blob, &file).is_err() {
-            self.refused_ahead.store(true, Ordering::Relaxed);
-            lock(&self.kept).insert(measured.diff_id.clone(), (blob, file));
-        }
-        Ok(Some(measured))
-    }
-
-    fn send_ahead(&self, name: &str, diff_id: &DiffId, blob: &Blob, file: &File) -> Result<(), Error> {
-        let repository = self.client.repository(&Reference::parse(name)?);
-        self.provide(&repository, &Needed { blob: blob.clone(), diff_id: Some(diff_id), from: From::Spool(file) })
-    }
-
-    /// Compresses the new layers that are neither stored nor kept yet, some at a time.
-    fn spool(&self, draft: &ImageDraft) -> Result<Spooled, Error> {
-        let mut new: Vec<&NewLayer> = Vec::new();
-        for (layer, _) in &draft.layers {
-            if let DraftLayer::New(layer) = layer
-                && new.iter().all(|known| known.diff_id != layer.diff_id)
-            {
-                new.push(layer);
+        match self.compress_ahead(name, layer)? {
+            (_, None) => Ok(()),
+            (_, Some((_, Some(error)))) => Err(error),
+            (blob, Some((file, None))) => {
+                self.provide(&repository, &Needed { blob, diff_id, from: From::Spool(&file) })
             }
         }
-        let spooled = Mutex::new(Vec::with_capacity(new.len()));
-        let at_once = thread::available_parallelism().map_or(1, NonZero::get).min(UPLOADS);
-        in_parallel(&new, at_once, |layer| {
+    }
+
+    /// Compresses the new layers that are neither stored nor kept yet, some at a time, and sends them ahead to the first
+    /// repository that can be had.
+    fn spool(&self, draft: &ImageDraft, names: &[String]) -> Result<Spooled, Error> {
+        let mut known = BTreeSet::new();
+        let new = draft.layers.iter().filter_map(|(layer, _)| match layer {
+            DraftLayer::New(layer) => known.insert(&layer.diff_id).then_some(layer),
+            DraftLayer::Base(_) | DraftLayer::Reuse(_) => None,
+        });
+        let new: Vec<&NewLayer> = new.collect();
+        let name = names.iter().find(|name| Reference::parse(name).is_ok()).map_or("", String::as_str);
+        let spooled = Mutex::new(Spooled::new());
+        in_parallel(&new, UPLOADS, |layer| {
             let kept = lock(&self.kept).remove(&layer.diff_id);
             let (blob, file) = match (kept, self.stored(&layer.diff_id)) {
                 (Some((blob, file)), _) => (blob, Some(file)),
                 (None, Some(stored)) => (stored.blob, None),
-                (None, None) => self.compress(layer).map(|(blob, file)| (blob, Some(file)))?,
+                (None, None) => {
+                    let (blob, unsent) = self.compress_ahead(name, layer)?;
+                    let file = unsent.map(|(file, why)| {
+                        self.refuse(name, why);
+                        file
+                    });
+                    (blob, file)
+                }
             };
-            lock(&spooled).push((layer.diff_id.clone(), blob, file));
+            lock(&spooled).insert(layer.diff_id.clone(), (blob, file));
             Ok(())
         })?;
         Ok(spooled.into_inner().unwrap_or_default())
@@ -204,7 +199,7 @@ impl RegistryImages {
         lock(&self.stored).get(diff_id).cloned()
     }
 
-    fn remember(&self, diff_id: Option<&DiffId>, blob: &Blob, repository: &Repository) {
+    pub(super) fn remember(&self, diff_id: Option<&DiffId>, blob: &Blob, repository: &Repository) {
         if let Some(diff_id) = diff_id {
             let stored = Stored { blob: blob.clone(), repository: repository.clone() };
             lock(&self.stored).insert(diff_id.clone(), stored);
@@ -218,6 +213,12 @@ impl RegistryImages {
 
     /// Sees to it that a repository has a blob.
     fn provide(&self, repository: &Repository, needed: &Needed<'_>) -> Result<(), Error> {
+        // What this process has just sent to it, it need not be asked for.
+        if let (From::Spool(_) | From::Stored(_), Some(diff_id)) = (needed.from, needed.diff_id)
+            && self.stored(diff_id).is_some_and(|it| it.blob == needed.blob && it.repository.is(repository))
+        {
+            return Ok(());
+        }
         if !self.client.has_blob(repository, &repository.push(), &needed.blob.digest)? {
             self.send(repository, &needed.blob, needed.from)?;
         }
@@ -226,7 +227,7 @@ impl RegistryImages {
     }
 
     /// Sends a blob, or has the registry take it from where it is already.
-    fn send(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
+    pub(super) fn send(&self, repository: &Repository, blob: &Blob, from: From<'_>) -> Result<(), Error> {
         let digest = &blob.digest;
         match from {
             From::Memory(bytes) => self.client.upload(repository, digest, Source::Bytes(bytes)),
@@ -249,7 +250,7 @@ impl RegistryImages {
             From::Image(image) => {
                 let lost = || Error::LostBlob { image: image.identifier.clone(), digest: digest.clone() };
                 let origin = self.client.repository(&Reference::parse(&image.identifier)?);
-                if origin.registry == repository.registry && origin.name == repository.name {
+                if origin.is(repository) {
                     return Err(lost());
                 }
                 if self.mount(repository, &origin, digest)? {
@@ -267,7 +268,8 @@ impl RegistryImages {
 }
 
 impl Client {
-    fn has_blob(&self, repository: &Repository, scope: &str, digest: &Digest) -> Result<bool, Error> {
+    /// Tells whether a repository has a blob; `scope` is what it is asked for.
+    pub(super) fn has_blob(&self, repository: &Repository, scope: &str, digest: &Digest) -> Result<bool, Error> {
         let mut call = blob_call("HEAD", repository, digest, None);
         call.scopes = vec![scope.to_owned()];
         Ok(self.call(repository, &call)?.answer.status == 200)
@@ -320,8 +322,9 @@ impl Client {
 /// Every blob of the image once, the configuration last.
 fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled) -> Vec<Needed<'a>> {
     let mut needed: Vec<Needed<'a>> = Vec::new();
+    let mut known = BTreeSet::new();
     for ((layer, _), descriptor) in draft.layers.iter().zip(&image.layers) {
-        if is_foreign(descriptor) || needed.iter().any(|known| known.blob.digest == descriptor.digest) {
+        if is_foreign(descriptor) || !known.insert(&descriptor.digest) {
             continue;
         }
         let diff_id = match layer {
@@ -333,7 +336,7 @@ fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled)
             _ => None,
         };
         let from = match layer {
-            DraftLayer::New(new) => spooled.iter().find(|(id, ..)| id == &new.diff_id).map(|(.., file)| match file {
+            DraftLayer::New(new) => spooled.get(&new.diff_id).map(|(_, file)| match file {
                 Some(file) => From::Spool(file),
                 None => From::Stored(new),
             }),

@@ -1,6 +1,7 @@
 //! One blob on its way into a repository: begun, sent, finished; gone on with after a cut.
 //!
-//! Clause: the distribution specification, "Pushing a blob in chunks" with one chunk, as the reference does it.
+//! Clause: the distribution specification, "Pushing a blob in chunks" with one chunk, as the reference does it; what is
+//! still written is sent without its length, as docker does.
 
 use std::fs::File;
 
@@ -10,6 +11,7 @@ use super::http::Body;
 use super::insecure::{is_inner_address, is_local};
 use super::pull::blob_call;
 use super::retry::Retries;
+use super::spool::Spool;
 use super::url::Url;
 use crate::effect::events::{TransferEvent, WorkId};
 use crate::model::digest::Digest;
@@ -24,17 +26,22 @@ pub(super) enum Source<'a> {
 /// Tells how far a blob is on its way.
 struct Told<'a> {
     client: &'a Client,
-    digest: &'a Digest,
+    what: String,
     id: WorkId,
-    size: u64,
 }
 
-impl Told<'_> {
-    fn sent(&self, bytes: u64) {
-        let what = lock(&self.client.names).get(self.digest).map(|id| format!("layer '{id}'"));
-        let what = what.unwrap_or_else(|| format!("layer {}", self.digest));
-        let event = TransferEvent::Sent { id: self.id, what, bytes, size: self.size };
+impl<'a> Told<'a> {
+    fn new(client: &'a Client, what: String) -> Self {
+        Self { client, what, id: WorkId::next() }
+    }
+
+    fn sent(&self, bytes: u64, size: u64) {
+        let event = TransferEvent::Sent { id: self.id, what: self.what.clone(), bytes, size };
         self.client.listener.events.emit(event.into());
+    }
+
+    fn ended(&self, arrived: bool) {
+        self.client.listener.events.emit(TransferEvent::Ended { id: self.id, arrived }.into());
     }
 }
 
@@ -60,10 +67,52 @@ impl Source<'_> {
 impl Client {
     /// Uploads a blob, and tells how far it is. After a cut the registry is asked how far it got.
     pub(super) fn upload(&self, repository: &Repository, digest: &Digest, source: Source<'_>) -> Result<(), Error> {
-        let told = Told { client: self, digest, id: WorkId::next(), size: source.size() };
-        let uploaded = self.upload_all(repository, digest, source, &|bytes| told.sent(bytes));
-        let ended = TransferEvent::Ended { id: told.id, arrived: uploaded.is_ok() };
-        self.listener.events.emit(ended.into());
+        self.upload_from(repository, digest, source, None)
+    }
+
+    /// Goes on with the upload of a file to an address where it was cut, unless the error is such that this is of no use.
+    pub(super) fn resume(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        file: &File,
+        url: &Url,
+        error: Error,
+    ) -> Result<(), Error> {
+        self.upload_from(repository, digest, Source::File(file), Some((url.clone(), error)))
+    }
+
+    /// Sends a blob while it is written, and tells how far it is once its size is known. Gives the address to end it.
+    pub(super) fn send_growing(
+        &self,
+        repository: &Repository,
+        url: &Url,
+        id: &str,
+        spool: &Spool,
+    ) -> Result<Url, Error> {
+        let told = Told::new(self, format!("layer '{id}'"));
+        let hear = |bytes| {
+            if let Some(size) = spool.size() {
+                told.sent(bytes, size);
+            }
+        };
+        let sent = self.patch(repository, url, Body::Growing(spool, &hear), None);
+        told.ended(sent.is_ok());
+        sent
+    }
+
+    fn upload_from(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        source: Source<'_>,
+        cut: Option<(Url, Error)>,
+    ) -> Result<(), Error> {
+        let what = lock(&self.names).get(digest).map(|id| format!("layer '{id}'"));
+        let told = Told::new(self, what.unwrap_or_else(|| format!("layer {digest}")));
+        let size = source.size();
+        let uploaded = self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size));
+        told.ended(uploaded.is_ok());
         uploaded
     }
 
@@ -72,18 +121,23 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
         source: Source<'_>,
+        cut: Option<(Url, Error)>,
         told: &dyn Fn(u64),
     ) -> Result<(), Error> {
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
-        let mut at = (self.begin(repository, "blobs/uploads/")?, 0);
+        let (url, mut failed) = match cut {
+            Some((url, error)) => (url, Some(error)),
+            None => (self.begin(repository)?, None),
+        };
+        let mut at = (url, 0);
         loop {
-            let error = match self
-                .send(repository, &at.0, at.1, source, told)
-                .and_then(|url| self.end(repository, url, digest))
-            {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let sent = match failed.take() {
+                Some(error) => Err(error),
+                None => {
+                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, url, digest))
+                }
             };
+            let Err(error) = sent else { return Ok(()) };
             // 404 and 416: the registry has lost or ended the upload.
             let again = error.is_retryable() || matches!(error.status(), Some(404 | 416));
             if !again || retries.wait(error.retry_after()).is_none() {
@@ -97,18 +151,22 @@ impl Client {
             }
             at = match self.progress(repository, &at.0) {
                 Some(progress) => progress,
-                None => (self.begin(repository, "blobs/uploads/")?, 0),
+                None => (self.begin(repository)?, 0),
             };
         }
     }
 
     /// Checks that a repository can be written: begins an upload and calls it off.
     pub(super) fn try_upload(&self, repository: &Repository) -> Result<(), Error> {
-        let url = self.begin(repository, "blobs/uploads/")?;
-        let call = upload_call("DELETE", Target::Url(&url), repository, &[200, 202, 204, 404, 405]);
-        // A registry that cannot call off an upload forgets it in time.
-        let _ = self.call(repository, &Call { body: Body::None, again: false, ..call });
+        let url = self.begin(repository)?;
+        self.call_off(repository, &url);
         Ok(())
+    }
+
+    /// Calls an upload off. A registry that cannot forgets it in time.
+    pub(super) fn call_off(&self, repository: &Repository, url: &Url) {
+        let call = upload_call("DELETE", Target::Url(url), repository, &[200, 202, 204, 404, 405]);
+        let _ = self.call(repository, &Call { body: Body::None, again: false, ..call });
     }
 
     /// Has the registry take a blob from another of its repositories; tells whether it did.
@@ -127,14 +185,15 @@ impl Client {
         }
         // It began an upload instead, which is not wanted yet.
         if let Ok(url) = upload_url("POST", repository, &reply) {
-            let call = upload_call("DELETE", Target::Url(&url), repository, &[200, 202, 204, 404, 405]);
-            let _ = self.call(repository, &Call { body: Body::None, again: false, ..call });
+            self.call_off(repository, &url);
         }
         Ok(false)
     }
 
-    fn begin(&self, repository: &Repository, path: &str) -> Result<Url, Error> {
-        let reply = self.call(repository, &upload_call("POST", Target::Path(path.to_owned()), repository, &[202]))?;
+    /// Begins an upload; gives its address.
+    pub(super) fn begin(&self, repository: &Repository) -> Result<Url, Error> {
+        let target = Target::Path("blobs/uploads/".to_owned());
+        let reply = self.call(repository, &upload_call("POST", target, repository, &[202]))?;
         upload_url("POST", repository, &reply)
     }
 
@@ -152,17 +211,21 @@ impl Client {
             // All of it arrived, only the answer did not; a registry refuses a range of nothing.
             return Ok(url.clone());
         }
-        let range = format!("{offset}-{}", (offset + length).saturating_sub(1));
+        let range = (offset > 0).then(|| format!("{offset}-{}", offset + length - 1));
+        self.patch(repository, url, body, range.as_deref())
+    }
+
+    /// Sends bytes to an upload; gives where to go on.
+    fn patch(&self, repository: &Repository, url: &Url, body: Body<'_>, range: Option<&str>) -> Result<Url, Error> {
         let mut call = upload_call("PATCH", Target::Url(url), repository, &[200, 201, 202, 204]);
         call.headers = vec![("content-type", "application/octet-stream")];
-        if offset > 0 {
-            call.headers.push(("content-range", &range));
-        }
+        call.headers.extend(range.map(|range| ("content-range", range)));
         let reply = self.call(repository, &Call { body, again: false, ..call })?;
         upload_url("PATCH", repository, &reply)
     }
 
-    fn end(&self, repository: &Repository, url: Url, digest: &Digest) -> Result<(), Error> {
+    /// Ends an upload: what was sent is a blob from then on.
+    pub(super) fn end(&self, repository: &Repository, url: Url, digest: &Digest) -> Result<(), Error> {
         let url = url.with("digest", digest.as_str());
         let call = upload_call("PUT", Target::Url(&url), repository, &[200, 201, 202, 204]);
         self.call(repository, &Call { again: false, ..call }).map(|_| ())

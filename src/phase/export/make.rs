@@ -22,6 +22,9 @@ use crate::model::order::Group;
 use crate::model::seal::Seals;
 use crate::phase::parallel;
 
+/// How many layers are made at the same time, at least: a registry that is sent some of them takes its time.
+const AT_ONCE: usize = 4;
+
 /// How layers of folders are made.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -88,7 +91,8 @@ pub(super) fn all<'a>(
     let mut app_made = 0;
     let mut app_reused = 0;
     let mut made = Vec::with_capacity(planned.len());
-    parallel::in_order(
+    parallel::in_order_by(
+        AT_ONCE,
         planned,
         |planned| one(effects, planned, previous, name, source),
         |planned, mut layer| {

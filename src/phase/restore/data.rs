@@ -106,7 +106,8 @@ pub(super) fn restore(
     let mut results = Vec::with_capacity(jobs.len());
     let size = |job: &Job| inputs.cache.and_then(|cache| cache.size(&job.diff_id)).unwrap_or(0);
     let share = jobs.iter().map(size).sum::<u64>() / parallel::cores() as u64;
-    let Ok(()) = parallel::in_order_at_once(
+    let Ok(()) = parallel::in_order_by(
+        parallel::MAX_THREADS,
         &jobs,
         |job| {
             // A layer that is more than its share would leave cores without work at the end.

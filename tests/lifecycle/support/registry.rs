@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -170,9 +170,11 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             headers.insert(name.to_lowercase(), value.to_owned());
         }
-        let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        input.read_exact(&mut body).ok()?;
+        let body = match headers.get("content-length").and_then(|text| text.parse().ok()) {
+            Some(length) => read_body(&mut input, length)?,
+            None if headers.contains_key("transfer-encoding") => read_chunks(&mut input)?,
+            None => Vec::new(),
+        };
         if method == "PATCH" {
             let slowness = state.lock().ok()?.slowness;
             std::thread::sleep(slowness);
@@ -188,6 +190,27 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
         stream.write_all((text + "\r\n").as_bytes()).ok()?;
         if method != "HEAD" {
             stream.write_all(&body).ok()?;
+        }
+    }
+}
+
+fn read_body(input: &mut impl Read, length: usize) -> Option<Vec<u8>> {
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    Some(body)
+}
+
+/// Reads a body whose length is told as it goes.
+fn read_chunks(input: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim_end(), 16).ok()?;
+        body.extend(read_body(input, length)?);
+        input.read_line(&mut line).ok()?;
+        if length == 0 {
+            return Some(body);
         }
     }
 }

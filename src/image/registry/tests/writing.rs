@@ -6,6 +6,7 @@ use super::super::fake::{FakeRegistry, Fault};
 use super::*;
 use crate::effect::images::Registry as _;
 use crate::image::conforms::{conforms, draft, layer, made_by, read};
+use crate::image::sha256;
 
 #[test]
 fn does_what_every_store_does() {
@@ -142,7 +143,7 @@ fn a_layer_that_one_image_has_is_mounted_for_another() {
     assert_eq!(written(&world.images, &cache, world.name("cache")), Ok(()));
     let seen = world.registry.seen();
     // The configuration is all that is sent.
-    assert_eq!((count(&seen, "PATCH"), count(&seen, "HEAD /v2/cache/blobs/")), (1, 2), "{seen:#?}");
+    assert_eq!((count(&seen, "PATCH"), count(&seen, "HEAD /v2/cache/blobs/")), (1, 1), "{seen:#?}");
     let cache = found(&world.images, &world.name("cache"));
     assert_eq!(read(&world.images, &cache, &layer.diff_id).len(), 200_000);
 }
@@ -186,6 +187,97 @@ fn a_layer_whose_upload_fails_is_no_layer_that_is_there() {
     world.images.store_layer(&world.name("cache"), &layer).unwrap();
     let stored = world.registry.state().blobs.keys().filter(|(repository, _)| repository == "cache").count();
     assert_eq!(stored, 1);
+}
+
+/// A layer that cannot be compressed, of which some is there only when `go_on` says so.
+struct Slow<'a> {
+    bytes: Vec<u8>,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl std::fmt::Debug for Slow<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slow")
+    }
+}
+
+impl TarSource for Slow<'_> {
+    fn write_tar(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        let (first, rest) = self.bytes.split_at(self.bytes.len() - 2_000_000);
+        out.write_all(first)?;
+        let began = std::time::Instant::now();
+        while !(self.go_on)() {
+            assert!(began.elapsed().as_secs() < 60, "nothing is sent before all is made");
+            std::thread::yield_now();
+        }
+        out.write_all(rest)
+    }
+}
+
+/// Bytes that nothing can compress, the same each time.
+fn noise() -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..9_000_000).map(|_| next()).collect()
+}
+
+#[test]
+fn a_large_layer_is_sent_while_it_is_made() {
+    let world = World::new();
+    let before = world.registry.uploads();
+    let began = || world.registry.uploads() > before;
+    let tar = Slow { bytes: noise(), go_on: &began };
+    let measured = world.images.keep(&world.name("app"), "a", &tar).unwrap().unwrap();
+    let requests = world.registry.requests();
+    let sent: Vec<_> = requests.iter().filter(|seen| seen.method == "PATCH").collect();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].headers.get("transfer-encoding").map(String::as_str), Some("chunked"));
+    let digest = sha256::digest(&sent[0].body);
+    assert!(world.registry.state().blobs.contains_key(&("app".to_owned(), digest.to_string())));
+    let tar = crate::image::blob::uncompress(Box::new(std::io::Cursor::new(sent[0].body.clone())), &measured.diff_id);
+    let mut whole = Vec::new();
+    std::io::Read::read_to_end(&mut tar.unwrap(), &mut whole).unwrap();
+    assert!(whole == noise());
+
+    // Who has it is sent no more of it than had gone by then, and that is called off.
+    let before = world.registry.uploads();
+    let began = || world.registry.uploads() > before;
+    let tar = Slow { bytes: noise(), go_on: &began };
+    assert_eq!(world.images.keep(&world.name("app"), "a", &tar).unwrap(), Some(measured));
+    let seen = world.registry.seen();
+    assert_eq!((count(&seen, "DELETE /v2/app/blobs/uploads/"), count(&seen, "PUT")), (1, 0), "{seen:#?}");
+}
+
+#[test]
+fn what_is_cut_while_it_is_made_goes_on_where_it_was() {
+    let world = World::new();
+    world.registry.fault("PATCH", "uploads", Fault::CutRequest(700_000));
+    let before = world.registry.uploads();
+    let began = || world.registry.uploads() > before;
+    let tar = Slow { bytes: noise(), go_on: &began };
+    world.images.keep(&world.name("app"), "a", &tar).unwrap().unwrap();
+    let requests = world.registry.requests();
+    let range = requests.iter().find_map(|seen| seen.headers.get("content-range")).unwrap();
+    assert!(range.starts_with("700000-"), "{range}");
+    assert_eq!(world.registry.state().blobs.keys().filter(|(repository, _)| repository == "app").count(), 1);
+}
+
+#[test]
+fn who_refuses_a_layer_that_is_sent_ahead_is_not_asked_again() {
+    let world = World::new();
+    let draft = draft(&world.run(), None, "x");
+    for _ in 0..9 {
+        let denied = Fault::Answer(403, "", r#"{"errors":[{"code":"DENIED","message":"no"}]}"#.to_owned());
+        world.registry.fault("POST", "/v2/app/blobs/uploads/", denied);
+    }
+    world.registry.seen();
+    let error = written(&world.images, &draft, world.name("app")).unwrap_err();
+    assert!(error.contains("DENIED"), "{error}");
+    let seen = world.registry.seen();
+    assert!(count(&seen, "POST /v2/app") <= 3, "each of three layers once: {seen:#?}");
 }
 
 #[test]
