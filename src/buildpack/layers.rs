@@ -1,6 +1,6 @@
 //! What a buildpack has in its folder `<layers>/<buildpack>`: which names are layers, and what their files say.
 //!
-//! There are two readings. [`list`] is the one of restorer and exporter: a folder is a layer, and a toml without a
+//! There are two readings. [`list`] and [`to_export`] are those of restorer and exporter: a folder is a layer, and a toml without a
 //! folder is one, too. [`declared`] is the one of the builder, right after bin/build: a toml is a layer, and a folder
 //! without one is none.
 //!
@@ -60,17 +60,36 @@ pub enum LayerFileError {
     Name(PathBuf),
 }
 
-/// Lists the layers of a buildpack's folder in byte order of their names; a missing folder has none.
+/// Lists the layers of a buildpack's folder in byte order of their names; a missing folder has none. A name that is not
+/// UTF-8 is no layer's: neither cache nor image can know of it.
 ///
 /// # Errors
-/// The folder cannot be read, or a layer's name is not UTF-8. A bad toml is not an error here: see
-/// [`Layer::metadata`].
+/// The folder cannot be read. A bad toml is not an error here: see [`Layer::metadata`].
 pub fn list(dir: &Path) -> Result<Vec<Layer>, LayerFileError> {
+    Ok(listed(dir, &entries(dir)?))
+}
+
+/// Lists the layers as [`list`] does, for an export: none may be left out without a word.
+///
+/// # Errors
+/// The folder cannot be read, or the toml of a layer has a name that is not UTF-8. A folder of such a name without a
+/// toml has no purpose, so it is no layer of the image in any case.
+pub fn to_export(dir: &Path) -> Result<Vec<Layer>, LayerFileError> {
+    let entries = entries(dir)?;
+    for (file_name, is_dir) in &entries {
+        if !is_dir && is_toml(file_name) {
+            text(dir, file_name)?;
+        }
+    }
+    Ok(listed(dir, &entries))
+}
+
+fn listed(dir: &Path, entries: &[(OsString, bool)]) -> Vec<Layer> {
     let mut names = Vec::new();
-    for (file_name, is_dir) in entries(dir)? {
-        let name = text(dir, &file_name)?;
+    for (file_name, is_dir) in entries {
+        let Some(name) = file_name.to_str() else { continue };
         let name = match name.strip_suffix(".toml") {
-            _ if is_dir => name,
+            _ if *is_dir => name,
             Some(stem) if !NO_LAYERS.contains(&stem) => stem,
             _ => continue,
         };
@@ -78,14 +97,14 @@ pub fn list(dir: &Path) -> Result<Vec<Layer>, LayerFileError> {
     }
     names.sort();
     names.dedup();
-    Ok(names
+    names
         .into_iter()
         .map(|name| Layer {
             has_contents: has_contents(&dir.join(name.as_str())),
             metadata: read(&toml_path(dir, &name)),
             name,
         })
-        .collect())
+        .collect()
 }
 
 /// Reads every `<name>.toml` of a buildpack's folder, launch.toml, build.toml and store.toml among them, in byte order
@@ -96,7 +115,7 @@ pub fn list(dir: &Path) -> Result<Vec<Layer>, LayerFileError> {
 pub fn declared(dir: &Path) -> Result<Vec<(LayerName, LayerMetadata)>, LayerFileError> {
     let mut layers = Vec::new();
     for (file_name, is_dir) in entries(dir)? {
-        if is_dir || !file_name.as_encoded_bytes().ends_with(b".toml") {
+        if is_dir || !is_toml(&file_name) {
             continue;
         }
         let stem = text(dir, &file_name)?.strip_suffix(".toml").unwrap_or_default();
@@ -188,6 +207,10 @@ fn read(path: &Path) -> Result<LayerMetadata, LayerFileError> {
         LayerError::Syntax(source) => LayerFileError::Syntax { path: path.to_owned(), source },
         LayerError::TopLevelTypes => LayerFileError::TopLevelTypes(path.to_owned()),
     })
+}
+
+fn is_toml(file_name: &OsString) -> bool {
+    file_name.as_encoded_bytes().ends_with(b".toml")
 }
 
 fn toml_path(dir: &Path, name: &LayerName) -> PathBuf {
@@ -284,17 +307,17 @@ mod tests {
     #[test]
     fn a_layer_whose_name_no_document_could_have_is_refused() {
         use std::os::unix::ffi::OsStrExt as _;
-        for name in [b"a\xff.toml".as_slice(), b"a\xff"] {
-            let dir = Dir::new(&[], &[]);
-            let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
-            if name.ends_with(b".toml") {
-                std::fs::write(&path, "").unwrap();
-                assert!(matches!(declared(dir.path()), Err(LayerFileError::Name(named)) if named == path));
-            } else {
-                std::fs::create_dir(&path).unwrap();
-            }
-            assert!(matches!(list(dir.path()), Err(LayerFileError::Name(named)) if named == path));
-        }
+        let dir = Dir::new(&[("a.toml", "")], &[]);
+        let path = |name: &[u8]| dir.path().join(std::ffi::OsStr::from_bytes(name));
+        // A folder alone has no purpose that anybody could note.
+        std::fs::create_dir(path(b"a\xff")).unwrap();
+        assert_eq!((declared(dir.path()).unwrap().len(), to_export(dir.path()).unwrap().len()), (1, 1));
+        let toml = path(b"a\xff.toml");
+        std::fs::write(&toml, "").unwrap();
+        assert!(matches!(declared(dir.path()), Err(LayerFileError::Name(named)) if named == toml));
+        assert!(matches!(to_export(dir.path()), Err(LayerFileError::Name(named)) if named == toml));
+        // What an earlier build left keeps nobody from restoring the layers that a cache can have.
+        assert_eq!(list(dir.path()).unwrap().len(), 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         Failure::LogLevel(_)
         | Failure::Experimental
         | Failure::Setup { .. }
+        | Failure::RunImageNotAccessible { .. }
         | Failure::Detect(detect::Error::Init(_))
         | Failure::Build(build::Error::TracingFolder(_))
         | Failure::Export(export::Error::Open(_))

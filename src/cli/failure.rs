@@ -62,6 +62,14 @@ pub(super) enum Failure {
         /// What the reader can do.
         hint: Option<String>,
     },
+    /// The run image that was analyzed cannot be read, from Platform API 0.14 on. The reference names no action here.
+    #[error("selected run image '{name}' is not accessible")]
+    RunImageNotAccessible {
+        /// Its name.
+        name: String,
+        /// What the reader can do.
+        hint: String,
+    },
     /// The analyze phase failed.
     #[error("failed to {}: {}", .0.action(), .0)]
     Analyze(analyze::Error),
@@ -303,6 +311,7 @@ impl Failure {
             | Self::Inputs { hint, .. }
             | Self::ExportDocument { hint, .. }
             | Self::RebaseReport { hint, .. } => return hint.clone(),
+            Self::RunImageNotAccessible { hint, .. } => hint,
             Self::Detect(error) => return detect_hint(error),
             Self::CreatorExtensions => "Run the phases one by one, or take a builder without extensions.",
             Self::Generate(error) => generate_hint(error),

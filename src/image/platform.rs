@@ -7,10 +7,12 @@ use oci_spec::image::{Arch, Os};
 
 use crate::schema::image::IndexEntry;
 
-/// Chooses the entry of an index for Linux on `architecture`, in Go's naming.
+/// Chooses the entry of an index for Linux on `architecture`, in Go's naming. An entry that names no platform stands for
+/// linux/amd64, as in the reference, unless another one names that.
 pub(crate) fn choose<'a>(entries: &'a [IndexEntry], architecture: &str) -> Option<&'a IndexEntry> {
     let wanted = (Os::Linux, Arch::from(architecture));
-    entries.iter().find(|entry| entry.platform.as_ref() == Some(&wanted))
+    let unnamed = || entries.iter().find(|entry| entry.platform.is_none()).filter(|_| wanted.1 == Arch::Amd64);
+    entries.iter().find(|entry| entry.platform.as_ref() == Some(&wanted)).or_else(unnamed)
 }
 
 #[cfg(test)]
@@ -41,6 +43,14 @@ pub(crate) mod tests {
             entry("d", Some(("linux", "arm64"))),
         ];
         assert_eq!(choose(&entries, "arm64"), Some(&entries[3]));
-        assert_eq!(choose(&entries, "amd64"), None);
+        assert_eq!(choose(&entries, "s390x"), None);
+    }
+
+    #[test]
+    fn an_entry_without_a_platform_is_for_linux_on_amd64() {
+        let entries = [entry("a", Some(("linux", "arm64"))), entry("b", None), entry("c", Some(("linux", "amd64")))];
+        assert_eq!(choose(&entries[..2], "amd64"), Some(&entries[1]));
+        assert_eq!(choose(&entries, "amd64"), Some(&entries[2]));
+        assert_eq!(choose(&entries[1..], "arm64"), None);
     }
 }

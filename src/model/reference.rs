@@ -68,6 +68,11 @@ impl Reference {
         if !registry.bytes().all(valid_host) || !registry.bytes().any(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
+        // A port is a number; the colons of an address in brackets separate none.
+        let port = registry.rsplit_once(':').filter(|_| !registry.ends_with(']')).map_or("", |(_, port)| port);
+        if !port.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
         let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'/' | b'-');
         if !(2..=255).contains(&repository.len()) || !repository.bytes().all(valid) {
             return None;
@@ -150,6 +155,8 @@ mod tests {
             ("localhost:5000/app:v", "localhost:5000/app:v"),
             ("127.0.0.1:5055/run", "127.0.0.1:5055/run:latest"),
             ("a.io/xy", "a.io/xy:latest"),
+            ("[::1]/xy", "[::1]/xy:latest"),
+            ("[::1]:5000/xy:v", "[::1]:5000/xy:v"),
         ] {
             assert_eq!(full(text), expected, "{text}");
         }
@@ -179,6 +186,8 @@ mod tests {
             "ab/",
             "a.io//xy",
             "a.io/xy:t/",
+            "a.io:x/xy",
+            "a.io:5000x/xy",
         ] {
             assert_eq!(full(text), format!("could not parse reference: {text}"));
         }

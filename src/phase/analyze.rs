@@ -198,10 +198,10 @@ fn usable(effects: &Effects<'_>, name: &str, opened: Opened) -> Option<ImageReco
     }
 }
 
-/// The previous image's identifier and what its label says. A label that is none takes the identifier with it, as in
+/// The previous image's identifier and what its label says. An empty label says nothing. One that cannot be read takes the identifier with it, as in
 /// the reference: the exporter would take layers over that nobody knows.
 fn remembered(image: &ImageRecord) -> (String, AppMetadata) {
-    match image.label(label::LIFECYCLE_METADATA).map(label::parse_app) {
+    match image.label(label::LIFECYCLE_METADATA).filter(|text| !text.is_empty()).map(label::parse_app) {
         None => (image.identifier.clone(), AppMetadata::default()),
         Some(Ok(metadata)) => (image.identifier.clone(), metadata),
         Some(Err(_)) => (String::new(), AppMetadata::default()),

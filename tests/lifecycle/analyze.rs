@@ -162,6 +162,8 @@ fn a_missing_label_keeps_the_reference_and_one_that_is_none_does_not() {
     let world = World::new(StoreKind::Registry);
     let identifier = world.previous(&[], b"layer");
     assert_eq!(world.analyze().unwrap().previous_image, identifier);
+    let identifier = world.previous(&[(label::LIFECYCLE_METADATA, "")], b"layer");
+    assert_eq!(world.analyze().unwrap().previous_image, identifier);
     world.previous(&[(label::LIFECYCLE_METADATA, "{")], b"layer");
     let analyzed = world.analyze().unwrap();
     assert_eq!((analyzed.previous_image.as_str(), analyzed.metadata), ("", AppMetadata::default()));
@@ -216,6 +218,16 @@ fn a_missing_run_image_fails_in_a_registry_only() {
     let world = World::new(StoreKind::Registry);
     world.images.remove(RUN);
     assert!(message(world.analyze()).starts_with("failed to analyze: run image 'a.io/run:v1' not found"));
+}
+
+#[test]
+fn a_run_image_that_cannot_serve_is_an_error() {
+    for kind in [StoreKind::Registry, StoreKind::Layout] {
+        let world = World::new(kind);
+        world.images.corrupt(RUN, "3 layers and 2 diff ids");
+        let text = "failed to analyze: run image 'a.io/run:v1' is corrupt: 3 layers and 2 diff ids";
+        assert_eq!(message(world.analyze()), text);
+    }
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 
 /// Says whether a file holds tests of the code beside it, which may see more.
 fn is_tests(name: &str) -> bool {
-    ["/tests.rs", "/fixtures.rs", "/fuzz.rs"].iter().any(|end| name.ends_with(end)) || name.contains("/tests/")
+    ["/tests.rs", "/fixtures.rs", "/fuzz.rs", "/properties.rs"].iter().any(|end| name.ends_with(end))
+        || name.contains("/tests/")
 }
 
 /// The text of a file without its unit tests, which may see more.

@@ -25,7 +25,7 @@ fn from_0_14_on_a_listed_run_image_must_be_readable() {
     let (image, mirror) = (registry.image("run"), registry.image("mirror"));
     let listed = format!("[[images]]\nimage = \"{image}\"\nmirrors = [\"{mirror}\"]\n");
     let other = "[[images]]\nimage = \"a.io/other\"\n";
-    let text = format!("ERROR: failed to resolve run image: selected run image '{image}' is not accessible\n");
+    let text = format!("ERROR: selected run image '{image}' is not accessible\n");
     for (api, run_toml, exit) in
         [("0.13", listed.as_str(), 0), ("0.14", &listed, 1), ("0.15", &listed, 1), ("0.14", other, 0), ("0.14", "", 0)]
     {

@@ -119,13 +119,15 @@ fn last(seals: &str, part: usize) -> &str {
     seals.lines().last().and_then(|line| line.split(' ').nth(part)).unwrap()
 }
 
+/// What becomes of the seals, from those of now and those of an earlier build.
+type Damage = fn(&str, &str) -> String;
+
 #[test]
 fn seals_that_are_not_as_the_restorer_left_them_are_not_believed() {
     let world = world();
     let first = world.app_image().0;
     restored(&world);
     let stale = fs::read_to_string(world.path(SEALS)).unwrap();
-    type Damage = fn(&str, &str) -> String;
     let damages: [(&str, Damage); 7] = [
         ("stale", |_, stale| stale.to_owned()),
         ("another diff id", |now, _| now.replace(last(now, 0), &last(now, 0).replace(['0', '5', 'a'], "9"))),

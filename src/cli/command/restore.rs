@@ -130,11 +130,7 @@ fn resolve_run_image(
     if let Some(known) = known.filter(|_| !run_image.image.is_empty()) {
         let listed = crate::phase::run_image::find(&known, &run_image.image).is_some();
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
-            return Err(Failure::Setup {
-                action: "resolve run image".to_owned(),
-                cause: format!("selected run image '{}' is not accessible", run_image.image),
-                hint: Some(hint(&path)),
-            });
+            return Err(Failure::RunImageNotAccessible { name: run_image.image.clone(), hint: hint(&path) });
         }
     }
     let failed = |action: &str, name: &str, cause: String| Failure::Setup {

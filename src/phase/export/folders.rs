@@ -57,7 +57,7 @@ pub(super) fn read(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Vec<Fol
             let failed =
                 |cause: String| Error::Other(format!("reading layers for buildpack '{}': {cause}", buildpack.id));
             Ok(Folder {
-                layers: layers::list(&path).map_err(|error| failed(error.to_string()))?,
+                layers: layers::to_export(&path).map_err(|error| failed(error.to_string()))?,
                 store: store(&inputs.layers.store_toml(&buildpack.id)).map_err(failed)?,
                 buildpack: buildpack.clone(),
                 path,

@@ -26,31 +26,31 @@ pub(super) fn lines(event: &RestoreEvent) -> Vec<Line> {
         E::SkippingLayers => Line::info("Skipping buildpack layer analysis"),
         E::NoCache => Line::debug("Usable cache not provided, using empty cache metadata"),
         E::Metadata { layer, origin: Origin::AppImage } => {
-            Line::info(format!("Restoring metadata for \"{layer}\" from app image"))
+            Line::info(format!("Restoring metadata for {layer:?} from app image"))
         }
         E::Metadata { layer, origin: Origin::Cache } => {
-            Line::info(format!("Restoring metadata for \"{layer}\" from cache"))
+            Line::info(format!("Restoring metadata for {layer:?} from cache"))
         }
         E::NotMetadata { layer, reason } => Line::debug(match reason {
-            NotRestored::NotForLaunch => format!("Not restoring metadata for \"{layer}\", marked as launch=false"),
+            NotRestored::NotForLaunch => format!("Not restoring metadata for {layer:?}, marked as launch=false"),
             NotRestored::BuildWithoutCache => {
-                format!("Not restoring metadata for \"{layer}\", marked as build=true, cache=false")
+                format!("Not restoring metadata for {layer:?}, marked as build=true, cache=false")
             }
             NotRestored::NotInCache => {
-                format!("Not restoring metadata for \"{layer}\", marked as cache=true, but not found in cache")
+                format!("Not restoring metadata for {layer:?}, marked as cache=true, but not found in cache")
             }
-            NotRestored::NotForCache => format!("Not restoring \"{layer}\" from cache, marked as cache=false"),
-            NotRestored::LaunchInCache => format!("Not restoring \"{layer}\" from cache, marked as launch=true"),
+            NotRestored::NotForCache => format!("Not restoring {layer:?} from cache, marked as cache=false"),
+            NotRestored::LaunchInCache => format!("Not restoring {layer:?} from cache, marked as launch=true"),
         }),
         E::Data { layer, diff_id } => {
             return vec![
-                Line::info(format!("Restoring data for \"{layer}\" from cache")),
+                Line::info(format!("Restoring data for {layer:?} from cache")),
                 Line::debug(format!("Retrieving data for \"{diff_id}\"")),
             ];
         }
         E::WrongSha { layer, layer_sha, cache_sha } => {
             return vec![
-                Line::info(format!("Removing \"{layer}\", wrong sha")),
+                Line::info(format!("Removing {layer:?}, wrong sha")),
                 Line::debug(format!("Layer sha: \"{layer_sha}\", cache sha: \"{cache_sha}\"")),
             ];
         }
