@@ -23,10 +23,9 @@ impl State {
     fn next(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::Escape, b'[') => Self::Control,
-            (Self::Escape, b']' | b'P' | b'X' | b'^' | b'_') => Self::String,
             (Self::Escape, 0x20..=0x2f) | (Self::Control, 0x20..=0x3f) => self,
             (Self::String, 0x07) | (Self::StringEscape, b'\\') => Self::Text,
-            (Self::String | Self::StringEscape, _) => Self::String,
+            (Self::Escape, b']' | b'P' | b'X' | b'^' | b'_') | (Self::String | Self::StringEscape, _) => Self::String,
             (Self::Text | Self::Escape | Self::Control, _) => Self::Text,
         }
     }

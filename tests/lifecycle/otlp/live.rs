@@ -14,6 +14,11 @@ const FILES: (&str, Option<&str>) = ("CNB_TELEMETRY", Some("true"));
 const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
 const PHASES: [&str; 5] = ["analyze", "detect", "restore", "build", "export"];
 
+/// A hexadecimal digit.
+fn digit(four_bits: u8) -> char {
+    char::from_digit(four_bits.into(), 16).unwrap()
+}
+
 fn world(build: &str) -> World {
     let world = World::new();
     world.buildpack("test/one", "0.12", "", "exit 0", build);
@@ -106,7 +111,7 @@ fn spans_are_sent_without_files_too() {
     let (root, phase, program) = (find("create"), find("build"), find("buildpack-build"));
     assert_eq!((&phase.parent_span_id, &program.parent_span_id), (&root.span_id, &phase.span_id));
     assert!(spans.iter().all(|(_, span)| span.trace_id == root.trace_id));
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect::<String>();
     created.says(&format!("in 00-{}-{}-01", hex(&root.trace_id), hex(&program.span_id))).done();
     is_delivered(&world);
 }

@@ -187,7 +187,7 @@ fn r39_partial_success_is_reported() {
 fn r39_broken_connections_are_for_now_and_the_next_request_makes_a_new_one() {
     for (protocol, collector, mut client) in pairs() {
         assert!(client.send("before").is_ok());
-        collector.next([Answer::LostAnswer, Answer::Reset]);
+        collector.next([Answer::Unanswered, Answer::Reset]);
         assert_eq!(retry(client.send("lost answer")), Retry::Later, "{protocol}");
         assert_eq!(retry(client.send("reset")), Retry::Later, "{protocol}");
         assert!(client.send("after").is_ok(), "{protocol}");
@@ -237,7 +237,7 @@ fn r39_answers_that_make_no_sense_do_no_harm() {
             let is_grpc = protocol == "grpc";
             match (&answer, is_grpc) {
                 (Answer::Http10, _) => {
-                    assert_eq!(result, Ok(Accepted::default()), "{protocol}")
+                    assert_eq!(result, Ok(Accepted::default()), "{protocol}");
                 }
                 // With gRPC it is not a status of HTTP that says that all is well.
                 (Answer::Html | Answer::Endless, true) => assert_eq!(retry(result), Retry::Never, "{answer:?}"),

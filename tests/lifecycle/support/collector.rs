@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     /// Well, but so many records were refused, because.
     Partial(i64, &'static str),
     /// Taken, but the connection ends before the answer.
-    LostAnswer,
+    Unanswered,
     /// The connection is reset in the middle of the request.
     Reset,
     /// Never.
@@ -85,17 +85,11 @@ pub(crate) struct Request {
     pub(crate) taken: bool,
     /// The client showed a certificate.
     pub(crate) identified: bool,
-    /// Which connection it came by, counted from 1.
-    pub(crate) connection: usize,
-    /// When it came.
-    pub(crate) at: Instant,
 }
 
 /// A log record with what it was sent below.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    /// The attributes of its resource.
-    pub(crate) resource: Vec<KeyValue>,
     /// The record.
     pub(crate) record: LogRecord,
 }
@@ -231,7 +225,7 @@ impl Collector {
                 let (shared, tls) = (Arc::clone(&shared), tls.clone());
                 std::thread::spawn(move || {
                     match protocol {
-                        Protocol::Http => http::serve(stream, tls, connection, &shared),
+                        Protocol::Http => http::serve(stream, tls, &shared),
                         #[cfg(feature = "grpc")]
                         Protocol::Grpc => grpc::serve(stream, tls, connection, &shared),
                     }
@@ -265,9 +259,8 @@ impl Collector {
         for request in self.state().requests.iter().filter(|request| request.taken) {
             let Payload::Logs(logs) = &request.payload else { continue };
             for below in &logs.resource_logs {
-                let resource = below.resource.clone().unwrap_or_default().attributes;
                 let all = below.scope_logs.iter().flat_map(|scope| &scope.log_records);
-                records.extend(all.map(|record| Record { resource: resource.clone(), record: record.clone() }));
+                records.extend(all.map(|record| Record { record: record.clone() }));
             }
         }
         records

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{Cursor, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -49,7 +49,7 @@ async fn calls(
     while let Some(Ok((request, respond))) = connection.accept().await {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            if call(request, respond, identified, number, &shared).await.is_none() {
+            if call(request, respond, identified, &shared).await.is_none() {
                 shared.cut(number);
             }
         });
@@ -61,7 +61,6 @@ async fn call(
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
     identified: bool,
-    number: usize,
     shared: &Shared,
 ) -> Option<()> {
     let answer = shared.answer();
@@ -75,7 +74,6 @@ async fn call(
         body.extend_from_slice(&chunk);
         stream.flow_control().release_capacity(chunk.len()).ok()?;
     }
-    let at = Instant::now();
     match &answer {
         Answer::BlackHole => {
             shared.wait(None);
@@ -96,8 +94,6 @@ async fn call(
         size: body.len(),
         taken: answer.takes(),
         identified,
-        connection: number,
-        at,
     });
     reply(respond, &answer, compress).await
 }
@@ -160,7 +156,7 @@ async fn reply(mut respond: SendResponse<Bytes>, answer: &Answer, compress: bool
             let stream = respond.send_response(head(200, grpc).body(()).unwrap(), false).ok()?;
             return endless(stream).await;
         }
-        Answer::LostAnswer | Answer::Reset | Answer::BlackHole => return None,
+        Answer::Unanswered | Answer::Reset | Answer::BlackHole => return None,
     };
     let mut response = head(200, grpc);
     if compress {

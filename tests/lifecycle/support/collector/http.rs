@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Instant;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,7 +17,7 @@ trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
 
 /// Answers the requests of a connection until either side has enough.
-pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, number: usize, shared: &Shared) {
+pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, shared: &Shared) {
     let mut identified = false;
     let mut stream: Box<dyn Connection> = match tls {
         None => Box::new(stream),
@@ -49,7 +48,6 @@ pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, n
         }
         let Ok(body) = body(&mut reader, &headers) else { return };
         let json = headers.get("content-type").is_some_and(|kind| kind.starts_with("application/json"));
-        let at = Instant::now();
         if answer == Answer::BlackHole {
             shared.wait(None);
             return;
@@ -65,9 +63,7 @@ pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, n
             payload: payload.unwrap_or_else(Payload::Unreadable),
             taken: answer.takes(),
             identified,
-            connection: number,
             headers,
-            at,
         });
         if reply(reader.get_mut(), &answer, logs, json).is_none() {
             return;
@@ -75,7 +71,10 @@ pub(super) fn serve(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>, n
     }
 }
 
-fn head(reader: &mut impl io::BufRead) -> io::Result<Option<(String, String, BTreeMap<String, String>)>> {
+/// The method, the path and the headers of a request.
+type Head = (String, String, BTreeMap<String, String>);
+
+fn head(reader: &mut impl io::BufRead) -> io::Result<Option<Head>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -195,13 +194,17 @@ fn reply(stream: &mut dyn Connection, answer: &Answer, logs: bool, json: bool) -
             while stream.write_all(&chunk).is_ok() {}
             None
         }
-        Answer::LostAnswer | Answer::Reset | Answer::BlackHole => None,
+        Answer::Unanswered | Answer::Reset | Answer::BlackHole => None,
     }
 }
 
 fn send(stream: &mut dyn Connection, status: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<()> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let length = body.len().to_string();
+    let mut text = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers.iter().chain([&("content-length", length.as_str())]) {
+        text.extend([*name, ": ", *value, "\r\n"]);
+    }
+    text.push_str("\r\n");
     stream.write_all(&[text.as_bytes(), body].concat()).ok()?;
     stream.flush().ok()
 }
