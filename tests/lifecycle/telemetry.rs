@@ -352,7 +352,8 @@ fn told_to_stop(signal: &str, number: i32) {
     builder.outcome().exits(128 + number).done();
     assert!(began.elapsed() < Duration::from_secs(5));
     let proc = format!("/proc/{}/cmdline", pid.trim());
-    wait_for(|| fs::read(&proc).map_or(true, |line| line.is_empty()).then_some(()));
+    // Another process may have its id by now.
+    wait_for(|| fs::read(&proc).map_or(true, |line| !line.starts_with(b"sleep")).then_some(()));
     let results: Vec<String> = spans(&world)
         .iter()
         .filter(|span| span["name"] == "build" || span["name"] == "buildpack-build")
