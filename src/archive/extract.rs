@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::error::Error;
@@ -82,17 +83,17 @@ pub fn extract_verified(
 ) -> Result<Extracted, Error> {
     let mut extraction = Extraction::new(root, allowed);
     let (filled, found) = match hashing {
-        Hashing::Here => {
-            let mut reader = Reader::with_outline(BufReader::with_capacity(BUFFER, Summed::new(input)));
-            let filled = extraction.fill_to_end(&mut reader);
-            let is_whole = !matches!(filled, Err(Error::Input(_)));
-            let (input, outline) = reader.into_parts();
-            extraction.done.outline = outline;
-            (filled, is_whole.then(|| input.into_inner().finish()))
-        }
+        Hashing::Here => hashed_here(&mut extraction, input),
         Hashing::Ahead => std::thread::scope(|scope| {
             let (ahead, chunks) = Chunks::channel();
-            let ahead = scope.spawn(move || ahead.run(input));
+            let input = Arc::new(Mutex::new(Some(input)));
+            let take = |input: &Mutex<Option<_>>| input.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let of_thread = Arc::clone(&input);
+            let run = move || take(&of_thread).and_then(|input| ahead.run(input));
+            let Ok(ahead) = std::thread::Builder::new().spawn_scoped(scope, run) else {
+                // The system gives no thread.
+                return take(&input).map_or((Ok(()), None), |input| hashed_here(&mut extraction, input));
+            };
             let mut reader = Reader::with_outline(chunks);
             let filled = extraction.fill_to_end(&mut reader);
             // What is not read any more must not be waited for.
@@ -112,6 +113,16 @@ pub fn extract_verified(
     };
     let extracted = extraction.end(checked)?;
     Ok(Extracted { ended: Some(Instant::now()), ..extracted })
+}
+
+/// Hashes on the thread that writes; the digest is `None` where the archive could not be read to its end.
+fn hashed_here(extraction: &mut Extraction<'_>, input: impl Read) -> (Result<(), Error>, Option<(DiffId, u64)>) {
+    let mut reader = Reader::with_outline(BufReader::with_capacity(BUFFER, Summed::new(input)));
+    let filled = extraction.fill_to_end(&mut reader);
+    let is_whole = !matches!(filled, Err(Error::Input(_)));
+    let (input, outline) = reader.into_parts();
+    extraction.done.outline = outline;
+    (filled, is_whole.then(|| input.into_inner().finish()))
 }
 
 /// An extraction at work.

@@ -20,13 +20,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, statvfs};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, statvfs};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
@@ -64,6 +65,8 @@ pub struct VolumeCache {
     before: OnceLock<CacheMetadata>,
     /// How many bytes were written ahead of the image.
     drafted: AtomicU64,
+    /// Layers that were written while they were made, as files that have no name yet.
+    drafts: Mutex<BTreeMap<DiffId, File>>,
 }
 
 /// What tells that a file was not written to or replaced: its number, its size, and when it was last changed, in seconds
@@ -108,6 +111,7 @@ impl VolumeCache {
             opened: Mutex::default(),
             before: OnceLock::new(),
             drafted: AtomicU64::new(0),
+            drafts: Mutex::default(),
         };
         cache.recover();
         Ok(cache)
@@ -318,7 +322,15 @@ impl Cache for VolumeCache {
     fn add(&self, layer: &NewLayer) -> Result<(), CacheError> {
         self.begin()?;
         let name = layer_name(&layer.diff_id);
-        if self.staging().join(&name).exists() {
+        let staged = self.staging().join(&name);
+        if staged.exists() {
+            return Ok(());
+        }
+        // Where a file without a name cannot get one, its bytes are made again.
+        if let Some(draft) = lock(&self.drafts).remove(&layer.diff_id)
+            && linkat(CWD, format!("/proc/self/fd/{}", draft.as_raw_fd()), CWD, &staged, AtFlags::SYMLINK_FOLLOW)
+                .is_ok()
+        {
             return Ok(());
         }
         let written = self.stage(&name, |partial| {
@@ -341,12 +353,13 @@ impl Cache for VolumeCache {
         if before.buildpack(buildpack).is_some_and(|stored| stored.layers.contains_key(layer)) {
             return None;
         }
-        // Who makes a layer does not wait for another build; who puts it into the cache later may.
-        self.begin_in(&mut lock(&self.state), Duration::ZERO).ok()?;
-        let number = self.partial.fetch_add(1, Ordering::Relaxed);
-        let partial = self.staging().join(format!("draft.{number}.partial"));
-        let file = Some(File::create_new(&partial).ok()?);
-        Some(Box::new(Draft { cache: self, partial, file, size: 0 }))
+        if !self.has_room() {
+            return None;
+        }
+        // Without a name it is nobody's business: other builds may have the folder until the image is there.
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat(CWD, &self.dir, flags, Mode::from_raw_mode(0o666)).ok()?;
+        Some(Box::new(Draft { cache: self, file: Some(file.into()), size: 0 }))
     }
 
     fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError> {
@@ -367,10 +380,9 @@ impl Cache for VolumeCache {
     }
 }
 
-/// A layer on its way into `staging`.
+/// A layer that is written while it is made.
 struct Draft<'a> {
     cache: &'a VolumeCache,
-    partial: PathBuf,
     /// `None` when it cannot be written.
     file: Option<File>,
     size: u64,
@@ -384,20 +396,13 @@ impl LayerDraft for Draft<'_> {
         let is_written = file.write_all(bytes).is_ok();
         if !is_written || (self.size / CHECKED > before && !self.cache.has_room()) {
             self.file = None;
-            let _ = fs::remove_file(&self.partial);
         }
     }
 
     fn keep(self: Box<Self>, diff_id: &DiffId, size: u64) {
-        if self.file.is_some() && self.size == size {
-            let _ = fs::rename(&self.partial, self.cache.staging().join(layer_name(diff_id)));
+        if let Some(file) = self.file.filter(|_| self.size == size) {
+            lock(&self.cache.drafts).insert(diff_id.clone(), file);
         }
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.partial);
     }
 }
 

@@ -17,7 +17,7 @@ const ALIGNMENT: usize = 16;
 
 /// `LENGTH` bytes of memory in front of another allocator. Only what was allocated last can be given back or grow where
 /// it lies. Memory that is not touched costs nothing.
-#[repr(align(16))]
+#[repr(C, align(16))]
 pub struct Arena<const LENGTH: usize, Rest> {
     bytes: UnsafeCell<[u8; LENGTH]>,
     /// Where the free part starts.

@@ -364,14 +364,19 @@ fn a_layer_that_was_written_while_it_was_made_is_not_read_again() {
 }
 
 #[test]
-fn who_makes_a_layer_does_not_wait_for_another_build() {
+fn who_makes_a_layer_neither_waits_for_another_build_nor_keeps_it_waiting() {
     let dir = committed(&[]);
-    let other = VolumeCache::open(dir.path()).unwrap();
-    other.begin().unwrap();
     let cache = VolumeCache::open(dir.path()).unwrap();
-    assert!(cache.draft("some/bp", "layer").is_none());
+    drafted(&cache, "one", 3);
+    let other = VolumeCache::open(dir.path()).unwrap();
+    other.begin_in(&mut other.state.lock().unwrap(), Duration::ZERO).unwrap();
+    drafted(&cache, "two", 3);
     drop(other);
-    cache.add(&layer("one")).unwrap();
+    for bytes in ["one", "two"] {
+        cache.add(&NewLayer { tar: Arc::new(Bytes("", true)), ..layer(bytes) }).unwrap();
+    }
+    cache.commit(&metadata("new")).unwrap();
+    assert_eq!((read(&cache, "one").unwrap(), read(&cache, "two").unwrap()), ("one".into(), "two".into()));
 }
 
 #[test]

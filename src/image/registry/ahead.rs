@@ -99,7 +99,7 @@ impl RegistryImages {
             let made = self.make(id, tar, spool);
             let has = |blob: &Blob| self.client.has_blob(&repository, &repository.push(), &blob.digest);
             let is_there = made.as_ref().map_or(Ok(false), |(_, blob)| has(blob));
-            if made.is_ok() && !matches!(is_there, Ok(true)) {
+            if made.is_ok() && matches!(is_there, Ok(false)) {
                 spool.end(End::Whole);
             }
             drop(guard);
@@ -111,7 +111,7 @@ impl RegistryImages {
             (made, is_there, begun)
         });
         if let Some(Ok(Begun { url, .. })) = &begun
-            && (made.is_err() || matches!(is_there, Ok(true)))
+            && (made.is_err() || !matches!(is_there, Ok(false)))
         {
             self.client.call_off(&repository, url);
         }
@@ -147,6 +147,10 @@ impl RegistryImages {
         let Begun { url, sent } = begun?;
         match sent.and_then(|url| self.client.end(repository, url, &blob.digest)) {
             Ok(()) => Ok(()),
+            // It, or what stands before it, takes no request without a length.
+            Err(error) if matches!(error.status(), Some(400 | 411)) => {
+                self.send(repository, blob, From::Spool(spool.file()))
+            }
             Err(error) => self.client.resume(repository, &blob.digest, spool.file(), &url, error),
         }
     }

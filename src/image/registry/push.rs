@@ -367,17 +367,20 @@ fn in_parallel<T: Sync>(
 ) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
-    thread::scope(|scope| {
-        for _ in 0..at_once.min(items.len()) {
-            scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = each(item) {
-                        next.store(items.len(), Ordering::Relaxed);
-                        lock(&failure).get_or_insert(error);
-                    }
-                }
-            });
+    let work = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = each(item) {
+                next.store(items.len(), Ordering::Relaxed);
+                lock(&failure).get_or_insert(error);
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..at_once.min(items.len()) {
+            // Where the system gives no more threads, those that there are do it all.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
     });
     match failure.into_inner() {
         Ok(None) => Ok(()),

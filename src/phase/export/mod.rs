@@ -178,13 +178,16 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
         Some(cache) => {
             let failed = AtomicBool::new(false);
             let (written, staged) = thread::scope(|scope| {
-                let staging = scope.spawn(|| cache::stage(effects, inputs, cache, &folders, &layers, &failed));
+                let stage = || cache::stage(effects, inputs, cache, &folders, &layers, &failed);
+                // Where the system gives no thread, the cache is written behind the image.
+                let staging = thread::Builder::new().spawn_scoped(scope, stage).ok();
                 let written = save(build_bom);
                 failed.store(written.is_err(), Ordering::Relaxed);
-                let staged = staging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let join = |staging: thread::ScopedJoinHandle<'_, _>| staging.join();
+                let staged = staging.map(|it| join(it).unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
                 (written, staged)
             });
-            (written?, Some(staged))
+            (written?, staged)
         }
     };
     Ok(Exported { report, layers, folders, staged })
