@@ -114,10 +114,17 @@ pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
 }
 
 /// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
-/// it was started with. That is done where headers for collectors are set, also when nothing is sent (R41).
+/// it was started with. That is done where headers or a key for collectors are set, or an address that may have a
+/// credential in it, also when nothing is sent (R41).
 pub(super) fn protect(env: &Environment) {
-    let is_credential = |name: &str| name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS");
-    if env.iter().any(|(name, value)| !value.is_empty() && name.to_str().is_some_and(is_credential)) {
+    let is_credential = |name: &str, value: &str| {
+        name.starts_with("OTEL_EXPORTER_OTLP_")
+            && (name.ends_with("HEADERS")
+                || name.ends_with("CLIENT_KEY")
+                || (name.ends_with("ENDPOINT") && value.contains(['?', '@'])))
+    };
+    let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+    if env.iter().any(|(name, value)| !value.is_empty() && is_credential(&text(name), &text(value))) {
         process::hide();
     }
 }

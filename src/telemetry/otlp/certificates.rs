@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -59,9 +61,32 @@ fn certificates(path: &Path, variable: &str) -> Result<Vec<CertificateDer<'stati
 
 fn read(path: &Path, variable: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+    // Nobody may write to a pipe that is named here: it is not waited for.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let read = File::options().read(true).custom_flags(flags).open(path).and_then(|file| {
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("not a regular file"));
+        }
+        file.take(LONGEST).read_to_end(&mut bytes)
+    });
     match read {
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("{variable} names a file that cannot be read: {}", error_text(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), dir.path(), Path::new("/dev/zero")] {
+            let told = certificates(path, "OTEL_EXPORTER_OTLP_CERTIFICATE").unwrap_err();
+            assert!(told.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE names"), "{told}");
+        }
     }
 }

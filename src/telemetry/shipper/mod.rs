@@ -15,6 +15,8 @@ use crate::os::{error_text, signal};
 /// The longest first pause after a failure, and the longest at all.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What a collector may ask for at least; less is as nothing.
+const LEAST_ASKED: Duration = Duration::from_millis(20);
 /// What a collector may ask for at most.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 /// How long a request may take whose destination has no limit.
@@ -68,7 +70,11 @@ impl Lane {
         match &result {
             Ok(_) | Err(Refusal { retry: Retry::Never, .. }) => (self.pause, self.failed) = (None, 0),
             Err(refusal) => {
-                let asked = if let Retry::After(time) = refusal.retry { Some(time.min(LONGEST_ASKED)) } else { None };
+                // Who asks for no pause gets those that grow: it would be asked again and again.
+                let asked = match refusal.retry {
+                    Retry::After(time) if time >= LEAST_ASKED => Some(time.min(LONGEST_ASKED)),
+                    _ => None,
+                };
                 let pause = asked.unwrap_or_else(|| pause(self.failed, chance()));
                 self.pause = Some((Instant::now() + pause, asked.is_some()));
                 self.failed = self.failed.saturating_add(1);

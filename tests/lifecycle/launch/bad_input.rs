@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::launcher;
+use crate::support::output;
 
 const METADATA: &str = "[[buildpacks]]\nid = \"bp\"\napi = \"0.12\"\n[[processes]]\ntype = \"web\"\n\
                         command = [\"true\"]\ndirect = true\nbuildpack-id = \"bp\"\n";
@@ -62,7 +63,7 @@ impl Image {
 
     #[track_caller]
     fn ends(&self, command: &mut Command, code: i32, text: &str) {
-        let output = command.output().unwrap();
+        let output = output(command).unwrap();
         let said = String::from_utf8(output.stdout).unwrap().replace(self.0.path().to_str().unwrap(), "{root}");
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.starts_with(&format!("ERROR: {text}")), "{said}");
@@ -84,7 +85,7 @@ fn metadata_that_ends_too_early_starts_nothing_or_says_where() {
     let image = Image::new();
     for end in 0..METADATA.len() {
         image.write("config/metadata.toml", &METADATA[..end]);
-        let output = image.command(launcher()).output().unwrap();
+        let output = output(&mut image.command(launcher())).unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         let code = output.status.code().unwrap();
         // Whole lines make a document of their own, which may lack an API (12) or the process (82).

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::generator::generate;
 use super::{folder, launcher};
-use crate::support::sha256;
+use crate::support::{output, sha256};
 
 const CASES: usize = 200;
 
@@ -48,7 +48,7 @@ fn observe(launcher: &Path, index: usize) -> Observation {
     let mut command = Command::new(launcher);
     command.arg0(&start.argv0).args(start.args).env_clear().envs(start.env).current_dir("/").stdin(Stdio::null());
     // A script is busy as long as another thread of these tests starts something while it is written.
-    let output = std::iter::repeat_with(|| command.output().unwrap())
+    let output = std::iter::repeat_with(|| output(&mut command).unwrap())
         .find(|output| !output.stdout.windows(4).any(|window| window == b"busy"))
         .unwrap();
     let here = root.path().to_str().unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::launcher;
+use crate::support::output;
 
 /// A layers folder with a direct process and a shell process that run a script, and an exec.d program that runs one.
 fn image(script: &str, exec_d: &str) -> tempfile::TempDir {
@@ -36,7 +37,7 @@ fn command(launcher: &Path, image: &tempfile::TempDir, process: &str) -> Command
 }
 
 fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = output(command).unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{RUN_IMAGE, World, sha256};
+use crate::support::{RUN_IMAGE, World, nothing_starts, sha256};
 
 /// What `case.toml` says. `spec-fixtures/README.md` describes it for readers.
 #[derive(Deserialize)]
@@ -223,6 +223,7 @@ impl Stage {
                 fs::create_dir_all(&target).unwrap();
                 self.copy(&source, &format!("{name}/"));
             } else {
+                let _alone = nothing_starts();
                 fs::copy(&source, &target).unwrap();
                 if let Ok(text) = fs::read_to_string(&source) {
                     fs::write(&target, self.fill(&text)).unwrap();

@@ -1,10 +1,12 @@
 //! The world of a test: the folders of a builder image and a build, and the only way to run a phase.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -70,6 +72,7 @@ impl World {
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _alone = nothing_starts();
         fs::write(path, text).unwrap();
     }
 
@@ -151,7 +154,7 @@ impl World {
         let (uid, gid) = if is_root() { USER } else { own_ids() };
         command.env("CNB_USER_ID", uid.to_string()).env("CNB_GROUP_ID", gid.to_string());
         let shown = format!("{program} {}", args.join(" "));
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let child = child.unwrap_or_else(|error| panic!("{shown}: {error}"));
         Started { command: shown, child, layers: self.path("layers") }
     }
@@ -257,4 +260,24 @@ fn own_all(path: &Path, except: &Path) {
             own_all(&entry.unwrap().path(), except);
         }
     }
+}
+
+/// A program that is being started has all files that other threads have open until it has begun. Who runs one of them
+/// that is open for writing is told that it is busy.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts nothing while a file is written that may be run.
+pub(crate) fn nothing_starts() -> RwLockWriteGuard<'static, ()> {
+    STARTING.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program while no file is written that may be run.
+pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
+    let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// The same, and waits for its end and what it prints.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.wait_with_output()
 }
