@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use super::error::Error;
@@ -86,14 +86,13 @@ pub fn extract_verified(
         Hashing::Here => hashed_here(&mut extraction, input),
         Hashing::Ahead => std::thread::scope(|scope| {
             let (ahead, chunks) = Chunks::channel();
-            let input = Arc::new(Mutex::new(Some(input)));
-            let take = |input: &Mutex<Option<_>>| input.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let of_thread = Arc::clone(&input);
-            let run = move || take(&of_thread).and_then(|input| ahead.run(input));
+            // It goes to the thread once there is one.
+            let (give, given) = mpsc::channel();
+            let run = move || given.recv().ok().and_then(|input| ahead.run(input));
             let Ok(ahead) = std::thread::Builder::new().spawn_scoped(scope, run) else {
-                // The system gives no thread.
-                return take(&input).map_or((Ok(()), None), |input| hashed_here(&mut extraction, input));
+                return hashed_here(&mut extraction, input);
             };
+            let _ = give.send(input);
             let mut reader = Reader::with_outline(chunks);
             let filled = extraction.fill_to_end(&mut reader);
             // What is not read any more must not be waited for.

@@ -67,13 +67,19 @@ mod tests {
         fs::write(folder.join("a"), "contents of a").unwrap();
         fs::write(folder.join("sub/b"), vec![7; 3000]).unwrap();
         symlink("a", folder.join("link")).unwrap();
-        let tar = directory(&folder, owner()).unwrap();
+        let (diff_id, extracted) = restore(&folder);
+        (folder, diff_id, extracted)
+    }
+
+    /// Archives a folder, removes it and restores it; its diff id and what was extracted.
+    pub(super) fn restore(folder: &Path) -> (DiffId, Extracted) {
+        let tar = directory(folder, owner()).unwrap();
         let diff_id = measure(&tar).unwrap().diff_id;
         let mut bytes = Vec::new();
         tar.write_tar(&mut bytes).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder, Hashing::Here).unwrap();
-        (folder, diff_id, extracted)
+        fs::remove_dir_all(folder).unwrap();
+        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), folder, Hashing::Here).unwrap();
+        (diff_id, extracted)
     }
 
     fn sealed(root: &Path) -> (PathBuf, Seal) {

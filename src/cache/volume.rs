@@ -20,14 +20,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, statvfs};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, statvfs};
 use rustix::io::Errno;
 
 use super::lock::FolderLock;
@@ -37,7 +36,7 @@ use crate::effect::images::NewLayer;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 use crate::model::seal::Seals;
-use crate::os::error_text;
+use crate::os::{error_text, give_name};
 use crate::schema::label::{CACHE_METADATA, parse_cache, render_cache};
 
 /// Where seals are kept between the phases of a build.
@@ -147,21 +146,19 @@ impl VolumeCache {
     /// Makes sure that `staging` is there and ours.
     fn begin(&self) -> Result<(), CacheError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begin_in(&mut state, self.patience)
+        self.begin_in(&mut state)
     }
 
-    fn begin_in(&self, state: &mut State, patience: Duration) -> Result<(), CacheError> {
+    fn begin_in(&self, state: &mut State) -> Result<(), CacheError> {
         match state {
             State::Writing(_) => Ok(()),
             State::Committed => Err(CacheError::Failed("cache cannot be modified after commit".to_owned())),
             State::Busy => Err(self.busy()),
             State::Reading => {
                 let lock =
-                    FolderLock::acquire(&self.dir, patience).map_err(|cause| failed("open", &self.dir, &cause))?;
+                    FolderLock::acquire(&self.dir, self.patience).map_err(|cause| failed("open", &self.dir, &cause))?;
                 let Some(lock) = lock else {
-                    if patience == self.patience {
-                        *state = State::Busy;
-                    }
+                    *state = State::Busy;
                     return Err(self.busy());
                 };
                 let staging = self.staging();
@@ -328,8 +325,7 @@ impl Cache for VolumeCache {
         }
         // Where a file without a name cannot get one, its bytes are made again.
         if let Some(draft) = lock(&self.drafts).remove(&layer.diff_id)
-            && linkat(CWD, format!("/proc/self/fd/{}", draft.as_raw_fd()), CWD, &staged, AtFlags::SYMLINK_FOLLOW)
-                .is_ok()
+            && give_name(&draft, &staged).is_ok()
         {
             return Ok(());
         }
@@ -364,7 +360,7 @@ impl Cache for VolumeCache {
 
     fn commit(&self, metadata: &CacheMetadata) -> Result<(), CacheError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begin_in(&mut state, self.patience)?;
+        self.begin_in(&mut state)?;
         // A launch cache has none: what its layers are, the app image says.
         if *metadata != CacheMetadata::default() {
             let json = render_cache(metadata).map_err(|cause| CacheError::Failed(cause.to_string()))?;

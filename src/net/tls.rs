@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -96,6 +96,19 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
+impl Verifier {
+    /// Checks what was signed, unless everybody's certificate is good.
+    fn signed(
+        &self,
+        verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.trust {
+            Trust::All => Ok(HandshakeSignatureValid::assertion()),
+            Trust::These { .. } => verify(&self.provider.signature_verification_algorithms),
+        }
+    }
+}
+
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Verifier")
@@ -130,13 +143,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.trust {
-            Trust::All => Ok(HandshakeSignatureValid::assertion()),
-            Trust::These { .. } => {
-                let known = &self.provider.signature_verification_algorithms;
-                verify_tls12_signature(message, certificate, signature, known)
-            }
-        }
+        self.signed(|known| verify_tls12_signature(message, certificate, signature, known))
     }
 
     fn verify_tls13_signature(
@@ -145,13 +152,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.trust {
-            Trust::All => Ok(HandshakeSignatureValid::assertion()),
-            Trust::These { .. } => {
-                let known = &self.provider.signature_verification_algorithms;
-                verify_tls13_signature(message, certificate, signature, known)
-            }
-        }
+        self.signed(|known| verify_tls13_signature(message, certificate, signature, known))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

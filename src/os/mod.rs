@@ -89,6 +89,17 @@ fn wrapped_code(error: &std::io::Error) -> Option<i32> {
     text.split_once("(os error ")?.1.split_once(')')?.0.parse().ok()
 }
 
+/// Gives a file a name that was made without one.
+///
+/// # Errors
+/// The file system has no such thing, or `/proc` is not there; the name is another file system's, or taken.
+pub fn give_name(file: &std::fs::File, path: &std::path::Path) -> std::io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd as _;
+    linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

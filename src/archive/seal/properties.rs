@@ -1,7 +1,7 @@
 //! Whatever is done to a restored layer, its seal gives what a walk with hashing gives, or nothing.
 
 use std::fs::{self, File, FileTimes, Permissions};
-use std::io::{Cursor, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::tests::owner;
+use super::tests::{owner, restore};
 use super::*;
-use crate::archive::{Hashing, directory, extract_verified, measure};
+use crate::archive::{directory, measure};
 use crate::fuzz::property;
 
 /// A layer: its files, each in one of three folders, with their sizes.
@@ -196,12 +196,7 @@ fn whatever_changes_a_seal_gives_what_hashing_gives_or_nothing() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("layer");
         made.make(&folder);
-        let tar = directory(&folder, owner()).unwrap();
-        let diff_id = measure(&tar).unwrap().diff_id;
-        let mut bytes = Vec::new();
-        tar.write_tar(&mut bytes).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        let extracted = extract_verified(Cursor::new(bytes), &diff_id, Path::new("/"), &folder, Hashing::Here).unwrap();
+        let (diff_id, extracted) = restore(&folder);
         let seal = Seal::new(&folder, &diff_id, &extracted).unwrap().unwrap();
 
         for (change, which) in &changes {

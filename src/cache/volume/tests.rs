@@ -369,7 +369,7 @@ fn who_makes_a_layer_neither_waits_for_another_build_nor_keeps_it_waiting() {
     let cache = VolumeCache::open(dir.path()).unwrap();
     drafted(&cache, "one", 3);
     let other = VolumeCache::open(dir.path()).unwrap();
-    other.begin_in(&mut other.state.lock().unwrap(), Duration::ZERO).unwrap();
+    other.begin().unwrap();
     drafted(&cache, "two", 3);
     drop(other);
     for bytes in ["one", "two"] {

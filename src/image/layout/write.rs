@@ -6,13 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Seek as _, Write};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oci_spec::image::{ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION};
-use rustix::fs::{AtFlags, CWD, linkat};
 use tempfile::NamedTempFile;
 
 use super::path::Place;
@@ -26,6 +24,7 @@ use crate::image::blob::{self, Blob};
 use crate::image::sha256::{self, Verified};
 use crate::model::digest::DiffId;
 use crate::model::image::{Descriptor, ImageRecord};
+use crate::os::give_name;
 
 /// The annotation with an image's tag.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -250,11 +249,7 @@ fn lock(kept: &Kept) -> MutexGuard<'_, BTreeMap<DiffId, (Blob, File)>> {
 /// Gives a kept layer its name, or copies it where a file without name cannot get one.
 fn settle(folder: &Path, blob: &Blob, mut file: File) -> Result<(), Error> {
     let target = blob_path(folder, blob.digest.hex());
-    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let linked = tempfile::Builder::new().prefix(".write-").make_in(folder, |path| {
-        linkat(CWD, &name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-        Ok(())
-    });
+    let linked = tempfile::Builder::new().prefix(".write-").make_in(folder, |path| give_name(&file, path));
     if let Ok(linked) = linked {
         file.set_permissions(Permissions::from_mode(0o644)).map_err(Error::file("chmod", &target))?;
         return linked.persist(&target).map_err(|error| Error::file("rename", &target)(error.error));

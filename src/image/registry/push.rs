@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +14,7 @@ use super::client::{Call, Client, Repository, Target, lock};
 use super::error::Error;
 use super::http::Body;
 use super::pull::{blob_call, text};
+use super::spool::spool_file;
 use super::upload::Source;
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::assemble::{Assembled, assemble, is_foreign};
@@ -353,10 +353,6 @@ fn needed<'a>(draft: &'a ImageDraft, image: &'a Assembled, spooled: &'a Spooled)
 /// A blob as a manifest names it.
 pub(super) fn blob_of(descriptor: &Descriptor) -> Blob {
     Blob { digest: descriptor.digest.clone(), size: descriptor.size }
-}
-
-fn spool_file(folder: &Path) -> Result<File, Error> {
-    tempfile::tempfile_in(folder).map_err(|cause| Error::Spool { path: folder.to_owned(), cause })
 }
 
 /// Does something with each item, several at a time, until all are done or one has failed.

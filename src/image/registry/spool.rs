@@ -34,7 +34,7 @@ pub(super) enum End {
 impl Spool {
     /// An empty one in a folder.
     pub(super) fn new(folder: &Path) -> Result<Self, Error> {
-        let file = tempfile::tempfile_in(folder).map_err(|cause| Error::Spool { path: folder.to_owned(), cause })?;
+        let file = spool_file(folder)?;
         Ok(Self { file, state: Mutex::new(State { written: 0, end: None }), changed: Condvar::new() })
     }
 
@@ -116,6 +116,11 @@ impl Read for Growing<'_> {
         (self.told)(self.offset);
         Ok(count)
     }
+}
+
+/// A file for a layer until the registry has it. It has no name, so that nobody need remove it.
+pub(super) fn spool_file(folder: &Path) -> Result<File, Error> {
+    tempfile::tempfile_in(folder).map_err(|cause| Error::Spool { path: folder.to_owned(), cause })
 }
 
 #[cfg(test)]

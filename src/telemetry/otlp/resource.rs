@@ -5,6 +5,7 @@
 
 use opentelemetry::KeyValue;
 
+use super::settings::decode;
 use crate::model::env::Environment;
 use crate::telemetry::attributes::Key;
 
@@ -55,22 +56,6 @@ fn pair(entry: &str) -> Option<KeyValue> {
     let (key, value) = entry.split_once('=')?;
     let key = decode(key.trim()).filter(|key| !key.is_empty())?;
     Some(KeyValue::new(key, decode(value.trim())?))
-}
-
-/// Takes the percent-encoding out of a text. None where it is none.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            let (high, low) = (digit()?, digit()?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

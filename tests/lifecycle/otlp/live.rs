@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 
+use super::{spools, world};
 use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World, attribute};
 use crate::telemetry::{kill, wait_for};
 
@@ -17,13 +18,6 @@ const PHASES: [&str; 5] = ["analyze", "detect", "restore", "build", "export"];
 /// A hexadecimal digit.
 fn digit(four_bits: u8) -> char {
     char::from_digit(four_bits.into(), 16).unwrap()
-}
-
-fn world(build: &str) -> World {
-    let world = World::new();
-    world.buildpack("test/one", "0.12", "", "exit 0", build);
-    world.order(&[&["test/one"]]);
-    world
 }
 
 fn create(world: &World, more: &[(&str, Option<&str>)]) -> Outcome {
@@ -57,12 +51,6 @@ fn by_id(spans: Vec<(Vec<KeyValue>, Span)>) -> BTreeMap<Vec<u8>, (Vec<KeyValue>,
 /// Nothing waits to be sent any more.
 fn is_delivered(world: &World) {
     assert_eq!(spools(world), Vec::<std::path::PathBuf>::new());
-}
-
-/// What waits to be sent.
-fn spools(world: &World) -> Vec<std::path::PathBuf> {
-    let all = fs::read_dir(world.path("tmp")).unwrap().map(|entry| entry.unwrap().path());
-    all.filter(|path| path.extension().is_some_and(|extension| extension == "spool")).collect()
 }
 
 #[test]

@@ -5,26 +5,14 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::{spools, world};
 use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World};
 
 const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
 const SOON: (&str, Option<&str>) = ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("200ms"));
 
-fn world(build: &str) -> World {
-    let world = World::new();
-    world.buildpack("test/one", "0.12", "", "exit 0", build);
-    world.order(&[&["test/one"]]);
-    world
-}
-
 fn create(world: &World, more: &[(&str, Option<&str>)]) -> Outcome {
     world.run_with("creator", &["-launcher", "bin/launcher", APP_IMAGE], more)
-}
-
-/// The spools below the folder for temporary files.
-fn spools(world: &World) -> Vec<PathBuf> {
-    let all = fs::read_dir(world.path("tmp")).unwrap().map(|entry| entry.unwrap().path());
-    all.filter(|path| path.extension().is_some_and(|extension| extension == "spool")).collect()
 }
 
 /// The spool of a build whose collector was not there, and what it printed.

@@ -231,7 +231,7 @@ fn header(entry: &str) -> Option<(String, String)> {
 }
 
 /// Takes the percent-encoding out of a value. None where it is none, or what it stands for is no text.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
