@@ -6,7 +6,8 @@ mod bad_input;
 mod kills;
 /// What is turned on by what.
 mod opt_in;
-/// Faults of the lifecycle's own.
+/// Faults of the lifecycle's own. They come with a library, which a static program does not load.
+#[cfg(not(target_feature = "crt-static"))]
 mod panics;
 /// What may be in no trace.
 mod privacy;
