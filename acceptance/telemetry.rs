@@ -3,7 +3,7 @@
 //! Clause: RFC 0131.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
 use serde_json::Value;
@@ -210,10 +210,16 @@ fn r12_a_tracing_folder_that_can_only_be_read_is_one_warning() {
     let mut platform = Platform::new().run_image_in(&registry);
     platform.run("analyzer", &[&registry.image("app")]).exits(0).done();
     platform.env("CNB_TELEMETRY", "true");
-    let folder = platform.path("layers/tracing");
+    // Elsewhere than the platform's own, which is given to the user before each phase.
+    let layers = crate::support::scratch();
+    fs::set_permissions(layers.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::copy(platform.path("layers/analyzed.toml"), layers.path().join("analyzed.toml")).unwrap();
+    let folder = layers.path().join("tracing");
     fs::create_dir(&folder).unwrap();
     let mount = Mount::new(&folder, "ro");
-    let detected = platform.run("detector", &[]).exits(0).says("telemetry is incomplete").says("read-only file system");
+    let args = ["-layers", layers.path().to_str().unwrap()];
+    let detected =
+        platform.run("detector", &args).exits(0).says("telemetry is incomplete").says("read-only file system");
     assert_eq!(detected.stdout.matches("Warning: ").count(), 1, "{}", detected.stdout);
     drop(mount);
 }
