@@ -19,9 +19,13 @@ fn world(detect: &str, build: &str) -> World {
 
 type Variables<'a> = Vec<(&'a str, Option<&'a str>)>;
 
-/// Build logs on, to an endpoint.
+/// Build logs on, to an endpoint. However slow this machine is, all is to come.
 fn on(endpoint: &str) -> Variables<'_> {
-    vec![("CNB_BUILD_LOGS_OTLP", Some("true")), ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint))]
+    vec![
+        ("CNB_BUILD_LOGS_OTLP", Some("true")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint)),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("60s")),
+    ]
 }
 
 /// Runs the builder with build logs on; gives what it said and what the collector got.
