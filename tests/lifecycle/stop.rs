@@ -36,7 +36,7 @@ fn an_interrupt_that_was_ignored_from_the_start_stays_so() {
     let world = World::new();
     let builder = deaf_builder(&world, "INT");
     send("-INT", &builder.id().to_string());
-    world.write("app/go", "");
+    world.write("workspace/go", "");
     builder.outcome().exits(0).done();
 }
 
