@@ -39,9 +39,8 @@ impl Program {
         Ok(Self { dir: text(command.dir.as_os_str())?, path, args, env: env.collect::<Result<_, _>>()? })
     }
 
-    /// Starts it with an empty signal mask, the default disposition of SIGPIPE and of the signals that are passed on to
-    /// it, `/dev/null` as standard input and `outputs` as standard output and error. A file that is no program is an
-    /// error: no shell is tried.
+    /// Starts it with an empty signal mask, the default disposition of SIGPIPE and SIGTERM, `/dev/null` as standard input
+    /// and `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
     ///
     /// # Errors
     /// What the system says of the folder or of the program.
@@ -49,9 +48,8 @@ impl Program {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigmask(&SigSet::empty())?;
-        // Who started this process may have it ignore signals, as a shell does with its background jobs. It heeds them all
-        // the same, and so must what it starts (telemetry R17).
-        attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGTERM, Signal::SIGINT].into_iter().collect())?;
+        // SIGTERM is heeded also where who started this process has it ignored: so must be what it starts (telemetry R17).
+        attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGTERM].into_iter().collect())?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
         for (stream, output) in (1..).zip(outputs) {
