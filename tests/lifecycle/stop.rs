@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::{APP_IMAGE, World};
-use crate::telemetry::{kill, wait_for};
+use crate::telemetry::{kill, send, wait_for};
 
 #[test]
 fn a_buildpack_that_is_told_to_stop_may_clean_up_and_say_so() {
@@ -36,4 +36,25 @@ fn a_phase_ends_also_where_the_signal_alone_would_not_end_it() {
     wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
     kill(&builder.id().to_string());
     builder.outcome().exits(128 + 15).does_not_say("ERROR").done();
+}
+
+/// Whoever waits for the phase wants to know by what it died, however often it was told.
+#[test]
+fn a_phase_dies_by_the_first_of_several_signals() {
+    for (first, second) in [("-TERM", "-INT"), ("-INT", "-TERM")] {
+        let world = World::new();
+        let deaf = "trap '' TERM INT; echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 8";
+        world.buildpack("test/slow", "0.12", "", "exit 0", deaf);
+        world.order(&[&["test/slow"]]);
+        world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+        world.run("detector", &[]).exits(0).done();
+        let builder = world.start("builder", &[], &[]);
+        wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
+        let id = builder.id().to_string();
+        for signal in [first, second] {
+            send(signal, &id);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        builder.outcome().exits(128 + if first == "-TERM" { 15 } else { 2 }).done();
+    }
 }
