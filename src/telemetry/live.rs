@@ -20,7 +20,7 @@ use super::line::Lines;
 use super::otlp::foreign::Line;
 use super::otlp::resource::ResourceOverrides;
 use super::otlp::{Form, Signal};
-use super::spool::Spool;
+use super::spool::{Loss, Spool};
 use super::tail::Following;
 
 /// The most span ids of one program that are remembered, to send none twice.
@@ -32,7 +32,7 @@ pub struct Live {
     resource: ResourceOverrides,
     follows: bool,
     /// Spans that the spool did not take.
-    lost: AtomicU64,
+    lost: Loss,
     /// What programs wrote to their files that is no span.
     garbage: AtomicU64,
     programs: AtomicU64,
@@ -47,8 +47,8 @@ impl fmt::Debug for Live {
 impl Live {
     /// Sends through a spool. `follows` says whether spans that programs wrote are sent, too.
     pub fn new(spool: Arc<Spool>, resource: ResourceOverrides, follows: bool) -> Self {
-        let (lost, garbage, programs) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { spool, resource, follows, lost, garbage, programs }
+        let (garbage, programs) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { spool, resource, follows, lost: Loss::default(), garbage, programs }
     }
 
     /// Says whether spans that programs wrote are sent, too.
@@ -90,18 +90,18 @@ impl Live {
             Form::Json => serde_json::to_vec(data).unwrap_or_default(),
         };
         let spans = u32::try_from(spans).unwrap_or(u32::MAX);
-        if self.spool.append(Signal::Traces, program, &request, spans).is_err() {
-            self.lost.fetch_add(spans.into(), Ordering::Relaxed);
+        if let Err(why) = self.spool.append(Signal::Traces, program, &request, spans) {
+            self.lost.add(spans.into(), &why);
         }
     }
 
     /// What is to be told to the user, as warnings.
     pub fn warnings(&self) -> Vec<String> {
-        let (lost, garbage) = (self.lost.load(Ordering::Relaxed), self.garbage.load(Ordering::Relaxed));
-        let mut warnings = Vec::new();
-        if lost > 0 {
-            warnings.push(format!("{lost} spans are not sent: there was no room for them in the spool"));
-        }
+        let garbage = self.garbage.load(Ordering::Relaxed);
+        let mut warnings = self.lost.told(
+            |count| format!("{count} spans are not sent: there was no room for them in the spool"),
+            |count, cause| format!("{count} spans are not sent: they could not be kept until then: {cause}"),
+        );
         if garbage > 0 {
             warnings
                 .push(format!("{garbage} entries in telemetry files of programs are no spans, so they are not sent"));

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 
-use super::{spools, world};
+use super::{LIVE, collectors, spools, world};
 use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World, attribute};
 use crate::telemetry::{kill, wait_for};
 
 const FILES: (&str, Option<&str>) = ("CNB_TELEMETRY", Some("true"));
-const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
 const PHASES: [&str; 5] = ["analyze", "detect", "restore", "build", "export"];
 
 /// A hexadecimal digit.
@@ -55,10 +54,7 @@ fn is_delivered(world: &World) {
 
 #[test]
 fn every_span_of_the_files_is_sent_as_it_is_there_but_for_the_resource() {
-    let mut collectors = vec![("http/protobuf", Collector::http()), ("http/json", Collector::http())];
-    #[cfg(feature = "grpc")]
-    collectors.push(("grpc", Collector::grpc()));
-    for (protocol, collector) in collectors {
+    for (protocol, collector) in collectors() {
         let world = world("exit 0");
         let endpoint = collector.endpoint();
         let more = [
@@ -250,7 +246,19 @@ fn what_is_wrong_with_the_settings_is_told_and_the_build_goes_on() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense", "no spans are sent: OTEL_EXPORTER_OTLP_ENDPOINT has to begin with"),
         ("OTEL_SDK_DISABLED", "true", "nothing is sent to a collector: OTEL_SDK_DISABLED is true"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a", "OTEL_RESOURCE_ATTRIBUTES is ignored"),
-        ("CNB_TELEMETRY_FLUSH_TIMEOUT", "soon", "-telemetry-flush-timeout is no duration, so it is 5s"),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", "soon", "CNB_TELEMETRY_FLUSH_TIMEOUT is no duration, so it is 5s"),
+        (
+            "CNB_TELEMETRY_SPOOL_LIMIT",
+            "much",
+            "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB from 1 to 4294967295, so it is 64",
+        ),
+        ("CNB_TELEMETRY_SPOOL_LIMIT", "-1", "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB"),
+        ("CNB_TELEMETRY_SPOOL_LIMIT", "99999999999", "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB"),
+        ("CNB_TRACES_OTLP", "maybe", "CNB_TRACES_OTLP is neither true nor false, nor all, and counts as false"),
+        ("CNB_BUILD_LOGS_OTLP", "yes", "CNB_BUILD_LOGS_OTLP is neither true nor false and counts as false"),
+        ("CNB_BUILD_LOGS_STRIP_ANSI", "2", "CNB_BUILD_LOGS_STRIP_ANSI is neither true nor false and counts as false"),
+        ("CNB_REDACT", "on", "CNB_REDACT is neither true nor false and counts as false"),
+        ("CNB_TELEMETRY", "tRuE", "CNB_TELEMETRY is neither true nor false and counts as false"),
         ("CNB_TRACES_OTLP", "all", "spans of buildpacks are not sent: they write them to files only with -telemetry"),
     ] {
         let collector = Collector::http();
