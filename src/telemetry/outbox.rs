@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::live::Live;
 use super::otlp::settings::Destination;
 use super::otlp::{self, Network, Signal};
 use super::shipper::{Account, Lane, Shipper};
@@ -26,6 +27,8 @@ pub struct Outbox {
     told: AtomicBool,
     secrets: Vec<String>,
     signals: Vec<Signal>,
+    /// Who may still put in what programs wrote.
+    live: OnceLock<Arc<Live>>,
 }
 
 /// Whether the thread has ended, for who waits for that.
@@ -125,7 +128,7 @@ impl Outbox {
             spool.end();
             return Err(no_spool(&error));
         }
-        Ok(Self { spool, account, thread, told: AtomicBool::new(false), secrets, signals })
+        Ok(Self { spool, account, thread, told: AtomicBool::new(false), secrets, signals, live: OnceLock::new() })
     }
 
     /// Says whether a signal has somewhere to go.
@@ -143,6 +146,11 @@ impl Outbox {
         &self.secrets
     }
 
+    /// At the end, what this one still reads is waited for, and what it has to tell is told. There is one at most.
+    pub fn waits_for(&self, live: Arc<Live>) {
+        let _ = self.live.set(live);
+    }
+
     /// Takes nothing more in, sends what waits for `deadline` at most, and says what became of it all. When that takes
     /// more than a second, `waits` is told how many spans and log records still wait. Of several calls, also such that
     /// run at the same time because the process is told to stop, the first to end says it, the others nothing.
@@ -150,12 +158,12 @@ impl Outbox {
         if self.told.load(Ordering::SeqCst) {
             return Delivered::default();
         }
-        let end = Instant::now() + deadline;
-        self.spool.close(end);
-        let mut ended = self.thread.join(SILENT.min(deadline));
+        let now = Instant::now();
+        let end = now + deadline;
+        let mut ended = self.settle(end, now + SILENT.min(deadline));
         if !ended && deadline > SILENT {
             waits(self.spool.waiting().records);
-            ended = self.thread.join(end.saturating_duration_since(Instant::now()) + SLACK);
+            ended = self.settle(end, end + SLACK);
         }
         if self.told.swap(true, Ordering::SeqCst) {
             return Delivered::default();
@@ -170,7 +178,21 @@ impl Outbox {
                 "{count} spans and log records were not delivered and wait in '{path}'; send them with: lifecycle ship {path}"
             ));
         }
+        warnings.extend(self.live.get().iter().flat_map(|live| live.warnings()));
         Delivered { sent: account.sent, dropped: account.dropped, kept, warnings }
+    }
+
+    /// Waits until everything is read and sent for which there is time to `end`, but not longer than to `longest`; says
+    /// whether it is.
+    fn settle(&self, end: Instant, longest: Instant) -> bool {
+        if let Some(live) = self.live.get()
+            && !live.settle(end, longest)
+            && longest < end
+        {
+            return false;
+        }
+        self.spool.close(end);
+        self.thread.join(longest.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod patterns;
 mod scanner;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod variants;

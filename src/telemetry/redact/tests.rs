@@ -245,17 +245,25 @@ fn what_can_begin_no_secret_is_not_held() {
 
 #[test]
 fn r35_encoded_forms_are_found() {
-    let secret = "p\"a/s s<wörd>?";
+    let secret = "p\"a/s s<wörd>?'+=~*";
     let json = serde_json::to_string(&format!("x{secret}y")).unwrap();
     let forms = [
         json.clone(),
         json.replace('/', "\\/"),
-        r#""xp\"a/s s<w\u00f6rd>?y""#.to_owned(),
-        r#""xp\"a/s s\u003cwörd\u003e?y""#.to_owned(),
-        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
-        "xp%22a%2fs%20s%3cw%c3%b6rd%3e%3fy".to_owned(),
-        "xp%22a/s%20s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
-        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
+        // Python, PHP, Go, Java's Gson, .NET.
+        r#""xp\"a/s s<w\u00f6rd>?'+=~*y""#.to_owned(),
+        r#""xp\"a\/s s<w\u00f6rd>?'+=~*y""#.to_owned(),
+        r#""xp\"a/s s\u003cwörd\u003e?'+=~*y""#.to_owned(),
+        r#""xp\"a/s s\u003cwörd\u003e?\u0027+\u003d~*y""#.to_owned(),
+        r#""xp\u0022a/s s\u003Cw\u00F6rd\u003E?\u0027\u002B=~*y""#.to_owned(),
+        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2fs%20s%3cw%c3%b6rd%3e%3f%27%2b%3d~%2ay".to_owned(),
+        "xp%22a/s%20s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3F'%2B%3D~*y".to_owned(),
+        // Forms of HTML, Python and Go, PHP.
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D%7E*y".to_owned(),
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D%7E%2Ay".to_owned(),
     ];
     for form in forms {
         let left = out(&[secret], &[&form]);

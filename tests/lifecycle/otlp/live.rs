@@ -191,6 +191,67 @@ printf '%s\n%s' "$LAST" "$NEVER" >> "$f""#,
 }
 
 #[test]
+fn r35_spans_of_buildpacks_are_sent_without_secrets_and_their_files_stay() {
+    let collector = Collector::http();
+    let world = world("printf '%s\\n' \"$SPAN\" >> \"$CNB_OTEL_LOG_PATH\"");
+    let span = foreign("b7ad6b7169203331").replace("own b7", "own hunter2-token b7");
+    let span = span.replace("\"own\"", "\"at u:hunter2-token\"");
+    world.write("platform/env/SPAN", &span);
+    world.write("platform/env/NPM_TOKEN", "hunter2-token");
+    let endpoint = collector.endpoint();
+    let more = [
+        FILES,
+        ("CNB_TRACES_OTLP", Some("all")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+        ("OTEL_EXPORTER_OTLP_HEADERS", Some("x-key=b7ad6b7169203331")),
+    ];
+    create(&world, &more).exits(0).done();
+    let spans = collector.spans();
+    let (resource, _) = spans.iter().find(|(_, span)| span.name == "own [REDACTED] [REDACTED]").unwrap();
+    assert_eq!(attribute(resource, "service.name").as_deref(), Some("at u:[REDACTED]"));
+    assert_eq!(world.read("layers/tracing/buildpacks/test_one@1.0-build.jsonl"), format!("{span}\n"));
+}
+
+/// What is in the file was sent, waits to be sent, or was told to be left, whatever there was time for.
+#[test]
+fn t13_spans_that_programs_wrote_last_are_sent_or_told_however_many() {
+    const COUNT: usize = 4000;
+    let world = world("cat ../spans >> \"$CNB_OTEL_LOG_PATH\"");
+    let line = |id: usize| {
+        format!("{}\n", foreign(&format!("{id:016x}")).replace("\"own\"", &format!("\"{}\"", "x".repeat(4000))))
+    };
+    let (lines, length): (String, _) = ((1..=COUNT).map(line).collect(), line(1).len());
+    world.write("spans", &lines);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    for timeout in ["60s", "0"] {
+        let collector = Collector::http();
+        let endpoint = collector.endpoint();
+        let more = [
+            FILES,
+            ("CNB_TRACES_OTLP", Some("all")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+            ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some(timeout)),
+        ];
+        let built = world.run_with("builder", &[], &more).exits(0);
+        let warning = built.stdout.lines().find(|line| line.contains("not all spans are sent"));
+        let unread = warning.map_or(0, |line| {
+            assert!(line.ends_with("test_one@1.0-build.jsonl'; the files of telemetry have them all"), "{line}");
+            let (_, rest) = line.split_once("no time to read ").unwrap();
+            rest.split_once(" bytes of '").unwrap().0.parse::<usize>().unwrap()
+        });
+        assert!(timeout == "0" || unread == 0, "{}", built.stdout);
+        for spool in spools(&world) {
+            let shipped = world.run_with("lifecycle", &["ship", spool.to_str().unwrap()], &more);
+            shipped.exits(0).done();
+        }
+        let sent = collector.spans().iter().filter(|(_, span)| span.name.starts_with("own ")).count();
+        assert_eq!(sent * length + unread, lines.len(), "{timeout}: {}", built.stdout);
+        is_delivered(&world);
+    }
+}
+
+#[test]
 fn r40_a_collector_that_is_away_fails_no_build_and_the_rest_is_kept() {
     let mut collector = Collector::http();
     let endpoint = collector.endpoint();
