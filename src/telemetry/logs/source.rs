@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Encoder, Record, Severity};
-use crate::effect::processes::Stream;
 use crate::telemetry::otlp::{Form, Signal};
 use crate::telemetry::spool::{Refused, Spool};
 
@@ -93,11 +92,7 @@ pub struct Source {
     uid: String,
     records: Vec<u8>,
     count: u32,
-    /// Of how many lines those are. A line in parts counts once among those that are dropped next to each other.
-    lines: u64,
-    /// Whether a stream's next record is a part of a line that is counted already.
-    goes_on: [bool; 2],
-    /// Of how many lines something was dropped since the last record that was kept.
+    /// How many were dropped since the last one that was kept.
     dropped: u64,
     /// When the last of them was made.
     observed: u64,
@@ -116,8 +111,6 @@ impl Source {
             uid: String::new(),
             records: Vec::new(),
             count: 0,
-            lines: 0,
-            goes_on: [false; 2],
             dropped: 0,
             observed: 0,
         }
@@ -132,16 +125,13 @@ impl Source {
         self.next += 1;
         self.encoder.record(&Record { uid: &self.uid, ..*record }, &mut self.records);
         self.count += 1;
-        let goes_on = &mut self.goes_on[usize::from(record.stream == Some(Stream::Stderr.name()))];
-        self.lines += u64::from(!*goes_on);
-        *goes_on = record.part.is_some_and(|part| !part.is_last);
         if self.records.len() >= FULL {
             self.flush();
         }
     }
 
-    /// Puts what was gathered into the spool, behind one record that counts the lines that were dropped before. Where there
-    /// is no place for both it is dropped and counted, too.
+    /// Puts what was gathered into the spool, behind one record that counts what was dropped before. Where there is no
+    /// place for both it is dropped and counted, too.
     pub fn flush(&mut self) {
         if self.count == 0 {
             return;
@@ -152,16 +142,12 @@ impl Source {
             (std::mem::take(&mut self.records), self.count)
         };
         match self.store.append(self.process, &self.encoder.request(&records), count) {
-            Ok(()) => {
-                self.dropped = 0;
-                self.goes_on = [false; 2];
-            }
+            Ok(()) => self.dropped = 0,
             Err(why) => {
-                self.loss.add(self.lines, &why);
-                self.dropped += self.lines;
+                self.loss.add(u64::from(self.count), &why);
+                self.dropped += u64::from(self.count);
             }
         }
-        self.lines = 0;
         // Its memory is used again.
         self.records = records;
         self.records.clear();
@@ -210,7 +196,6 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::telemetry::logs::Part;
 
     /// Has place for some bytes of each process, or fails.
     #[derive(Default)]
@@ -318,41 +303,6 @@ mod tests {
             loss.warnings(),
             [format!("build logs are incomplete: {counted} lines were dropped, as too much waited to be sent")]
         );
-    }
-
-    #[test]
-    fn r37_a_line_in_parts_counts_once_where_its_parts_are_dropped() {
-        let (store, loss) = (Arc::new(Memory::default()), Arc::default());
-        let mut source = source(&store, &loss);
-        let body = "x".repeat(60_000);
-        let add = |source: &mut Source, stream: &'static str, number: u32, last: u32| {
-            let part = Some(Part { number, is_last: number == last });
-            let stream = Some(stream);
-            source.add(&Record {
-                body: &body,
-                time: 1,
-                observed: 2,
-                severity: None,
-                stream,
-                uid: "",
-                part,
-                dropped: None,
-            });
-        };
-        // 50 parts of a line, those of another between them, and the first ones of a third.
-        for number in 1..=50 {
-            add(&mut source, "stdout", number, 50);
-            add(&mut source, "stderr", number, 50);
-        }
-        (1..=10).for_each(|number| add(&mut source, "stdout", number, 20));
-        *store.cap.lock().unwrap() = usize::MAX;
-        source.flush();
-        (11..=20).for_each(|number| add(&mut source, "stdout", number, 20));
-        source.finish();
-        let records = store.records();
-        let counted: Vec<u64> = records.iter().map(dropped).filter(|count| *count > 0).collect();
-        assert_eq!(counted, [3]);
-        assert_eq!(loss.warnings(), ["build logs are incomplete: 3 lines were dropped, as too much waited to be sent"]);
     }
 
     #[test]
