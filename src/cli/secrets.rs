@@ -23,8 +23,8 @@ use crate::model::env::Environment;
 /// The last words of names of variables whose values are secrets.
 const TELLING: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "KEY", "CREDENTIALS"];
 
-/// How much of a file is read: no secret of Kubernetes is longer, and no variable of Linux.
-const LONGEST_FILE: u64 = 1024 * 1024;
+/// How much of a file is read: no variable of Linux is longer.
+const LONGEST_FILE: u64 = 128 * 1024;
 
 /// How many files of bindings are read at most.
 const MOST_FILES: usize = 1000;

@@ -125,6 +125,7 @@ impl Live {
             let (bytes, first) = (unread.bytes, first.display());
             missing.push(format!("there was no time to read {bytes} bytes of '{first}'{others}"));
         }
+        warnings.extend(self.redactor.iter().filter_map(|redactor| redactor.take_warning()));
         if !missing.is_empty() {
             let files = if self.follows() { "; the files of telemetry have them all" } else { "" };
             warnings.push(format!("not all spans are sent: {}{files}", missing.join(", ")));

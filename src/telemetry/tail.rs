@@ -99,9 +99,15 @@ impl Readers {
         // Whoever still runs is about to be killed.
         state.files.iter().for_each(|file| file.close());
         self.changed.notify_all();
-        let longest = longest.min(stop).saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(state, longest, |state| !state.files.is_empty());
-        waited.unwrap_or_else(PoisonError::into_inner).0.files.is_empty()
+        loop {
+            // Another call may have brought the end closer.
+            let until = state.stop.map_or(longest, |stop| stop.min(longest));
+            let left = until.saturating_duration_since(Instant::now());
+            if state.files.is_empty() || left.is_zero() {
+                return state.files.is_empty();
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// What was not read, once nothing more may be.
@@ -121,25 +127,23 @@ impl Readers {
         let mut at = from;
         loop {
             // Looked at first: what was written before the end is read after it.
-            let end = followed.end();
-            while at < end {
+            let has_end = followed.end() != OPEN;
+            loop {
                 if self.state().stop.is_some_and(|stop| stop <= Instant::now()) {
                     return false;
                 }
-                let length = piece.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-                match followed.file.read_at(&mut piece[..length], at) {
-                    Ok(0) => break,
-                    Ok(count) => {
-                        at += count as u64;
-                        lines.split(&piece[..count], take);
-                        followed.given.store(at - lines.half.len() as u64, Ordering::Release);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // What cannot be read now may be later.
-                    Err(_) => break,
+                // What cannot be read now may be later.
+                let count = followed.file.read_at(&mut piece, at).unwrap_or(0);
+                // Looked at behind it: what was read before the end was written before it.
+                let count = count.min(usize::try_from(followed.end().saturating_sub(at)).unwrap_or(usize::MAX));
+                if count == 0 {
+                    break;
                 }
+                at += count as u64;
+                lines.split(&piece[..count], take);
+                followed.given.store(at - lines.half.len() as u64, Ordering::Release);
             }
-            if end != OPEN {
+            if has_end {
                 if lines.skips || !lines.half.is_empty() {
                     take(None);
                 }
@@ -293,7 +297,9 @@ mod tests {
         let readers = Arc::<Readers>::default();
         let count = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&count);
-        let take = move |_: Option<&[u8]>| drop(counted.fetch_add(1, Ordering::Relaxed));
+        let take = move |_: Option<&[u8]>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
         // Also of one that still runs.
         let following = readers.follow(file.reopen().unwrap(), "f".into(), 0, take).unwrap();
         assert!(settled(&readers, LONG));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{APP_IMAGE, Collector, Outcome, Record, World};
+use crate::support::{APP_IMAGE, Collector, Outcome, Payload, Record, World, attribute};
 
 /// A world with a buildpack whose programs do this.
 fn world(detect: &str, build: &str) -> World {
@@ -141,6 +141,28 @@ fn r33_the_ids_need_a_context_where_there_are_no_files() {
 }
 
 #[test]
+fn r33_the_resource_of_records_has_what_the_user_adds() {
+    let world = world("exit 0", "echo line");
+    let collector = Collector::http();
+    let endpoint = collector.endpoint();
+    let more = [
+        &on(&endpoint)[..],
+        &[("OTEL_SERVICE_NAME", Some("my builds")), ("OTEL_RESOURCE_ATTRIBUTES", Some("team=a%2Cb,cnb.phase=other"))],
+    ]
+    .concat();
+    world.run_with("builder", &[], &more).exits(0).done();
+    for request in collector.requests() {
+        let Payload::Logs(logs) = request.payload else { panic!("{:?}", request.payload) };
+        for below in logs.resource_logs {
+            let resource = below.resource.unwrap().attributes;
+            let of = |key: &str| attribute(&resource, key);
+            let found = ["service.name", "team", "cnb.phase"].map(of).map(Option::unwrap_or_default);
+            assert_eq!(found, ["my builds", "a,b", "build"]);
+        }
+    }
+}
+
+#[test]
 fn r34_the_lifecycles_own_lines_are_sent_with_phase_and_severity() {
     let world = World::new();
     world.buildpack("test/one", "0.12", "", "echo detecting; exit 0", "echo building; exit 3");
@@ -251,7 +273,8 @@ cat "$CNB_PLATFORM_DIR/env/BIG_TOKEN"; echo; sleep 0.1; echo done"#;
 /// What a program may print that is no text: issue 8, "Bad input".
 #[test]
 fn r33_nul_bytes_half_characters_and_escape_sequences_are_records_like_others() {
-    let build = r"head -c 300000 /dev/zero; echo; head -c 65536 /dev/zero | tr '\0' x; printf '\r\n'; printf '\303'";
+    let build = r"head -c 300000 /dev/zero; echo; head -c 65536 /dev/zero | tr '\0' x; printf '\r\n'; \
+                 printf '\033[31m\033]0;\007\n\303'";
     let world = world("exit 0", build);
     let (outcome, records) = built(&world, &[], &[]);
     let outcome = outcome.exits(0);
@@ -259,9 +282,9 @@ fn r33_nul_bytes_half_characters_and_escape_sequences_are_records_like_others() 
     outcome.done();
     let bodies = printed(&records);
     let parts: Vec<usize> = bodies.iter().map(|body| body.len()).collect();
-    assert_eq!(parts, [65_536, 65_536, 65_536, 65_536, 300_000 - 4 * 65_536, 65_536, 3]);
+    assert_eq!(parts, [65_536, 65_536, 65_536, 65_536, 300_000 - 4 * 65_536, 65_536, 10, 3]);
     assert!(bodies[..5].iter().all(|body| body.bytes().all(|byte| byte == 0)));
-    assert_eq!(bodies[6], "\u{fffd}");
+    assert_eq!(bodies[6..], ["\u{1b}[31m\u{1b}]0;\u{7}", "\u{fffd}"]);
 }
 
 /// More than may wait, with nobody who takes it: each line is a record or counted, and the build is as without.

@@ -16,7 +16,7 @@ impl Redactor {
             below.resource.iter_mut().for_each(|resource| self.attributes(&mut resource.attributes));
             for scope_spans in &mut below.scope_spans {
                 self.text(&mut scope_spans.schema_url);
-                for scope in &mut scope_spans.scope {
+                if let Some(scope) = &mut scope_spans.scope {
                     self.text(&mut scope.name);
                     self.text(&mut scope.version);
                     self.attributes(&mut scope.attributes);
