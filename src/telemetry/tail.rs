@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ const LONGEST: usize = 1 << 20;
 const PIECE: usize = 64 * 1024;
 /// The end of a file whose program still runs.
 const OPEN: u64 = u64::MAX;
+/// How much longer than it may take somebody may be busy with what was read last.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// All files that are followed.
 #[derive(Default)]
@@ -45,6 +47,8 @@ struct Followed {
     given: AtomicU64,
     /// Up to where they are to be given: another program may go on writing.
     end: AtomicU64,
+    /// There was no time for the rest.
+    is_left: AtomicBool,
 }
 
 /// A program that may write to a file that is followed. Dropping it says that the program has ended.
@@ -76,12 +80,21 @@ impl Readers {
         from: u64,
         mut take: impl FnMut(Option<&[u8]>) + Send + 'static,
     ) -> io::Result<Following> {
-        let followed = Arc::new(Followed { file, path, given: AtomicU64::new(from), end: AtomicU64::new(OPEN) });
+        let followed = Arc::new(Followed {
+            file,
+            path,
+            given: AtomicU64::new(from),
+            end: AtomicU64::new(OPEN),
+            is_left: AtomicBool::new(false),
+        });
         let (readers, file) = (Arc::clone(self), Arc::clone(&followed));
         self.state().files.push(Arc::clone(&followed));
         let started = thread::Builder::new().name("spans of a program".to_owned()).spawn(move || {
             if readers.read(&file, from, &mut take) {
                 readers.forget(&file);
+            } else {
+                file.is_left.store(true, Ordering::Release);
+                readers.wake();
             }
         });
         if let Err(error) = started {
@@ -101,9 +114,9 @@ impl Readers {
         self.changed.notify_all();
         loop {
             // Another call may have brought the end closer.
-            let until = state.stop.map_or(longest, |stop| stop.min(longest));
+            let until = state.stop.filter(|stop| *stop <= longest).map_or(longest, |stop| stop + SLACK);
             let left = until.saturating_duration_since(Instant::now());
-            if state.files.is_empty() || left.is_zero() {
+            if left.is_zero() || state.files.iter().all(|file| file.is_left.load(Ordering::Acquire)) {
                 return state.files.is_empty();
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -158,6 +171,12 @@ impl Readers {
 
     fn forget(&self, followed: &Arc<Followed>) {
         self.state().files.retain(|file| !Arc::ptr_eq(file, followed));
+        self.changed.notify_all();
+    }
+
+    /// Lets who waits look again.
+    fn wake(&self) {
+        drop(self.state());
         self.changed.notify_all();
     }
 

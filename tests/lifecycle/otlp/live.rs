@@ -181,7 +181,7 @@ printf '%s\n%s' "$LAST" "$NEVER" >> "$f""#,
         if asked == "all" {
             assert_eq!(names, ["own b7ad6b7169203331", "own b7ad6b7169203332", "own b7ad6b7169203333"], "{protocol}");
             assert!(own.iter().all(|(resource, _)| attribute(resource, "service.name").as_deref() == Some("own")));
-            created.says("3 entries in telemetry files of programs are no spans").done();
+            created.says("4 entries in telemetry files of programs are no spans").done();
         } else {
             assert_eq!(names, [""; 0]);
             created.does_not_say("are no spans").done();
@@ -235,18 +235,21 @@ fn t13_spans_that_programs_wrote_last_are_sent_or_told_however_many() {
         ];
         let built = world.run_with("builder", &[], &more).exits(0);
         let warning = built.stdout.lines().find(|line| line.contains("not all spans are sent"));
-        let unread = warning.map_or(0, |line| {
-            assert!(line.ends_with("test_one@1.0-build.jsonl'; the files of telemetry have them all"), "{line}");
-            let (_, rest) = line.split_once("no time to read ").unwrap();
-            rest.split_once(" bytes of '").unwrap().0.parse::<usize>().unwrap()
-        });
-        assert!(timeout == "0" || unread == 0, "{}", built.stdout);
+        assert!(timeout == "0" || warning.is_none(), "{}", built.stdout);
+        let number = |before: &str| {
+            let (_, rest) = warning?.split_once(before)?;
+            rest.split_once(' ')?.0.parse::<usize>().ok()
+        };
+        let left = number("no time to read ").unwrap_or(0) + number("no room for ").unwrap_or(0) * length;
+        assert!(warning.is_none_or(|line| left > 0 && line.ends_with("'; the files of telemetry have them all")));
         for spool in spools(&world) {
             let shipped = world.run_with("lifecycle", &["ship", spool.to_str().unwrap()], &more);
             shipped.exits(0).done();
         }
         let sent = collector.spans().iter().filter(|(_, span)| span.name.starts_with("own ")).count();
-        assert_eq!(sent * length + unread, lines.len(), "{timeout}: {}", built.stdout);
+        // Somebody who is still busy with what was read last may count that as left.
+        let all = lines.len()..lines.len() + 100_000;
+        assert!(all.contains(&(sent * length + left)), "{timeout}: {sent} sent of {length} bytes\n{}", built.stdout);
         is_delivered(&world);
     }
 }
