@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What was asked to be sent.
 pub(super) fn signals(values: &Values) -> Vec<Signal> {
-    let traces = values.flag(Key::TracesOtlp) || values.text(Key::TracesOtlp) == ALL;
+    let traces = values.flag(Key::TracesOtlp) || follows(values);
     [(Signal::Traces, traces), (Signal::Logs, values.flag(Key::BuildLogsOtlp))]
         .into_iter()
         .filter_map(|(signal, wanted)| wanted.then_some(signal))
@@ -42,12 +42,20 @@ pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox) -> Option<Arc<Live>
     }
     let mut resource = ResourceOverrides::parse(&session.env);
     let mut warnings: Vec<String> = resource.warning.take().into_iter().collect();
-    let follows = session.values.text(Key::TracesOtlp) == ALL;
+    let follows = follows(&session.values);
     if follows && !session.values.flag(Key::Telemetry) {
         warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
     }
     tell(&*session.events, warnings);
-    Some(Arc::new(Live::new(Arc::clone(outbox.spool()), resource, follows)))
+    let redactor = session.capture.as_ref().filter(|_| follows).map(|capture| Arc::clone(&capture.redactor));
+    let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor));
+    outbox.waits_for(Arc::clone(&live));
+    Some(live)
+}
+
+/// Says whether spans of buildpacks were asked for, too.
+pub(super) fn follows(values: &Values) -> bool {
+    values.text(Key::TracesOtlp) == ALL
 }
 
 /// How long the end of a phase may wait until everything is sent. What is no duration is told, and counts as not given.
@@ -122,6 +130,9 @@ pub(super) fn open<S>(
         outbox
     };
     tell(&*session.events, warnings);
+    if let (Some(outbox), Some(capture)) = (&outbox, &session.capture) {
+        capture.redactor.add(outbox.secrets());
+    }
     outbox.map(Arc::new)
 }
 

@@ -176,10 +176,7 @@ impl BuildLogs {
             }
         }
         let mut warnings = logs::warnings(&self.loss);
-        if self.redactor.is_over_budget() {
-            warnings
-                .push("there are too many secrets to look for all their encoded forms in what is printed".to_owned());
-        }
+        warnings.extend(self.redactor.take_warning());
         warnings
     }
 

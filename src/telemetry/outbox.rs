@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::live::Live;
 use super::otlp::settings::Destination;
 use super::otlp::{self, Network, Signal};
 use super::shipper::{Account, Lane, Shipper};
@@ -23,11 +23,13 @@ pub struct Outbox {
     spool: Arc<Spool>,
     account: Arc<Mutex<Account>>,
     thread: Arc<Thread>,
-    /// Nobody is to wait for a collector any more.
-    hurried: AtomicBool,
+    /// Since when nobody is to wait for a collector any more.
+    hurried: OnceLock<Instant>,
     secrets: Vec<String>,
     /// What is sent, and where to.
     ways: Vec<(Signal, String)>,
+    /// Who may still put in what programs wrote.
+    live: OnceLock<Arc<Live>>,
 }
 
 /// Whether the thread has ended, for who waits for that.
@@ -138,7 +140,7 @@ impl Outbox {
             spool.end();
             return Err(no_spool(&error));
         }
-        Ok(Self { spool, account, thread, hurried: AtomicBool::new(false), secrets, ways })
+        Ok(Self { spool, account, thread, hurried: OnceLock::new(), secrets, ways, live: OnceLock::new() })
     }
 
     /// Says whether a signal has somewhere to go.
@@ -156,19 +158,19 @@ impl Outbox {
         &self.secrets
     }
 
+    /// At the end, what this one still reads is waited for, and what it has to tell is told. There is one at most.
+    pub fn waits_for(&self, live: Arc<Live>) {
+        let _ = self.live.set(live);
+    }
+
     /// Takes nothing more in, sends what waits for `deadline` at most, and says what became of it all. When that takes
     /// more than a second, `waits` is told how many spans and log records still wait.
     pub fn finish(&self, deadline: Duration, waits: &dyn Fn(u64)) -> Delivered {
         let began = Instant::now();
-        self.spool.close(began + deadline);
-        if self.hurried.load(Ordering::SeqCst) {
-            self.spool.close(began);
-        }
-        let end = || self.spool.closed().unwrap_or(began);
-        let silent = began + SILENT;
-        if !self.thread.join(|| end().min(silent)) && end() > silent {
+        let (end, silent) = (began + deadline, began + SILENT);
+        if !self.settle(end, end.min(silent)) && self.until(end) > silent {
             waits(self.spool.waiting().records);
-            self.thread.join(|| end() + SLACK);
+            self.settle(end, end + SLACK);
         }
         let left = self.ways.iter().filter(|(signal, _)| !self.spool.is_empty(*signal));
         let left: BTreeSet<&str> = left.map(|(_, endpoint)| endpoint.as_str()).collect();
@@ -195,16 +197,38 @@ impl Outbox {
                 ));
             }
         }
+        delivered.warnings.extend(self.live.get().iter().flat_map(|live| live.warnings()));
         delivered
     }
 
     /// Nobody waits for a collector any more: [`Self::finish`], on another thread or to come, takes no more time.
     pub fn hurry(&self) {
-        self.hurried.store(true, Ordering::SeqCst);
+        let now = *self.hurried.get_or_init(Instant::now);
+        if let Some(live) = self.live.get() {
+            live.settle(now, now);
+        }
         if self.spool.closed().is_some() {
-            self.spool.close(Instant::now());
+            self.spool.close(now);
         }
         self.thread.wake();
+    }
+
+    /// Waits until everything is read and sent for which there is time to `end`, but not longer than to `longest`; says
+    /// whether it is.
+    fn settle(&self, end: Instant, longest: Instant) -> bool {
+        if let Some(live) = self.live.get()
+            && !live.settle(self.until(end), longest)
+            && longest < self.until(end)
+        {
+            return false;
+        }
+        self.spool.close(self.until(end));
+        self.thread.join(|| self.until(longest))
+    }
+
+    /// A moment, or when nobody was to wait any more.
+    fn until(&self, moment: Instant) -> Instant {
+        self.hurried.get().map_or(moment, |hurried| moment.min(*hurried))
     }
 }
 
