@@ -158,6 +158,7 @@ pub(super) fn with_phase<S, T>(
 ) -> Result<T, Failure> {
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
     let (signals, owner) = (delivery::signals(&session.values), owner(&session));
+    delivery::tell_odd_switches(&session);
     let outbox = delivery::open(&session, phase, &signals, owner);
     let files = session.values.flag(Key::Telemetry);
     let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox));
@@ -204,7 +205,7 @@ pub(super) fn with_phase<S, T>(
     };
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), {
+    let deliver = {
         let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
         move |deadline| {
             close_logs(logs.as_deref(), &*events);
@@ -212,7 +213,10 @@ pub(super) fn with_phase<S, T>(
                 delivery::close(&outbox, deadline, &*events);
             }
         }
-    });
+    };
+    let hurried = outbox.clone();
+    let hurry = move || hurried.iter().for_each(|outbox| outbox.hurry());
+    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), deliver, hurry);
     if spans.is_some() || logs.is_some() {
         end_telemetry_at_a_panic(spans.clone(), logs.clone());
     }
@@ -234,6 +238,7 @@ pub(super) fn with_phase<S, T>(
         }
         resume_unwind(fault)
     });
+    processes.done();
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);

@@ -93,9 +93,7 @@ impl Spans {
 
     /// What is to be told to the user, as warnings: at most one of each kind. It never changes an exit code (T13).
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.session.faults().warnings();
-        warnings.extend(self.session.config().live.iter().flat_map(|live| live.warnings()));
-        warnings
+        self.session.faults().warnings()
     }
 
     /// Where in its trace a piece of work is that has begun and not ended.
@@ -154,7 +152,7 @@ impl Spans {
         open.span.set_status(describe::status(outcome));
         // A clock that was set back must not make a span that ends before it begins.
         open.span.end_with_timestamp(now.max(open.began));
-        // Reads what the program wrote last.
+        // What the program wrote last is still read, beside what comes next.
         drop(open.followed);
         if let Some((kind, seen)) = open.provided
             && !self.session.kept(kind, &seen)

@@ -79,6 +79,7 @@ fn r18_a_panic_keeps_nothing_from_being_sent() {
         ("CNB_TRACES_OTLP", Some("true")),
         ("CNB_BUILD_LOGS_OTLP", Some("true")),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("60s")),
     ];
     build(&world, &more).exits(101).complains(CANARY).done();
     assert!(collector.lines().contains(&"built".to_owned()));
