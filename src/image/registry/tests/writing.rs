@@ -89,6 +89,20 @@ fn one_name_that_fails_does_not_keep_others_from_being_written() {
 }
 
 #[test]
+fn each_name_is_reached_by_its_own_setting() {
+    let world = World::with(|config, _| config.insecure.push("insecure.invalid".to_owned()));
+    let draft = draft(&world.run(), None, "x");
+    let tags = ["insecure.invalid", "secure.invalid"].map(|registry| format!("{registry}/app"));
+    for names in [tags.to_vec(), tags.iter().rev().cloned().collect()] {
+        for (name, result) in world.images.write(&draft, &names).unwrap().names {
+            let (error, by_http) = (result.unwrap_err(), name.starts_with("insecure"));
+            assert!(error.contains(&format!("GET https://{}", name.replace("/app", "/v2/"))), "{error}");
+            assert_eq!(error.contains("GET http://"), by_http, "{error}");
+        }
+    }
+}
+
+#[test]
 fn checking_for_writing_leaves_nothing() {
     let world = World::new();
     world.run();
