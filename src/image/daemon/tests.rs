@@ -424,6 +424,11 @@ fn nobody_there_is_said_at_once() {
             socket.display()
         )
     );
+    // A socket on which nobody listens any more.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(
+        connect(format!("unix://{}", socket.display())).to_string().ends_with("x.sock: connect: connection refused")
+    );
     assert!(
         connect("tcp://127.0.0.1:1".to_owned())
             .to_string()
