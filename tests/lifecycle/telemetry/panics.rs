@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use cnb_lifecycle::cli::{Program, run};
 
 use super::{ON, spans_of};
-use crate::support::{APP_IMAGE, World};
+use crate::support::{APP_IMAGE, World, nothing_starts};
 
 const NAME: &str = "telemetry::panics::r18_a_panic_ends_what_is_open_and_says_no_more";
 /// Says which program that process is.
@@ -59,7 +59,9 @@ fn panics() {
     world.run("analyzer", &[APP_IMAGE]).exits(0).done();
     // The user of the build may not get to the folder where cargo put this.
     let harness = world.path("tmp/harness");
+    let alone = nothing_starts();
     fs::copy("/proc/self/exe", &harness).unwrap();
+    drop(alone);
     fs::set_permissions(&harness, fs::Permissions::from_mode(0o755)).unwrap();
     let run = |program: &str| {
         world.run_with("../tmp/harness", &["--exact", NAME, "--nocapture"], &[ON, (PROGRAM, Some(program))])
