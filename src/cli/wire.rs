@@ -1,6 +1,7 @@
 //! The one place that chooses real effects: where images are, how programs run, who hears events.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -230,7 +231,13 @@ pub(super) fn with_phase<S, T>(
         work: work.id(),
     };
     let deadline = delivery::deadline(&session);
-    let result = call(session, &run);
+    let result = catch_unwind(AssertUnwindSafe(|| call(session, &run))).unwrap_or_else(|fault| {
+        // Spans and build logs have ended already.
+        if let Some(outbox) = &outbox {
+            delivery::close(outbox, deadline, &*listeners);
+        }
+        resume_unwind(fault)
+    });
     processes.done();
     end(work, &result);
     if let Some(spans) = spans {

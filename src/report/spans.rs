@@ -74,7 +74,7 @@ impl Spans {
             std::mem::take(&mut state.open)
         };
         for open in open.into_values().rev() {
-            self.close(open, outcome, &Facts { error_type, ..Facts::default() });
+            self.close(open, self.clock.now(), outcome, &Facts { error_type, ..Facts::default() });
         }
     }
 
@@ -138,15 +138,16 @@ impl Spans {
     }
 
     fn end(&self, id: WorkId, outcome: Outcome, facts: &Facts) {
+        // Before the work is closed: a fault that this meets must still find it open (R18).
+        let now = self.clock.now();
         let open = self.state().open.remove(&id);
         if let Some(open) = open {
-            self.close(open, outcome, facts);
+            self.close(open, now, outcome, facts);
         }
     }
 
     /// Ends a span, which writes it. Outside of the lock: writing takes time.
-    fn close(&self, mut open: Open, outcome: Outcome, facts: &Facts) {
-        let now = self.clock.now();
+    fn close(&self, mut open: Open, now: SystemTime, outcome: Outcome, facts: &Facts) {
         open.span.set_attributes(describe::end(outcome, facts));
         open.span.set_status(describe::status(outcome));
         // A clock that was set back must not make a span that ends before it begins.

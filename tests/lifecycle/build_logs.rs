@@ -1,11 +1,11 @@
 //! Build output as log records, from outside: what a collector gets, what a terminal shows, and what is off when it is
 //! off. Telemetry R30 to R37.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{APP_IMAGE, Collector, Outcome, Payload, Record, World, attribute};
+use crate::support::{APP_IMAGE, Answer, Collector, Outcome, Payload, Record, World, attribute};
 
 /// A world with a buildpack whose programs do this.
 fn world(detect: &str, build: &str) -> World {
@@ -19,9 +19,13 @@ fn world(detect: &str, build: &str) -> World {
 
 type Variables<'a> = Vec<(&'a str, Option<&'a str>)>;
 
-/// Build logs on, to an endpoint.
+/// Build logs on, to an endpoint. However slow this machine is, all is to come.
 fn on(endpoint: &str) -> Variables<'_> {
-    vec![("CNB_BUILD_LOGS_OTLP", Some("true")), ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint))]
+    vec![
+        ("CNB_BUILD_LOGS_OTLP", Some("true")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint)),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("60s")),
+    ]
 }
 
 /// Runs the builder with build logs on; gives what it said and what the collector got.
@@ -86,6 +90,27 @@ fn r32_every_line_arrives_once_in_order() {
     assert!(of("stdout") == numbers(50_000) && of("stderr") == numbers(1000));
     let uids: BTreeSet<_> = records.iter().map(|record| record.attribute("log.record.uid").unwrap()).collect();
     assert_eq!(uids.len(), records.len());
+}
+
+/// R32: once where all is answered, and after a lost answer at least once, which can be told.
+#[test]
+fn r32_after_a_lost_answer_duplicates_have_the_same_name() {
+    let world = world("exit 0", "echo built");
+    for protocol in ["http/protobuf", "http/json"] {
+        let collector = Collector::http();
+        collector.next([Answer::Unanswered]);
+        let endpoint = collector.endpoint();
+        let more = [&on(&endpoint)[..], &[("OTEL_EXPORTER_OTLP_PROTOCOL", Some(protocol))]].concat();
+        world.run_with("builder", &[], &more).exits(0).done();
+        let mut named = BTreeMap::<String, Vec<String>>::new();
+        for record in collector.records() {
+            named.entry(record.attribute("log.record.uid").unwrap()).or_default().push(record.body().to_owned());
+        }
+        assert!(named.values().any(|bodies| bodies.len() == 2), "{protocol}: {named:?}");
+        assert!(named.values().all(|bodies| bodies.iter().all(|body| *body == bodies[0])), "{protocol}: {named:?}");
+        let built = named.values().filter(|bodies| bodies[0] == "built").count();
+        assert_eq!(built, 1, "{protocol}: {named:?}");
+    }
 }
 
 #[test]
@@ -347,6 +372,20 @@ fn t13_a_dead_collector_changes_no_exit_code_and_what_waits_is_kept() {
         assert!(fs::read(&spools[0]).unwrap().windows(4).any(|bytes| bytes == b"line"));
         outcome.done();
     }
+}
+
+#[test]
+fn t13_who_has_to_wait_for_the_collector_over_a_second_is_told() {
+    let world = world("exit 0", "echo built");
+    let collector = Collector::http();
+    collector.always(Answer::BlackHole);
+    let endpoint = collector.endpoint();
+    let waits = |timeout: &'static str| {
+        let more = [&on(&endpoint)[..], &[("CNB_TELEMETRY_FLUSH_TIMEOUT", Some(timeout))]].concat();
+        world.run_with("builder", &[], &more).exits(0).says("were not delivered")
+    };
+    waits("1500ms").says("to the collector, for 1.5s at most").done();
+    waits("900ms").does_not_say("to the collector, for").done();
 }
 
 #[test]
