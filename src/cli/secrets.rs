@@ -19,6 +19,7 @@ use super::inputs::Key;
 use super::resolve::Values;
 use crate::image::registry::{DockerConfig, Keychain};
 use crate::model::env::Environment;
+use crate::net::{decoded, proxy};
 
 /// The last words of names of variables whose values are secrets.
 const TELLING: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "KEY", "CREDENTIALS"];
@@ -98,7 +99,7 @@ impl Kind {
             Self::RegistryAuth => {
                 Keychain::from_registry_auth(&text).map(|keychain| keychain.secrets()).unwrap_or_default()
             }
-            Self::Proxy => of_proxy(&text),
+            Self::Proxy => proxy::secrets(&text),
             Self::Headers => of_headers(&text),
             Self::Telling => return pem_lines(&text).into_iter().map(String::into_bytes).chain([value]).collect(),
         };
@@ -116,25 +117,11 @@ fn pem_lines(text: &str) -> Vec<String> {
     lines.filter(|line| line.bytes().all(is_digit)).map(str::to_owned).collect()
 }
 
-/// User and password in front of a host: together, and the password alone, or the user where there is no password; as it is
-/// written, and decoded.
-fn of_proxy(url: &str) -> Vec<String> {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
-    let alone = match user.split_once(':') {
-        Some((user, "")) => user,
-        Some((_, password)) => password,
-        None => "",
-    };
-    [user, alone].into_iter().flat_map(|text| [text.to_owned(), decoded(text)]).collect()
-}
-
 /// The values of headers, what stands behind a scheme such as `Bearer`, and what that says where it is base64 of a text such
 /// as `user:password`: the whole of it, and both halves.
 fn of_headers(list: &str) -> Vec<String> {
     let values = list.split(',').filter_map(|entry| Some(entry.split_once('=')?.1.trim()));
-    let values = values.flat_map(|value| [value.to_owned(), decoded(value)]);
+    let values = values.flat_map(|value| [value.to_owned(), decoded(value.as_bytes())]);
     let tokens = values.flat_map(|value| {
         let behind = value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
         behind.into_iter().chain([value])
@@ -151,26 +138,6 @@ fn halves(token: &str) -> Option<Vec<String>> {
     let text = String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))?;
     let (user, password) = text.split_once(':')?;
     Some(vec![user.to_owned(), password.to_owned(), text.clone()])
-}
-
-/// Takes percent-encoding out of a text, where it is any.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(code) if *byte == b'%' => {
-                bytes.push(code);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(*byte);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The first bytes of a regular file; a fifo would be waited for.

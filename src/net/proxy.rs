@@ -36,13 +36,18 @@ impl Proxies {
     }
 }
 
-/// User and password in front of a host: together, and the password alone; as it is written, and decoded.
+/// User and password in front of a host: together, and the password alone, or the user where that is empty; as it is
+/// written, and decoded.
 pub(crate) fn secrets(url: &str) -> Vec<String> {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
-    let password = user.split_once(':').map_or("", |(_, password)| password);
-    [user, password].into_iter().flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]).collect()
+    let alone = match user.split_once(':') {
+        Some((user, "")) => user,
+        Some((_, password)) => password,
+        None => "",
+    };
+    [user, alone].into_iter().flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]).collect()
 }
 
 /// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts
