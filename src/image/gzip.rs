@@ -27,7 +27,7 @@ const SHARED: usize = 8;
 const WAITING: usize = 2;
 /// Samples to find out whether half a block can be compressed: this many, and their size in bytes. Many small ones, as the
 /// header of a file among them counts for more than it takes of the block.
-const SAMPLES: (usize, usize) = (32, 256);
+const SAMPLES: (usize, usize) = (32, 512);
 /// What they come to, in percent of their size, where compressing is not worth its time. Headers take 2 % of files of
 /// 40 KB, and of the samples sometimes 6 %.
 const DENSE: usize = 93;

@@ -136,7 +136,7 @@ impl Client {
                 Some(error) => Err(error),
                 None if at.1 == 0 => self.end_with(repository, &at.0, digest, source.from(0, told)),
                 None => {
-                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, url, digest))
+                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, &url, digest))
                 }
             };
             let Err(error) = sent else { return Ok(()) };
@@ -228,8 +228,8 @@ impl Client {
     }
 
     /// Ends an upload: what was sent is a blob from then on.
-    pub(super) fn end(&self, repository: &Repository, url: Url, digest: &Digest) -> Result<(), Error> {
-        self.end_with(repository, &url, digest, Body::Bytes(&[]))
+    pub(super) fn end(&self, repository: &Repository, url: &Url, digest: &Digest) -> Result<(), Error> {
+        self.end_with(repository, url, digest, Body::Bytes(&[]))
     }
 
     /// Ends an upload with what is left to send.
