@@ -1,23 +1,13 @@
 //! A compressed layer in a file without name: one thread writes it while another sends as much of it as there is.
-//!
-//! Who writes lets who sends follow. Else, with a registry on the same machine, many threads would compress in front of
-//! the one that takes the bytes, and leave cores without work while it takes the rest.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::client::lock;
 use super::error::Error;
-
-/// How many bytes may be written that are not sent before who writes waits.
-const LEAD: u64 = 8 << 20;
-/// How long that waits at most, each time. A slow line must not keep a layer from being made: its digest may tell that it
-/// need not be sent at all.
-const PATIENCE: Duration = Duration::from_millis(10);
 
 /// A file that grows.
 pub(super) struct Spool {
@@ -29,8 +19,6 @@ pub(super) struct Spool {
 #[derive(Clone, Copy)]
 struct State {
     written: u64,
-    /// How much of it was sent, while somebody sends it.
-    sent: Option<u64>,
     end: Option<End>,
 }
 
@@ -47,7 +35,7 @@ impl Spool {
     /// An empty one in a folder.
     pub(super) fn new(folder: &Path) -> Result<Self, Error> {
         let file = spool_file(folder)?;
-        Ok(Self { file, state: Mutex::new(State { written: 0, sent: None, end: None }), changed: Condvar::new() })
+        Ok(Self { file, state: Mutex::new(State { written: 0, end: None }), changed: Condvar::new() })
     }
 
     /// How many bytes are written.
@@ -70,12 +58,6 @@ impl Spool {
     /// Waits until so many bytes are written; tells whether there will be more.
     pub(super) fn grows_beyond(&self, bytes: u64) -> bool {
         self.wait(|state| state.written >= bytes).end.is_none()
-    }
-
-    /// Says how much of it was sent, or that nobody sends it any more.
-    fn told_sent(&self, sent: Option<u64>) {
-        lock(&self.state).sent = sent;
-        self.changed.notify_all();
     }
 
     /// Waits for something, or the end.
@@ -104,13 +86,8 @@ impl Spool {
 impl Write for &Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = (&self.file).write(bytes)?;
-        let mut state = lock(&self.state);
-        state.written += count as u64;
+        lock(&self.state).written += count as u64;
         self.changed.notify_all();
-        let leads = |state: &mut State| {
-            state.end.is_none() && state.sent.is_some_and(|sent| state.written.saturating_sub(sent) > LEAD)
-        };
-        drop(self.changed.wait_timeout_while(state, PATIENCE, leads));
         Ok(count)
     }
 
@@ -128,8 +105,6 @@ pub(super) struct Growing<'a> {
 
 impl Read for Growing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // What was read before is sent.
-        self.spool.told_sent(Some(self.offset));
         let state = self.spool.wait(|state| state.written > self.offset);
         if state.end == Some(End::CalledOff) {
             return Err(io::Error::other("the upload is called off"));
@@ -140,12 +115,6 @@ impl Read for Growing<'_> {
         self.offset += count as u64;
         (self.told)(self.offset);
         Ok(count)
-    }
-}
-
-impl Drop for Growing<'_> {
-    fn drop(&mut self) {
-        self.spool.told_sent(None);
     }
 }
 
@@ -182,27 +151,6 @@ mod tests {
         assert_eq!(read.unwrap(), "one two three");
         assert_eq!((told.into_inner(), spool.size()), (13, Some(13)));
         assert!(!spool.grows_beyond(1));
-    }
-
-    #[test]
-    fn who_writes_waits_for_who_sends_but_not_long() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::new(folder.path()).unwrap();
-        let more = vec![1; usize::try_from(LEAD).unwrap() + 1];
-        let mut reader = spool.reader(&|_| ());
-        (&spool).write_all(&[1; 9]).unwrap();
-        reader.read_exact(&mut [0; 9]).unwrap();
-        let begun = std::time::Instant::now();
-        (&spool).write_all(&more).unwrap();
-        assert!(begun.elapsed() >= PATIENCE);
-        // It goes on when all is sent, and when nobody sends.
-        thread::scope(|scope| {
-            scope.spawn(|| (&spool).write_all(&more).unwrap());
-            reader.take(2 * LEAD + 2).read_to_end(&mut Vec::new()).unwrap();
-        });
-        assert_eq!(lock(&spool.state).sent, None);
-        (&spool).write_all(&more).unwrap();
-        assert_eq!(spool.written(), 3 * LEAD + 3 + 9);
     }
 
     #[test]
