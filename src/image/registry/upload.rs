@@ -1,7 +1,7 @@
 //! One blob on its way into a repository: begun, sent, finished; gone on with after a cut.
 //!
 //! Clause: the distribution specification. What is whole goes with the request that ends its upload ("POST then PUT"), as
-//! containerd does it: to a registry a request costs more than a megabyte. What is still written is sent in one chunk
+//! containerd does it: a request costs docker-registry 2 ms of processor time. What is still written is sent in one chunk
 //! without its length, as docker does, and what was cut in one chunk more.
 
 use std::fs::File;
