@@ -238,6 +238,7 @@ fn io(action: &'static str, path: &Path, source: IoError) -> SbomError {
 mod tests {
     use super::*;
     use crate::model::id::ModuleKind;
+    use crate::model::value::Value;
 
     fn descriptor(formats: &[&str]) -> Descriptor {
         Descriptor {
@@ -259,7 +260,7 @@ mod tests {
 
     fn layer(name: &str, [launch, build, cache]: [bool; 3]) -> (LayerName, LayerMetadata) {
         let types = LayerTypes { build, launch, cache };
-        (LayerName::parse(name).unwrap(), LayerMetadata { types, metadata: None })
+        (LayerName::parse(name).unwrap(), LayerMetadata { types, metadata: Value::Null })
     }
 
     fn dir(files: &[&str]) -> tempfile::TempDir {

@@ -130,7 +130,7 @@ pub(super) fn stack(path: &Path, events: &dyn Events) -> Result<Option<RunImageR
 /// Reads project-metadata.toml as a label; a missing one is told and is empty.
 pub(super) fn project_label(path: &Path, events: &dyn Events) -> Result<String, Failure> {
     let found = optional(path, schema::project::to_label).map_err(|cause| Failure::Setup {
-        action: "read project metadata".into(),
+        action: "read project metadata file".into(),
         cause,
         hint: Some(format!("Mend {}, or name another with -project-metadata.", path.display())),
     })?;
@@ -138,7 +138,7 @@ pub(super) fn project_label(path: &Path, events: &dyn Events) -> Result<String, 
         return Ok(label);
     }
     events.emit(SessionEvent::NoProjectMetadata(path.to_owned()).into());
-    schema::project::to_label("").map_err(|error| Failure::setup("read project metadata", &error))
+    schema::project::to_label("").map_err(|error| Failure::setup("read project metadata file", &error))
 }
 
 /// Reads metadata.toml.

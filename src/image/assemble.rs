@@ -359,6 +359,14 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_need_not_say_of_what_its_root_is() {
+        let image = assembled(&draft(&base(MediaFamily::Oci), None, "x")).unwrap();
+        let Document::Manifest(mut manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };
+        manifest.layers.clear();
+        assert_eq!(record("app", "id".to_owned(), manifest, b"{}").map(|record| record.layers), Ok(vec![]));
+    }
+
+    #[test]
     fn an_empty_tar_may_be_called_compressed() {
         let image = assembled(&draft(&base(MediaFamily::Oci), None, "x")).unwrap();
         let Document::Manifest(mut manifest) = parse_document(&image.manifest).unwrap() else { panic!("an index") };

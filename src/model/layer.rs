@@ -2,7 +2,7 @@
 //!
 //! Clause: buildpack.md#layer-content-metadata-toml.
 
-use super::value::Table;
+use super::value::Value;
 
 /// What a layer is for: the `[types]` of `<layer>.toml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,6 @@ impl LayerTypes {
 pub struct LayerMetadata {
     /// `[types]`.
     pub types: LayerTypes,
-    /// `[metadata]`; `None` when the file has none.
-    pub metadata: Option<Table>,
+    /// `metadata`, a table by the specification; [`Value::Null`] when the file has none.
+    pub metadata: Value,
 }

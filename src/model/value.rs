@@ -8,9 +8,10 @@ pub type Table = BTreeMap<String, Value>;
 /// Any value that TOML or JSON can hold.
 ///
 /// Integers stay integers on the way through a label (policy P37).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// JSON's `null`; TOML has none.
+    #[default]
     Null,
     /// A boolean.
     Bool(bool),

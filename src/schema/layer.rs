@@ -3,7 +3,7 @@
 use super::write::Block;
 use super::{Error, read};
 use crate::model::layer::{LayerMetadata, LayerTypes};
-use crate::model::value::Table;
+use crate::model::value::{Table, Value};
 
 /// What is wrong with a layer file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,15 +22,15 @@ pub fn parse(text: &str) -> Result<LayerMetadata, LayerError> {
         let types = root.section("types")?;
         let types =
             LayerTypes { build: types.flag("build")?, launch: types.flag("launch")?, cache: types.flag("cache")? };
-        let layer = LayerMetadata { types, metadata: root.free_table("metadata") };
+        let layer = LayerMetadata { types, metadata: root.value("metadata") };
         Ok((layer, ["build", "launch", "cache"].iter().any(|key| root.has_exactly(key))))
     })?;
     if misplaced { Err(LayerError::TopLevelTypes) } else { Ok(layer) }
 }
 
-/// Writes `<layer>.toml` as the restorer leaves it: `[metadata]` alone; an absent table is an empty text.
-pub fn render_restored(metadata: Option<&Table>) -> String {
-    Block::new().table_if_any("metadata", metadata.map(Block::free)).render()
+/// Writes `<layer>.toml` as the restorer leaves it: `metadata` alone; [`Value::Null`] is an empty text.
+pub fn render_restored(metadata: &Value) -> String {
+    Block::new().value("metadata", metadata).render()
 }
 
 /// Reads the `[metadata]` of store.toml.
@@ -40,19 +40,18 @@ pub fn parse_store(text: &str) -> Result<Option<Table>, Error> {
 
 /// Writes store.toml.
 pub fn render_store(metadata: &Table) -> String {
-    render_restored(Some(metadata))
+    Block::new().table("metadata", Block::free(metadata)).render()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::value::Value;
 
     #[test]
     fn reads_types_and_metadata() {
         let layer = parse("[types]\nlaunch = true\ncache = true\n[metadata]\nx = 1").unwrap();
         assert_eq!(layer.types, LayerTypes { build: false, launch: true, cache: true });
-        assert_eq!(layer.metadata.unwrap()["x"], Value::Int(1));
+        assert_eq!(layer.metadata.as_table().unwrap()["x"], Value::Int(1));
         assert_eq!(parse("").unwrap(), LayerMetadata::default());
     }
 
@@ -74,10 +73,17 @@ mod tests {
 
     #[test]
     fn a_restored_layer_has_its_metadata_alone() {
-        assert_eq!(render_restored(None), "");
-        assert_eq!(render_restored(Some(&Table::new())), "[metadata]\n");
+        assert_eq!(render_restored(&Value::Null), "");
+        assert_eq!(render_restored(&Value::Table(Table::new())), "[metadata]\n");
         let metadata = Table::from([("i".to_owned(), Value::Int(3)), ("d".to_owned(), Value::String("x".into()))]);
-        assert_eq!(render_restored(Some(&metadata)), "[metadata]\n  d = \"x\"\n  i = 3\n");
+        assert_eq!(render_restored(&Value::Table(metadata)), "[metadata]\n  d = \"x\"\n  i = 3\n");
+    }
+
+    #[test]
+    fn metadata_may_be_anything() {
+        for text in ["metadata = \"x\"\n", "metadata = 3\n", "metadata = [1, 2]\n", "metadata = false\n"] {
+            assert_eq!(render_restored(&parse(text).unwrap().metadata), text);
+        }
     }
 
     #[test]

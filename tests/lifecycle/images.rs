@@ -44,6 +44,9 @@ fn from_0_14_on_a_listed_run_image_must_be_readable() {
     let world = analyzed("0.14", &image, "[[");
     world.write("layers/analyzed.toml", "");
     world.run("restorer", &[]).exits(1).says("ERROR: failed to read run file: toml: line 1").done();
+    // An empty name is one like another.
+    let world = analyzed("0.14", "", "[[images]]\nimage = \"\"\n");
+    world.run_with("restorer", &[], &[IN_REGISTRY]).exits(1).says("selected run image '' is not accessible").done();
     // In a layout every name counts as accessible.
     let world = analyzed("0.14", &image, &listed);
     world.run("restorer", &[]).exits(0).done();

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{APP_IMAGE, World};
-use crate::telemetry::{kill, wait_for};
+use crate::support::{APP_IMAGE, Started, World, nothing_starts};
+use crate::telemetry::{kill, send, wait_for};
 
 #[test]
 fn a_buildpack_that_is_told_to_stop_may_clean_up_and_say_so() {
@@ -25,15 +25,35 @@ fn a_buildpack_that_is_told_to_stop_may_clean_up_and_say_so() {
 #[test]
 fn a_phase_ends_also_where_the_signal_alone_would_not_end_it() {
     let world = World::new();
-    world.buildpack("test/slow", "0.12", "", "exit 0", "echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 8");
+    let builder = deaf_builder(&world, "TERM");
+    kill(&builder.id().to_string());
+    builder.outcome().exits(128 + 15).does_not_say("ERROR").done();
+}
+
+/// Shells start so what they leave in the background: an interrupt means who is in the foreground.
+#[test]
+fn an_interrupt_that_was_ignored_from_the_start_stays_so() {
+    let world = World::new();
+    let builder = deaf_builder(&world, "INT");
+    send("-INT", &builder.id().to_string());
+    world.write("workspace/go", "");
+    builder.outcome().exits(0).done();
+}
+
+/// A builder that was started with a signal ignored. Its buildpack runs now, until the app has the file `go`.
+fn deaf_builder(world: &World, ignored: &str) -> Started {
+    let wait = "echo > \"$CNB_LAYERS_DIR/on\"; for i in $(seq 160); do [ ! -e go ] || exit 0; sleep 0.05; done; exit 1";
+    world.buildpack("test/slow", "0.12", "", "exit 0", wait);
     world.order(&[&["test/slow"]]);
     world.run("analyzer", &[APP_IMAGE]).exits(0).done();
     world.run("detector", &[]).exits(0).done();
     let deaf = world.path("bin/deaf");
-    fs::write(&deaf, "#!/bin/sh\ntrap '' TERM\nexec bin/builder\n").unwrap();
-    fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
+    {
+        let _alone = nothing_starts();
+        fs::write(&deaf, format!("#!/bin/sh\ntrap '' {ignored}\nexec bin/builder\n")).unwrap();
+        fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let builder = world.start("deaf", &[], &[]);
     wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
-    kill(&builder.id().to_string());
-    builder.outcome().exits(128 + 15).does_not_say("ERROR").done();
+    builder
 }

@@ -382,7 +382,7 @@ pub(crate) fn kill(pid: &str) {
 }
 
 /// Sends a signal to a process.
-fn send(signal: &str, pid: &str) {
+pub(crate) fn send(signal: &str, pid: &str) {
     assert!(std::process::Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 

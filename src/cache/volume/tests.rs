@@ -107,8 +107,11 @@ fn metadata_that_cannot_be_read_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
     fs::create_dir(dir.path().join("committed")).unwrap();
-    fs::write(dir.path().join("committed").join(CACHE_METADATA), "{").unwrap();
-    assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+    let metadata = r#"{"sbom":{"sha":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}}"#;
+    for text in ["{".to_owned(), format!("{metadata} and more"), metadata.repeat(2)] {
+        fs::write(dir.path().join("committed").join(CACHE_METADATA), text).unwrap();
+        assert_eq!(VolumeCache::open(dir.path()).unwrap().metadata(), CacheMetadata::default());
+    }
 }
 
 #[test]

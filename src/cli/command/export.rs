@@ -65,8 +65,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
     session.warn_without_cache();
     session.warn_of_launch_cache();
     if !session.uses_layout() {
-        let stored = [run_image, &analyzed.previous_image].into_iter().filter(|name| !name.is_empty());
-        for name in names.iter().map(String::as_str).chain(stored) {
+        for name in names.iter().map(String::as_str).chain([run_image]) {
             Reference::parse(name).map_err(|error| Failure::reference(&error))?;
         }
     }
@@ -92,8 +91,8 @@ pub(super) fn exported(
     let layers = session.layers();
     let project_label = documents::project_label(&values.path(Key::ProjectMetadata), &*session.events)?;
     let metadata = documents::build_metadata(&layers.metadata_toml())?;
-    let names_of_run_image = super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty())
-        .map_err(|fault| Failure::document("get run image for export", fault))?;
+    let names_of_run_image =
+        super::analyze::run_image_names(session, &analyzed, !metadata.extensions.is_empty()).map_err(Failure::fault)?;
     let extended = extended::run_image(session, &analyzed)?;
     let stores = run.open_stores(session, keychain);
     let image_cache = run.image_cache(session, &stores);

@@ -127,7 +127,7 @@ fn resolve_run_image(
     };
     let Some(run_image) = &analyzed.run_image else { return Ok(analyzed) };
     let images = run.open_images(session, keychain);
-    if let Some(known) = known.filter(|_| !run_image.image.is_empty()) {
+    if let Some(known) = known {
         let listed = crate::phase::run_image::find(&known, &run_image.image).is_some();
         if listed && !session.uses_layout() && images.check_read(&run_image.image).is_err() {
             return Err(Failure::RunImageNotAccessible { name: run_image.image.clone(), hint: hint(&path) });

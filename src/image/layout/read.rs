@@ -171,7 +171,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// There is no such file, also because a folder of its path is a file.
+/// There is no such file. A file in the place of one of its folders is a fault.
 pub(super) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    error.kind() == io::ErrorKind::NotFound
 }

@@ -139,6 +139,16 @@ fn a_missing_or_half_made_layout_is_no_image() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_layout_is_an_error() {
+    let world = World::new(MediaFamily::Oci);
+    let folder = world.folder("file");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    fs::write(&folder, "").unwrap();
+    let error = world.images.open("file").unwrap_err();
+    assert_eq!(error.message, format!("open {}/index.json: not a directory", folder.display()));
+}
+
+#[test]
 fn an_identifier_that_was_replaced_means_what_is_there_now() {
     let world = World::new(MediaFamily::Oci);
     let run = found(&world.images, "run");

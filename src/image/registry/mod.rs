@@ -156,8 +156,15 @@ impl Images for RegistryImages {
     fn check_read(&self, name: &str) -> Result<(), ImageError> {
         let reference = Reference::parse(name).map_err(Error::from)?;
         let repository = self.client.repository(&reference);
-        self.client.head(&repository, reference.version(), repository.pull())?;
-        Ok(())
+        match self.client.head(&repository, reference.version(), repository.pull()) {
+            // Neither denied nor for a moment: there are registries that know no HEAD. Who opens the image learns more.
+            Err(error @ Error::Status { .. })
+                if !matches!(error.status(), Some(401 | 403)) && !error.is_retryable() =>
+            {
+                Ok(())
+            }
+            result => Ok(result.map(drop)?),
+        }
     }
 
     fn check_write(&self, name: &str) -> Result<(), ImageError> {

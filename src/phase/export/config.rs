@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_not_used() {
-        for text in ["abc", "1.5", "9223372036854775807", "-999999999999", "1_0", " 1"] {
+        for text in ["abc", "1.5", "9223372036854775807", "253402300800", "-999999999999", "1_0", " 1"] {
             assert_eq!(created(api("0.9"), Some(text)), None, "{text}");
         }
     }

@@ -12,7 +12,6 @@ use crate::model::digest::DiffId;
 use crate::model::image::ImageRecord;
 use crate::model::layer::LayerMetadata;
 use crate::model::run_image::RunImageRef;
-use crate::model::value::Value;
 
 /// Gathers the metadata of all layers. Every buildpack of the group is in it, also one without layers.
 pub(super) fn app(inputs: &Inputs<'_>, run: &ImageRecord, folders: &[Folder], made: &[Made<'_>]) -> AppMetadata {
@@ -58,5 +57,5 @@ fn buildpack(folder: &Folder) -> StoredBuildpack {
 
 /// A layer as an image or a cache remembers it.
 pub(super) fn stored(sha: Option<DiffId>, metadata: &LayerMetadata) -> StoredLayer {
-    StoredLayer { sha, types: metadata.types, data: metadata.metadata.clone().map_or(Value::Null, Value::Table) }
+    StoredLayer { sha, types: metadata.types, data: metadata.metadata.clone() }
 }

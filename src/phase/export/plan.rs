@@ -206,7 +206,7 @@ mod tests {
 
     fn layer(name: &str, has_contents: bool, launch: bool, cache: bool) -> Layer {
         let types = LayerTypes { build: false, launch, cache };
-        let metadata = Ok(LayerMetadata { types, metadata: None });
+        let metadata = Ok(LayerMetadata { types, metadata: Value::Null });
         Layer { name: LayerName::parse(name).unwrap(), has_contents, metadata }
     }
 

@@ -99,7 +99,7 @@ fn write(
         Err(reason) => effects.emit(RestoreEvent::NotMetadata { layer: identifier, reason }),
         Ok(origin) => {
             effects.emit(RestoreEvent::Metadata { layer: identifier, origin });
-            let text = schema::layer::render_restored(layer.data.as_table());
+            let text = schema::layer::render_restored(&layer.data);
             write_new(&inputs.layers.layer_toml(id, &file_name), &text)?;
             written.insert((id.clone(), name.to_owned()), layer.sha.clone());
         }

@@ -420,6 +420,9 @@ fn sbom_files_go_beside_their_layers() {
     assert_eq!(world.read("a_bp/l.sbom.cdx.json").as_deref(), Some("cache"));
     assert_eq!(world.read("a_bp/l.sbom.spdx.json").as_deref(), Some("launch"));
     assert!(world.path("a_bp/other.sbom.cdx.json").exists());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&world.path("a_bp/l.sbom.cdx.json").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o022, 0, "nobody but its owner may write it: {mode:o}");
     for path in ["sbom", "without-folder", "undetected", "a_bp/sbom.cdx.json"] {
         assert!(!world.path(path).exists(), "{path}");
     }

@@ -51,6 +51,15 @@ fn only_what_changed_is_sent_and_nothing_when_nothing_did() {
 }
 
 #[test]
+fn a_layout_without_a_folder_is_none() {
+    let (registry, world) = ready();
+    world.fresh_layers();
+    let variables = [("CNB_USE_LAYOUT", Some("true")), ("CNB_LAYOUT_DIR", None)];
+    world.run_with("creator", &["-launcher", "bin/launcher", &registry.image("app")], &variables).exits(0).done();
+    assert!(registry.manifest("app").is_some());
+}
+
+#[test]
 fn a_layer_that_the_registry_lost_is_sent_again() {
     let (registry, world) = ready();
     create(&world, &registry, &[]).exits(0).done();

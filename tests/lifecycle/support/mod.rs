@@ -11,4 +11,4 @@ pub(crate) use collector::{Answer, Collector, Payload, Record, attribute, tls};
 pub(crate) use image::{Image, empty_tar, sha256};
 pub(crate) use outcome::Outcome;
 pub(crate) use registry::Registry;
-pub(crate) use world::{APP_IMAGE, RUN_IMAGE, World, nothing_starts, output};
+pub(crate) use world::{APP_IMAGE, RUN_IMAGE, Started, World, nothing_starts, output};

@@ -121,7 +121,9 @@ impl World {
 
     /// Starts a phase and does not wait for its end.
     pub(crate) fn start(&self, program: &str, args: &[&str], more: &[(&str, Option<&str>)]) -> Started {
-        let mut command = Command::new(self.path("bin").join(program));
+        // Who runs the tests in the background ignores SIGINT, and so would the program.
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("--default-signal=INT").arg(self.path("bin").join(program));
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         let path = |name: &str| self.path(name).into_os_string();
         command

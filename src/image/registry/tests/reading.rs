@@ -15,6 +15,8 @@ fn missing_is_missing_and_denied_is_denied() {
     let world = World::new();
     assert_eq!(world.images.open(&world.name("none")).unwrap(), Opened::Missing);
     assert_eq!(world.images.open(&world.name("run:none")).unwrap(), Opened::Missing);
+    world.registry.fault("GET", "/v2/run/manifests/", Fault::Answer(404, "", "a page\n".to_owned()));
+    assert_eq!(world.images.open(&world.name("run")).unwrap(), Opened::Missing);
     world.images.check_read(&world.name("none")).unwrap();
     for (status, denied) in [(401, true), (403, true), (400, false)] {
         world.registry.fault("GET", "/v2/run/manifests/", Fault::Answer(status, "", "Unauthorized.\n".to_owned()));
@@ -31,6 +33,10 @@ fn missing_is_missing_and_denied_is_denied() {
             world.registry.address
         )
     );
+    for status in [400, 405, 418] {
+        world.registry.fault("HEAD", "/v2/run/manifests/", Fault::Answer(status, "", String::new()));
+        world.images.check_write(&world.name("run")).expect("whoever opens it hears why");
+    }
     let body = r#"{"errors":[{"code":"DENIED","message":"denied"}]}"#.to_owned();
     world.registry.fault("POST", "/v2/run/blobs/uploads/", Fault::Answer(403, "", body));
     let error = world.images.check_write(&world.name("run")).unwrap_err();
@@ -71,6 +77,12 @@ fn gives_up_in_the_end() {
     assert!(error.retryable);
     assert!(error.message.ends_with("unexpected status code 500 Internal Server Error: oops"), "{error}");
     assert_eq!(world.registry.seen().len(), 6);
+    for status in [429, 503] {
+        for _ in 0..6 {
+            world.registry.fault("HEAD", "/v2/run/manifests/", Fault::Answer(status, "", String::new()));
+        }
+        assert!(world.images.check_read(&world.name("run")).unwrap_err().retryable, "{status}");
+    }
 }
 
 #[test]
