@@ -116,6 +116,7 @@ fmt:
 
 clippy:
 	cargo clippy --locked --all-targets --features acceptance -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features --features images -- -D warnings
 	cargo clippy --locked --no-default-features --bin launcher -- -D warnings
 
 acceptance: package layout

@@ -121,6 +121,8 @@ fn skopeo_reads_every_tag_and_all_are_one_image() {
     assert_eq!(digests.len(), 1, "{digests:?}");
     let report = platform.read("layers/report.toml");
     assert!(report.contains(&digests[0]), "{report}");
+    let manifest = tool(registry.skopeo(&["inspect", "--raw", "--tls-verify=false"]).arg(format!("docker://{app}")));
+    assert!(report.contains(&format!("manifest-size = {}\n", manifest.len())), "{report}");
     for name in [&app, more[0], more[1]] {
         assert!(report.contains(&format!("\"{name}\"")), "{report}");
     }

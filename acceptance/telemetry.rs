@@ -3,7 +3,7 @@
 //! Clause: RFC 0131.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
 use serde_json::Value;
@@ -188,7 +188,7 @@ fn r12_a_full_tracing_folder_is_one_warning() {
     platform.env("CNB_TELEMETRY", "true");
     let folder = platform.path("layers/tracing");
     fs::create_dir(&folder).unwrap();
-    let mount = Mount::small(&folder);
+    let mount = Mount::new(&folder, "size=8k");
     let detected = platform.run("detector", &[]).exits(0).says("telemetry is incomplete");
     assert_eq!(detected.stdout.matches("Warning: ").count(), 1, "{}", detected.stdout);
     for entry in walk(&folder).into_iter().filter(|path| path.is_file()) {
@@ -204,12 +204,32 @@ fn r12_a_full_tracing_folder_is_one_warning() {
     drop(mount);
 }
 
-/// A file system of 16 KiB, which is gone when this is dropped.
+#[test]
+fn r12_a_tracing_folder_that_can_only_be_read_is_one_warning() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.run("analyzer", &[&registry.image("app")]).exits(0).done();
+    platform.env("CNB_TELEMETRY", "true");
+    // Elsewhere than the platform's own, which is given to the user before each phase.
+    let layers = crate::support::scratch();
+    fs::set_permissions(layers.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::copy(platform.path("layers/analyzed.toml"), layers.path().join("analyzed.toml")).unwrap();
+    let folder = layers.path().join("tracing");
+    fs::create_dir(&folder).unwrap();
+    let mount = Mount::new(&folder, "ro");
+    let args = ["-layers", layers.path().to_str().unwrap()];
+    let detected =
+        platform.run("detector", &args).exits(0).says("telemetry is incomplete").says("read-only file system");
+    assert_eq!(detected.stdout.matches("Warning: ").count(), 1, "{}", detected.stdout);
+    drop(mount);
+}
+
+/// A file system in memory, which is gone when this is dropped.
 struct Mount(std::path::PathBuf);
 
 impl Mount {
-    fn small(folder: &std::path::Path) -> Self {
-        let mount = ["-t", "tmpfs", "-o", "size=8k,mode=0777", "none"];
+    fn new(folder: &std::path::Path, option: &str) -> Self {
+        let mount = ["-t", "tmpfs", "-o", &format!("{option},mode=0777"), "none"];
         crate::support::tool(Command::new("mount").args(mount).arg(folder));
         Self(folder.to_owned())
     }

@@ -150,7 +150,7 @@ fn pack_mounts_a_folder_of_roots_for_traces() {
 
     fs::remove_dir_all(client.platform.path("tracing")).unwrap();
     fs::create_dir(client.platform.path("tracing")).unwrap();
-    for (mode, complete) in [(0o755, false), (0o777, true)] {
+    for (mode, complete) in [(0o755, false), (0o777, true), (0o777, true)] {
         fs::set_permissions(client.platform.path("tracing"), Permissions::from_mode(mode)).unwrap();
         client.platform.fresh_layers();
         for (phase, file) in [("detector", "detect"), ("builder", "build")] {
@@ -161,4 +161,11 @@ fn pack_mounts_a_folder_of_roots_for_traces() {
             if complete { ended.hides(incomplete).done() } else { ended.says(incomplete).done() }
         }
     }
+    let traces = |phase: &str| -> Vec<String> {
+        let lines = client.platform.read(&format!("tracing/lifecycle/{phase}.jsonl"));
+        let roots = lines.lines().filter(|line| line.contains(&format!("\"name\":\"{phase}\"")));
+        roots.map(|line| line.split("\"traceId\":\"").nth(1).unwrap()[..32].to_owned()).collect()
+    };
+    assert_eq!(traces("detect"), traces("build"));
+    assert_ne!(traces("detect")[0], traces("detect")[1], "two builds, two traces");
 }

@@ -23,7 +23,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, statvfs};
@@ -60,8 +60,6 @@ pub struct VolumeCache {
     /// Layers of the last commit that were read and are sound, and those that were opened to be read.
     sound: Mutex<BTreeMap<DiffId, FileState>>,
     opened: Mutex<BTreeMap<DiffId, FileState>>,
-    /// What the last commit left, for [`Cache::draft`].
-    before: OnceLock<CacheMetadata>,
     /// How many bytes were written ahead of the image.
     drafted: AtomicU64,
     /// Layers that were written while they were made, as files that have no name yet.
@@ -108,7 +106,6 @@ impl VolumeCache {
             partial: AtomicU64::new(0),
             sound: Mutex::default(),
             opened: Mutex::default(),
-            before: OnceLock::new(),
             drafted: AtomicU64::new(0),
             drafts: Mutex::default(),
         };
@@ -344,11 +341,7 @@ impl Cache for VolumeCache {
             .map_err(|cause| CacheError::Failed(format!("caching layer ({}): {}", layer.diff_id, error_text(&cause))))
     }
 
-    fn draft(&self, buildpack: &str, layer: &str) -> Option<Box<dyn LayerDraft + '_>> {
-        let before = self.before.get_or_init(|| self.metadata());
-        if before.buildpack(buildpack).is_some_and(|stored| stored.layers.contains_key(layer)) {
-            return None;
-        }
+    fn draft(&self) -> Option<Box<dyn LayerDraft + '_>> {
         if !self.has_room() {
             return None;
         }

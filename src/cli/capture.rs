@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::inputs::Key;
 use super::resolve::Values;
 use super::session::Session;
-use super::{secrets, version};
+use super::{delivery, secrets, version};
 use crate::effect::clock::Clock;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::model::env::Environment;
@@ -20,28 +20,30 @@ use crate::telemetry::outbox::Outbox;
 use crate::telemetry::redact::Redactor;
 use crate::telemetry::{CNB_TRACEPARENT, session};
 
-/// Who hears what the build prints, and knows what must not be seen.
+/// Who hears what the build says, and knows what must not be seen.
 #[derive(Clone)]
 pub(super) struct Capture {
-    /// Hears it.
-    pub logs: Arc<BuildLogs>,
-    /// Takes secrets out.
+    /// Hears what is printed, if that is to be sent or redacted.
+    pub logs: Option<Arc<BuildLogs>>,
+    /// Takes secrets out, also of spans that programs write.
     pub redactor: Arc<Redactor>,
 }
 
-/// Begins to hear, if records or redaction were asked for.
+/// Begins to hear, if anything was asked for that secrets are taken out of.
 pub(super) fn begin(values: &Values, env: &Environment, clock: &Arc<dyn Clock>) -> Option<Capture> {
     let wishes = Wishes {
         records: values.flag(Key::BuildLogsOtlp),
         redacts: values.flag(Key::Redact),
         strips: values.flag(Key::BuildLogsStripAnsi),
     };
-    if !wishes.records && !wishes.redacts {
+    let hears = wishes.records || wishes.redacts;
+    if !hears && !delivery::follows(values) {
         return None;
     }
     let redactor = Arc::<Redactor>::default();
     redactor.add(secrets::find(values, env));
-    Some(Capture { logs: BuildLogs::new(wishes, Arc::clone(&redactor), Arc::clone(clock)), redactor })
+    let logs = hears.then(|| BuildLogs::new(wishes, Arc::clone(&redactor), Arc::clone(clock)));
+    Some(Capture { logs, redactor })
 }
 
 /// Tells where records go, if they go anywhere; gives who must hear programs.
@@ -50,7 +52,7 @@ pub(super) fn open<S>(
     outbox: Option<&Outbox>,
     spans: Option<&Arc<Spans>>,
 ) -> Option<Arc<BuildLogs>> {
-    let Capture { logs, redactor } = session.capture.as_ref()?;
+    let logs = session.capture.as_ref()?.logs.as_ref()?;
     let Some(outbox) = outbox.filter(|outbox| outbox.sends(Signal::Logs)) else {
         let warnings = logs.close().into_iter();
         for warning in warnings {
@@ -58,7 +60,6 @@ pub(super) fn open<S>(
         }
         return session.values.flag(Key::Redact).then(|| Arc::clone(logs));
     };
-    redactor.add(outbox.secrets());
     let context = session.env.get(CNB_TRACEPARENT).and_then(|value| value.to_str());
     let place = match (spans, context.and_then(|context| TraceContext::parse(context).ok())) {
         (Some(spans), _) => Place::Spans(Arc::clone(spans)),

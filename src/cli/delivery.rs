@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What was asked to be sent.
 pub(super) fn signals(values: &Values) -> Vec<Signal> {
-    let traces = values.flag(Key::TracesOtlp) || values.text(Key::TracesOtlp) == ALL;
+    let traces = values.flag(Key::TracesOtlp) || follows(values);
     [(Signal::Traces, traces), (Signal::Logs, values.flag(Key::BuildLogsOtlp))]
         .into_iter()
         .filter_map(|(signal, wanted)| wanted.then_some(signal))
@@ -42,12 +42,20 @@ pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox) -> Option<Arc<Live>
     }
     let mut resource = ResourceOverrides::parse(&session.env);
     let mut warnings: Vec<String> = resource.warning.take().into_iter().collect();
-    let follows = session.values.text(Key::TracesOtlp) == ALL;
+    let follows = follows(&session.values);
     if follows && !session.values.flag(Key::Telemetry) {
         warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
     }
     tell(&*session.events, warnings);
-    Some(Arc::new(Live::new(Arc::clone(outbox.spool()), resource, follows)))
+    let redactor = session.capture.as_ref().filter(|_| follows).map(|capture| Arc::clone(&capture.redactor));
+    let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor));
+    outbox.waits_for(Arc::clone(&live));
+    Some(live)
+}
+
+/// Says whether spans of buildpacks were asked for, too.
+pub(super) fn follows(values: &Values) -> bool {
+    values.text(Key::TracesOtlp) == ALL
 }
 
 /// How long the end of a phase may wait until everything is sent. What is no duration is told, and counts as not given.
@@ -55,19 +63,37 @@ pub(super) fn deadline<S>(session: &Session<S>) -> Duration {
     let given = duration::parse(&session.values.text(Key::TelemetryFlushTimeout));
     given.unwrap_or_else(|| {
         if !signals(&session.values).is_empty() {
-            let text = "-telemetry-flush-timeout is no duration, so it is 5s; write it as 500ms, 5s or 1m30s";
-            tell(&*session.events, vec![text.to_owned()]);
+            let name = session.values.name(Key::TelemetryFlushTimeout);
+            let text = format!("{name} is no duration, so it is 5s; write it as 500ms, 5s or 1m30s");
+            tell(&*session.events, vec![text]);
         }
         DEADLINE
     })
 }
 
-/// How much of one program's output may wait. What is no number of MiB counts as not given.
-fn cap(values: &Values) -> u64 {
+/// How much of one program's output may wait. What is no number of MiB is told, and counts as not given.
+fn cap(values: &Values, warnings: &mut Vec<String>) -> u64 {
     match u64::from(values.id(Key::TelemetrySpoolLimit)) << 20 {
-        0 => DEFAULT_CAP,
+        0 => {
+            let name = values.name(Key::TelemetrySpoolLimit);
+            warnings.push(format!("{name} is no number of MiB from 1 to 4294967295, so it is 64"));
+            DEFAULT_CAP
+        }
         bytes => bytes,
     }
+}
+
+/// Tells which variables that turn something on say neither yes nor no. As flags they would be refused; a variable fails
+/// no build (T13), but what it was meant for does not happen.
+pub(super) fn tell_odd_switches<S>(session: &Session<S>) {
+    let switches =
+        [Key::Telemetry, Key::TracesOtlp, Key::BuildLogsOtlp, Key::BuildLogsStripAnsi, Key::Redact].into_iter();
+    let odd = switches.filter(|key| !session.values.fits(*key)).map(|key| {
+        let name = session.values.name(key);
+        let or_all = if key == Key::TracesOtlp { ", nor all," } else { "" };
+        format!("{name} is neither true nor false{or_all} and counts as false")
+    });
+    tell(&*session.events, odd.collect());
 }
 
 /// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
@@ -82,13 +108,14 @@ pub(super) fn open<S>(
         return None;
     }
     let Settings { destinations, mut warnings } = Settings::parse(&session.env, signals);
+    let cap = cap(&session.values, &mut warnings);
     let config = OutboxConfig {
         spool: SpoolConfig {
             folder: temp_dir(&session.env),
             forbidden: [Key::App, Key::Layers, Key::Platform].map(|key| session.values.path(key)).into(),
             name: phase.verb(),
             owner,
-            cap: cap(&session.values),
+            cap,
             traces: Form::Protobuf,
             logs: Form::Protobuf,
         },
@@ -103,11 +130,13 @@ pub(super) fn open<S>(
         outbox
     };
     tell(&*session.events, warnings);
+    if let (Some(outbox), Some(capture)) = (&outbox, &session.capture) {
+        capture.redactor.add(outbox.secrets());
+    }
     outbox.map(Arc::new)
 }
 
-/// Ends an outbox: sends what waits for `deadline` at most, and tells what the user should know. Only the first call for
-/// an outbox does anything.
+/// Ends an outbox: sends what waits for `deadline` at most, and tells what the user should know.
 pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
     let waits = |waiting| events.emit(SessionEvent::Delivering { waiting, deadline }.into());
     tell(events, outbox.finish(deadline, &waits).warnings);

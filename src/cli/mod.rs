@@ -107,8 +107,8 @@ pub fn run(program: Program) -> u8 {
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let capture = capture::begin(&values, &env, &clock);
-            if let Some(capture) = &capture {
-                console.heard_by(Arc::clone(&capture.logs));
+            if let Some(logs) = capture.as_ref().and_then(|capture| capture.logs.clone()) {
+                console.heard_by(logs);
             }
             for argument in values.positional.iter().filter(|argument| argument.starts_with('-')) {
                 console.emit(SessionEvent::FlagLikeArgument(argument.clone()).into());

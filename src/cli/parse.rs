@@ -5,7 +5,7 @@
 //! and the help. Catalogue 1, section 1.3.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::IntErrorKind;
 
 use clap::{Arg, ArgAction, Command};
@@ -182,7 +182,8 @@ fn value_behind_equals(word: &OsString) -> OsString {
     OsString::from_vec(bytes[start..].to_vec())
 }
 
-fn check(input: &Input, value: &OsString) -> Result<(), UsageError> {
+/// Holds that a value is one of its input.
+pub(super) fn check(input: &Input, value: &OsStr) -> Result<(), UsageError> {
     let text = value.to_string_lossy();
     let fault = |make: fn(String, String) -> UsageError| Err(make(input.flag.to_owned(), text.clone().into_owned()));
     match input.kind {

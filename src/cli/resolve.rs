@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::inputs::{INPUTS, Input, Key, Kind};
-use super::parse::{RawFlags, parse_bool, parse_int};
+use super::parse::{self, RawFlags, parse_bool, parse_int};
 use crate::model::env::Environment;
 
 /// Where a value came from.
@@ -121,10 +121,28 @@ impl Values {
         values.iter().map(|value| value.to_string_lossy().into_owned()).collect()
     }
 
+    /// Says whether a value is one of its input: flags are refused that are none, variables are not.
+    pub(super) fn fits(&self, key: Key) -> bool {
+        row(key).is_none_or(|input| parse::check(input, self.first(key)).is_ok())
+    }
+
+    /// The name by which the user gave a value, for messages.
+    pub(super) fn name(&self, key: Key) -> String {
+        let Some(input) = row(key) else { return String::new() };
+        match (self.origin(key), input.env.first()) {
+            (Origin::Env, Some(name)) => (*name).to_owned(),
+            _ => format!("-{}", input.flag),
+        }
+    }
+
     /// Where a value came from.
     pub(super) fn origin(&self, key: Key) -> Origin {
         self.values.get(&key).map_or(Origin::Default, |resolved| resolved.origin)
     }
+}
+
+fn row(key: Key) -> Option<&'static Input> {
+    INPUTS.iter().find(|input| input.key == key)
 }
 
 fn pick(input: &Input, raw: &RawFlags, env: &Environment) -> Resolved<Vec<OsString>> {
@@ -236,6 +254,15 @@ mod tests {
         let values = resolved(&[], &[("CNB_USE_DAEMON", "yes"), ("CNB_USER_ID", "x"), ("CNB_GROUP_ID", "0x10")], false);
         assert!(!values.flag(Key::Daemon));
         assert_eq!((values.id(Key::Uid), values.id(Key::Gid)), (0, 16));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_known_and_has_the_name_that_the_user_gave_it() {
+        let env = [("CNB_TRACES_OTLP", "maybe"), ("CNB_REDACT", "T"), ("CNB_TELEMETRY_SPOOL_LIMIT", "x")];
+        let values = resolved(&[(Key::TelemetrySpoolLimit, &["0x"])], &env, false);
+        assert_eq!([Key::TracesOtlp, Key::Redact, Key::Telemetry].map(|key| values.fits(key)), [false, true, true]);
+        assert_eq!(values.name(Key::TracesOtlp), "CNB_TRACES_OTLP");
+        assert_eq!(values.name(Key::TelemetrySpoolLimit), "-telemetry-spool-limit");
     }
 
     #[test]

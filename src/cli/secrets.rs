@@ -4,123 +4,150 @@
 //! proxies and headers of collectors. What cannot be read is left out: it cannot be in the build by our doing.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::credentials;
 use super::inputs::Key;
 use super::resolve::Values;
 use crate::image::registry::{DockerConfig, Keychain};
 use crate::model::env::Environment;
+use crate::net::{decoded, proxy};
 
 /// The last words of names of variables whose values are secrets.
 const TELLING: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "KEY", "CREDENTIALS"];
 
-/// Longer files are no secrets that anybody prints, and a platform may bind anything.
-const LONGEST_FILE: u64 = 64 * 1024;
+/// How much of a file is read: no variable of Linux is longer.
+const LONGEST_FILE: u64 = 128 * 1024;
 
 /// How many files of bindings are read at most.
 const MOST_FILES: usize = 1000;
 
 /// Finds the secrets in variables and files.
 pub(super) fn find(values: &Values, env: &Environment) -> Vec<Vec<u8>> {
-    let text = |name: &str| env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
     let mut secrets: Vec<Vec<u8>> = Vec::new();
-    let mut add = |found: Vec<String>| secrets.extend(found.into_iter().map(String::into_bytes));
-    add(Keychain::from_registry_auth(&text("CNB_REGISTRY_AUTH"))
-        .map(|keychain| keychain.secrets())
-        .unwrap_or_default());
     if let Some(config) = credentials::config_file(env).and_then(|path| read(&path)) {
-        add(DockerConfig::parse(&String::from_utf8_lossy(&config)).keychain().secrets());
+        let config = DockerConfig::parse(&String::from_utf8_lossy(&config));
+        secrets.extend(config.keychain().secrets().into_iter().map(String::into_bytes));
     }
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
-        add(of_proxy(&text(name)));
-    }
-    for signal in ["", "LOGS_", "TRACES_"] {
-        add(of_headers(&text(&format!("OTEL_EXPORTER_OTLP_{signal}HEADERS"))));
-    }
-    let telling = env.iter().filter(|(name, _)| is_telling(name));
-    secrets.extend(telling.map(|(_, value)| value.as_bytes().to_vec()));
     let platform = values.path(Key::Platform);
     let mut bindings = vec![platform.join("bindings")];
-    bindings.extend(env.get("SERVICE_BINDING_ROOT").map(PathBuf::from));
+    let mut variable = |kind: Kind, value: Vec<u8>| match kind {
+        Kind::Bindings => bindings.push(PathBuf::from(OsStr::from_bytes(value.trim_ascii()))),
+        kind => secrets.extend(kind.secrets(value)),
+    };
+    for (name, value) in env.iter() {
+        if let Some(kind) = Kind::of(name) {
+            variable(kind, value.as_bytes().to_vec());
+        }
+    }
     for file in files(&platform.join("env")) {
-        match (file.file_name(), read(&file)) {
-            (Some(name), Some(value)) if is_telling(name) => secrets.push(value),
-            (Some(name), Some(value)) if name == "SERVICE_BINDING_ROOT" => {
-                bindings.push(PathBuf::from(OsStr::from_bytes(value.trim_ascii())));
-            }
-            (Some(name), Some(value)) if name.to_string_lossy().to_ascii_lowercase().ends_with("_proxy") => {
-                secrets.extend(of_proxy(&String::from_utf8_lossy(&value)).into_iter().map(String::into_bytes));
-            }
-            _ => {}
+        if let Some(kind) = file.file_name().and_then(Kind::of)
+            && let Some(value) = read(&file)
+        {
+            variable(kind, value);
         }
     }
     // What a binding is, is no secret: <root>/<name>/<key>, besides `type` and `provider`.
     let of_binding = bindings.iter().flat_map(|root| folders(root)).flat_map(|binding| files(&binding));
     let of_binding =
         of_binding.filter(|file| file.file_name().is_some_and(|name| name != "type" && name != "provider"));
-    for value in of_binding.take(MOST_FILES).filter_map(|file| read(&file)) {
-        if value.windows(5).any(|window| window == b"-----") {
-            // Keys are printed with other line ends and indented, too.
-            let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            secrets.extend(lines.filter(|line| !line.starts_with(b"-----")).map(<[u8]>::to_vec));
-        }
-        secrets.push(value);
-    }
+    let of_binding = of_binding.take(MOST_FILES).filter_map(|file| read(&file));
+    secrets.extend(of_binding.flat_map(|value| Kind::Telling.secrets(value)));
     secrets
 }
 
-fn is_telling(name: &OsStr) -> bool {
-    let name = name.to_string_lossy().to_ascii_uppercase();
-    TELLING.iter().any(|word| name.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
+/// What a variable has in it that is secret: one of this process, or a file of its name in `<platform>/env`.
+enum Kind {
+    /// `CNB_REGISTRY_AUTH`.
+    RegistryAuth,
+    /// Where bindings are.
+    Bindings,
+    /// The address of a proxy.
+    Proxy,
+    /// Headers for collectors.
+    Headers,
+    /// Its name says that it is secret.
+    Telling,
 }
 
-/// User and password in front of a host: together, and the password alone; as it is written, and decoded.
-fn of_proxy(url: &str) -> Vec<String> {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
-    let password = user.split_once(':').map_or("", |(_, password)| password);
-    [user, password].into_iter().flat_map(|text| [text.to_owned(), decoded(text)]).collect()
+impl Kind {
+    fn of(name: &OsStr) -> Option<Self> {
+        let name = name.to_string_lossy().to_ascii_uppercase();
+        let is_last = |word: &&str| name.strip_suffix(*word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+        Some(match name.as_str() {
+            "CNB_REGISTRY_AUTH" => Self::RegistryAuth,
+            "SERVICE_BINDING_ROOT" => Self::Bindings,
+            _ if name.ends_with("_PROXY") => Self::Proxy,
+            _ if name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS") => Self::Headers,
+            _ if TELLING.iter().any(is_last) => Self::Telling,
+            _ => return None,
+        })
+    }
+
+    fn secrets(self, value: Vec<u8>) -> Vec<Vec<u8>> {
+        let text = String::from_utf8_lossy(&value);
+        let found = match self {
+            Self::Bindings => Vec::new(),
+            Self::RegistryAuth => {
+                Keychain::from_registry_auth(&text).map(|keychain| keychain.secrets()).unwrap_or_default()
+            }
+            Self::Proxy => proxy::secrets(&text),
+            Self::Headers => of_headers(&text),
+            Self::Telling => return pem_lines(&text).into_iter().map(String::into_bytes).chain([value]).collect(),
+        };
+        found.into_iter().map(String::into_bytes).collect()
+    }
 }
 
-/// The values of headers, and what stands behind a scheme such as `Bearer`.
+/// What stands between the lines of a key in PEM form: it is printed with other line ends and indented, too. In JSON, and in
+/// variables, a line may end in `\n` written as two signs.
+fn pem_lines(text: &str) -> Vec<String> {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let text = text.replace("\\r", "").replace("\\n", "\n");
+    let blocks = text.split("-----BEGIN").skip(1).filter_map(|block| block.split_once("-----"));
+    let lines = blocks.flat_map(|(_, block)| block.split("-----END").next().unwrap_or_default().split_whitespace());
+    lines.filter(|line| line.bytes().all(is_digit)).map(str::to_owned).collect()
+}
+
+/// The values of headers, what stands behind a scheme such as `Bearer`, and what that says where it is base64 of a text such
+/// as `user:password`: the whole of it, and both halves.
 fn of_headers(list: &str) -> Vec<String> {
     let values = list.split(',').filter_map(|entry| Some(entry.split_once('=')?.1.trim()));
-    values
-        .flat_map(|value| [value.to_owned(), decoded(value)])
-        .flat_map(|value| {
-            let behind = value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
-            behind.into_iter().chain([value])
-        })
-        .collect()
+    let values = values.flat_map(|value| [value.to_owned(), decoded(value.as_bytes())]);
+    let tokens = values.flat_map(|value| {
+        let behind = value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
+        behind.into_iter().chain([value])
+    });
+    tokens.flat_map(|token| [halves(&token).unwrap_or_default(), vec![token]].concat()).collect()
 }
 
-/// Takes percent-encoding out of a text, where it is any.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(code) if *byte == b'%' => {
-                bytes.push(code);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(*byte);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// A text in base64 that has two halves.
+fn halves(token: &str) -> Option<Vec<String>> {
+    const INDIFFERENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let engines = [alphabet::STANDARD, alphabet::URL_SAFE].map(|alphabet| GeneralPurpose::new(&alphabet, INDIFFERENT));
+    let bytes = engines.iter().find_map(|engine| engine.decode(token).ok())?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))?;
+    let (user, password) = text.split_once(':')?;
+    Some(vec![user.to_owned(), password.to_owned(), text.clone()])
 }
 
-/// A regular file that is not too long; a fifo would be waited for.
+/// The first bytes of a regular file; a fifo would be waited for.
 fn read(path: &Path) -> Option<Vec<u8>> {
-    let metadata = std::fs::metadata(path).ok()?;
-    if metadata.is_file() && metadata.len() <= LONGEST_FILE { std::fs::read(path).ok() } else { None }
+    if !path.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
@@ -167,6 +194,8 @@ mod tests {
             ("platform/env/DB_PASSWORD", "db-password"),
             ("platform/env/BP_JVM_VERSION", "seventeen"),
             ("platform/env/https_proxy", "http://u:proxy-in-env@p:1"),
+            ("platform/env/OTEL_EXPORTER_OTLP_HEADERS", "k=otlp-in-env"),
+            ("platform/env/SERVICE_BINDING_ROOT", "/nowhere\n"),
             ("platform/bindings/db/type", "postgresql"),
             ("platform/bindings/db/provider", "somebody"),
             ("platform/bindings/db/uri", "postgres://u:p@db"),
@@ -175,6 +204,7 @@ mod tests {
         let env = [
             ("CNB_REGISTRY_AUTH", r#"{"r.io":"Basic dTpyZWdpc3RyeS1wYXNz","b.io":"Bearer registry-bearer"}"#),
             ("HTTPS_PROXY", "http://me:proxy%40pass@proxy:3128"),
+            ("all_proxy", "http://proxy-token:@proxy:3128"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20otlp-token,x-key=otlp-key"),
             ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "api-key=logs-key"),
             ("MY_API_KEY", "api-key-value"),
@@ -187,6 +217,8 @@ mod tests {
             "npm-token-value\n",
             "db-password",
             "proxy-in-env",
+            "otlp-in-env",
+            "proxy-token",
             "postgres://u:p@db",
             "MIIEvQIBADANBg",
             "dTpyZWdpc3RyeS1wYXNz",
@@ -204,6 +236,49 @@ mod tests {
         for other in ["seventeen", "postgresql", "somebody", "banana-bread", "-----BEGIN KEY-----"] {
             assert!(!found.iter().any(|found| found == other), "{other}");
         }
+    }
+
+    #[test]
+    fn r35_the_lines_of_keys_in_pem_form_are_secrets_wherever_they_come_from() {
+        let pem = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEvQIBADANBg\nQQQQQIBADANBgABCD\n-----END RSA PRIVATE KEY-----\n";
+        let json = format!(r#"{{"type":"service_account","private_key":"{}","id":"x"}}"#, pem.replace('\n', "\\n"));
+        let one_line = pem.replace("Proc-Type: 4,ENCRYPTED\n\n", "").replace('\n', " ");
+        for text in [pem, &pem.replace('\n', "\r\n"), &pem.replace('\n', "\n    "), &json, &one_line] {
+            for found in [
+                found(&[("platform/env/TLS_KEY", text)], &[]),
+                found(&[], &[("TLS_KEY", text)]),
+                found(&[("platform/bindings/tls/key", text)], &[]),
+            ] {
+                let mut lines: Vec<&str> = found.iter().map(String::as_str).collect();
+                lines.sort_unstable_by_key(|line| line.len());
+                assert_eq!(lines, ["MIIEvQIBADANBg", "QQQQQIBADANBgABCD", text], "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn r35_what_a_header_says_in_base64_is_a_secret_in_both_halves() {
+        for value in ["Basic%20dXNlcm5hbWU6b3RscC1wYXNz", "ApiKey dXNlcm5hbWU6b3RscC1wYXNz", "dXNlcm5hbWU6b3RscC1wYXNz"]
+        {
+            for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"] {
+                let found = found(&[], &[(name, &format!("Authorization={value}"))]);
+                for secret in ["dXNlcm5hbWU6b3RscC1wYXNz", "username:otlp-pass", "username", "otlp-pass"] {
+                    assert!(found.iter().any(|found| found == secret), "{secret}: {found:?}");
+                }
+            }
+        }
+        // Other tokens say nothing more.
+        assert_eq!(found(&[], &[("OTEL_EXPORTER_OTLP_HEADERS", "k=Zm9vYmFyYmF6")]), ["Zm9vYmFyYmF6"; 2]);
+    }
+
+    #[test]
+    fn r35_long_files_are_read_as_far_as_secrets_can_be_long() {
+        let long = "0123456789abcdef".repeat(6000);
+        assert_eq!(found(&[("platform/env/BIG_TOKEN", &long)], &[]), [long.as_str()]);
+        assert_eq!(found(&[("platform/bindings/a/key", &long)], &[]), [long.as_str()]);
+        let most = usize::try_from(LONGEST_FILE).unwrap();
+        let longer = "x".repeat(most + 1);
+        assert_eq!(found(&[("platform/env/BIG_TOKEN", &longer)], &[]), [&longer[..most]]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct Session<State> {
     pub clock: Arc<dyn Clock>,
     /// The daemon that images are in, once it is connected to.
     pub daemon: Option<Daemon>,
-    /// Who hears what the build prints, where that was asked for.
+    /// Who hears what the build says, where that was asked for.
     pub capture: Option<Capture>,
     state: PhantomData<State>,
 }

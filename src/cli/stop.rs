@@ -2,6 +2,10 @@
 //!
 //! Policy P38, telemetry R17 and R18: programs get the signal and have a moment to clean up and to say so, spans end, and
 //! the process dies. No phase goes on with the result of a program that was told to stop: it would blame the buildpack.
+//!
+//! Once the work is done, its result stands: all that is left is to send what waits for a collector, which changes no exit
+//! code (T13). Who is told to stop then waits for nobody, says what is left and ends as it would have. Which of the two it
+//! is, is decided once, under a lock.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -35,7 +39,18 @@ struct State {
 struct Calls {
     /// Of [`Processes::run`], how many have not come back.
     open: usize,
-    stopped: bool,
+    stage: Stage,
+}
+
+/// How far the phase is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Works,
+    /// It was told to stop before its work was done.
+    Stopped,
+    /// Its work is done.
+    Done,
 }
 
 impl State {
@@ -43,8 +58,13 @@ impl State {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stop(&self) {
-        self.lock().stopped = true;
+    /// Goes from work to another stage, unless it is in another already; gives that in which it is then.
+    fn leave_work(&self, to: Stage) -> Stage {
+        let mut calls = self.lock();
+        if calls.stage == Stage::Works {
+            calls.stage = to;
+        }
+        calls.stage
     }
 
     /// Waits until all calls have come back, for `grace` at most.
@@ -54,17 +74,23 @@ impl State {
 }
 
 impl Stoppable {
-    /// From now on, the process heeds the signals. `deliver` sends what waits to be sent, and takes no longer than told.
+    /// From now on, the process heeds the signals. `deliver` sends what waits to be sent, and takes no longer than told;
+    /// `hurry` is called instead when the work is done, and who sends then must come to an end.
     pub(super) fn new(
         processes: OsProcesses,
         spans: Option<&Arc<Spans>>,
         deliver: impl FnOnce(Duration) + Send + 'static,
+        hurry: impl FnOnce() + Send + 'static,
     ) -> Self {
         let state = Arc::<State>::default();
         let (running, at_signal, spans) = (processes.running(), Arc::clone(&state), spans.cloned());
         // Without the thread a signal ends the process at once: nothing that is left behind does harm.
         let _ = signal::on_stop(move |signal| {
-            at_signal.stop();
+            if at_signal.leave_work(Stage::Stopped) == Stage::Done {
+                hurry();
+                // Longer than it takes, unless nobody reads what the process says.
+                return thread::sleep(GRACE);
+            }
             running.signal_all(signal);
             if let Some(spans) = spans {
                 spans.finish(Outcome::Cancellation, None);
@@ -73,6 +99,20 @@ impl Stoppable {
             deliver(LAST_DELIVERY);
         });
         Self { processes, state }
+    }
+
+    /// The work is done. Does not return when the phase was told to stop before.
+    pub(super) fn done(&self) {
+        if self.state.leave_work(Stage::Done) == Stage::Stopped {
+            about_to_die();
+        }
+    }
+}
+
+/// The process is ended by the thread that heard the signal.
+fn about_to_die() -> ! {
+    loop {
+        thread::park();
     }
 }
 
@@ -84,11 +124,9 @@ impl Processes for Stoppable {
         let mut calls = self.state.lock();
         calls.open -= 1;
         self.state.changed.notify_all();
-        if calls.stopped {
+        if calls.stage == Stage::Stopped {
             drop(calls);
-            loop {
-                thread::park();
-            }
+            about_to_die();
         }
         result
     }
@@ -117,11 +155,27 @@ mod tests {
         let state = Arc::<State>::default();
         let processes = Stoppable { processes: OsProcesses::new(StreamTo::Inherit), state: Arc::clone(&state) };
         assert!(processes.run(&script("exit 0"), Output::Collect).unwrap().exit.is_success());
-        state.stop();
+        assert_eq!(state.leave_work(Stage::Stopped), Stage::Stopped);
         let (send, receive) = mpsc::channel();
         thread::spawn(move || send.send(processes.run(&script("exit 0"), Output::Collect)));
         assert!(receive.recv_timeout(Duration::from_millis(300)).is_err());
         assert_eq!(state.lock().open, 0);
+    }
+
+    #[test]
+    fn what_came_first_counts_the_signal_or_the_end_of_the_work() {
+        let processes = || Stoppable { processes: OsProcesses::new(StreamTo::Inherit), state: Arc::default() };
+        let done = processes();
+        done.done();
+        assert_eq!(done.state.leave_work(Stage::Stopped), Stage::Done);
+        let stopped = processes();
+        stopped.state.leave_work(Stage::Stopped);
+        let (send, receive) = mpsc::channel();
+        thread::spawn(move || {
+            stopped.done();
+            send.send(())
+        });
+        assert!(receive.recv_timeout(Duration::from_millis(300)).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The one place that chooses real effects: where images are, how programs run, who hears events.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -157,6 +158,7 @@ pub(super) fn with_phase<S, T>(
 ) -> Result<T, Failure> {
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
     let (signals, owner) = (delivery::signals(&session.values), owner(&session));
+    delivery::tell_odd_switches(&session);
     let outbox = delivery::open(&session, phase, &signals, owner);
     let files = session.values.flag(Key::Telemetry);
     let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox));
@@ -203,7 +205,7 @@ pub(super) fn with_phase<S, T>(
     };
     let told = Arc::clone(&events);
     let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), {
+    let deliver = {
         let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
         move |deadline| {
             close_logs(logs.as_deref(), &*events);
@@ -211,7 +213,10 @@ pub(super) fn with_phase<S, T>(
                 delivery::close(&outbox, deadline, &*events);
             }
         }
-    });
+    };
+    let hurried = outbox.clone();
+    let hurry = move || hurried.iter().for_each(|outbox| outbox.hurry());
+    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), deliver, hurry);
     if spans.is_some() || logs.is_some() {
         end_telemetry_at_a_panic(spans.clone(), logs.clone());
     }
@@ -226,7 +231,14 @@ pub(super) fn with_phase<S, T>(
         work: work.id(),
     };
     let deadline = delivery::deadline(&session);
-    let result = call(session, &run);
+    let result = catch_unwind(AssertUnwindSafe(|| call(session, &run))).unwrap_or_else(|fault| {
+        // Spans and build logs have ended already.
+        if let Some(outbox) = &outbox {
+            delivery::close(outbox, deadline, &*listeners);
+        }
+        resume_unwind(fault)
+    });
+    processes.done();
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);

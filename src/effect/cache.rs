@@ -73,11 +73,9 @@ pub trait Cache: Send + Sync {
     /// It cannot be made or written.
     fn add(&self, layer: &NewLayer) -> Result<(), CacheError>;
 
-    /// A place in the next commit for a layer that is being made, if the cache has none of this buildpack and name yet that
-    /// may well be the same: so that [`Cache::add`] need not make it again. `None` also where the cache has no such places,
-    /// or another build writes it.
-    fn draft(&self, buildpack: &str, layer: &str) -> Option<Box<dyn LayerDraft + '_>> {
-        let _ = (buildpack, layer);
+    /// A place in the next commit for a layer that is being made, so that [`Cache::add`] need not make it again. `None`
+    /// where the cache has no such places, or no room.
+    fn draft(&self) -> Option<Box<dyn LayerDraft + '_>> {
         None
     }
 

@@ -61,9 +61,35 @@ impl Failure {
 
 /// The start of a text from elsewhere, on one line and without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
+    start(&one_line(text))
+}
+
+/// A text from elsewhere on one line, a blank between words, without anything that a terminal would obey.
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<String> =
         text.split_whitespace().map(|word| word.chars().filter(|c| !c.is_control()).collect()).collect();
-    words.join(" ").chars().take(300).collect()
+    words.join(" ")
+}
+
+/// As much of a text as one wants to read.
+pub(crate) fn start(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
+/// Takes the percent-encoding out of a text; what is none stands for itself.
+pub(crate) fn decoded(text: &[u8]) -> String {
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
+    while let Some(byte) = text.get(at) {
+        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
+            bytes.extend(u8::try_from(high * 16 + low));
+            at += 3;
+        } else {
+            bytes.push(*byte);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own.

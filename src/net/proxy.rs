@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::decoded;
 use crate::model::env::Environment;
 
 /// Proxies, as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` give them; empty texts mean none.
@@ -28,6 +29,25 @@ impl Proxies {
             none: proxy("NO_PROXY", "no_proxy"),
         }
     }
+
+    /// What nobody may see of them.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = String> {
+        [&self.https, &self.http].into_iter().flat_map(|url| secrets(url))
+    }
+}
+
+/// User and password in front of a host: together, and the password alone, or the user where that is empty; as it is
+/// written, and decoded.
+pub(crate) fn secrets(url: &str) -> Vec<String> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
+    let alone = match user.split_once(':') {
+        Some((user, "")) => user,
+        Some((_, password)) => password,
+        None => "",
+    };
+    [user, alone].into_iter().flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]).collect()
 }
 
 /// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts

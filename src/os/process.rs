@@ -373,7 +373,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
     use std::path::PathBuf;
-    use std::process::Stdio;
     use tempfile::TempDir;
 
     struct Dir(TempDir);
@@ -603,15 +602,24 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "a child process must begin with another disposition of a signal")]
     fn hears_of_ends_even_if_who_started_us_ignores_children() {
-        // Dispositions belong to the whole process, so another test runs again in one of its own.
+        holds_while_ignoring(Signal::SIGCHLD, "tells_the_signal_that_ended_it");
+    }
+
+    #[test]
+    fn r17_programs_hear_signals_that_who_started_us_ignores() {
+        holds_while_ignoring(Signal::SIGTERM, "passes_signals_on_and_starts_nothing_more");
+    }
+
+    /// Dispositions belong to the whole process, so another test runs again in one of its own.
+    #[expect(unsafe_code, reason = "a child process must begin with another disposition of a signal")]
+    fn holds_while_ignoring(ignored: Signal, test: &str) {
         let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-        again.args(["--exact", "os::process::tests::tells_the_signal_that_ended_it"]);
-        again.stdout(Stdio::null()).stderr(Stdio::null());
+        again.args(["--exact", &format!("os::process::tests::{test}")]);
         // SAFETY: the closure makes one system call, which may be made between fork and exec.
-        unsafe { again.pre_exec(|| Ok(signal(Signal::SIGCHLD, SigHandler::SigIgn).map(drop)?)) };
-        assert!(again.status().unwrap().success());
+        unsafe { again.pre_exec(move || Ok(signal(ignored, SigHandler::SigIgn).map(drop)?)) };
+        let output = String::from_utf8(again.output().unwrap().stdout).unwrap();
+        assert!(output.contains("test result: ok. 1 passed"), "{output}");
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub fn on_stop(clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()>
     let wait = move || {
         let Ok(signal) = signals.wait() else { return };
         clean_up(signal);
-        let _ = signals.thread_unblock();
+        // It dies by this one, whatever came after it.
+        let _ = SigSet::from(signal).thread_unblock();
         let _ = raise(signal);
         end(signal);
     };

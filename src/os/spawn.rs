@@ -39,8 +39,8 @@ impl Program {
         Ok(Self { dir: text(command.dir.as_os_str())?, path, args, env: env.collect::<Result<_, _>>()? })
     }
 
-    /// Starts it with an empty signal mask, the default disposition of SIGPIPE, `/dev/null` as standard input and
-    /// `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
+    /// Starts it with an empty signal mask, the default disposition of SIGPIPE and SIGTERM, `/dev/null` as standard input
+    /// and `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
     ///
     /// # Errors
     /// What the system says of the folder or of the program.
@@ -48,7 +48,8 @@ impl Program {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigmask(&SigSet::empty())?;
-        attributes.set_sigdefault(&Signal::SIGPIPE.into())?;
+        // SIGTERM is heeded also where who started this process has it ignored: so must be what it starts (telemetry R17).
+        attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGTERM].into_iter().collect())?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
         for (stream, output) in (1..).zip(outputs) {

@@ -19,9 +19,10 @@ use crate::effect::processes::{Capture, Printed, Stream};
 use crate::model::trace::TraceContext;
 use crate::os::signal;
 use crate::telemetry::attributes::Key;
-use crate::telemetry::logs::{Encoder, Escapes, Lines, Loss, Piece, Record, Severity, Source, Store};
+use crate::telemetry::logs::{self, Encoder, Escapes, Lines, Piece, Record, Severity, Source, Store};
 use crate::telemetry::provider::SCOPE;
 use crate::telemetry::redact::{Redactor, Released, Scanner};
+use crate::telemetry::spool::Loss;
 use crate::telemetry::{describe, ids};
 
 /// How long a record waits for others to be sent with.
@@ -174,11 +175,8 @@ impl BuildLogs {
                 source.finish();
             }
         }
-        let mut warnings = self.loss.warnings();
-        if self.redactor.is_over_budget() {
-            warnings
-                .push("there are too many secrets to look for all their encoded forms in what is printed".to_owned());
-        }
+        let mut warnings = logs::warnings(&self.loss);
+        warnings.extend(self.redactor.take_warning());
         warnings
     }
 

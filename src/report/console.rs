@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn lines_stand_above_the_bar_and_levels_above_info_have_none() {
-        let sent = |id, bytes| Event::from(TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes, size: 4 });
+        let sent =
+            |id, bytes| Event::from(TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes, size: Some(4) });
         for (level, expected) in [
             ("info", "\r\x1b[K[##########..........]\r\x1b[Kw\n[##########..........]\r\x1b[KSent layer"),
             ("warn", ""),

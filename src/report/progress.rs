@@ -25,7 +25,7 @@ pub(super) struct Progress {
 struct Transfer {
     what: String,
     bytes: u64,
-    size: u64,
+    size: Option<u64>,
     began: Duration,
     told: Duration,
 }
@@ -53,10 +53,10 @@ impl Progress {
         }
     }
 
-    fn sent(&mut self, id: WorkId, what: &str, bytes: u64, size: u64, now: Duration) -> Show {
+    fn sent(&mut self, id: WorkId, what: &str, bytes: u64, size: Option<u64>, now: Duration) -> Show {
         let new = || Transfer { what: what.to_owned(), bytes, size, began: now, told: now };
         let transfer = self.transfers.entry(id).or_insert_with(new);
-        transfer.bytes = bytes;
+        (transfer.bytes, transfer.size) = (bytes, size);
         if self.columns.is_some() {
             let is_due = self.drawn.is_none_or(|drawn| now.saturating_sub(drawn) >= DRAWS);
             return if is_due { Show { line: None, bar: self.bar(now) } } else { Show::default() };
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn sent(id: WorkId, millions: u64) -> TransferEvent {
-        TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes: millions * 1_000_000, size: 100_000_000 }
+        TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes: millions * 1_000_000, size: Some(100_000_000) }
     }
 
     fn line(text: &str) -> Show {
@@ -125,6 +125,31 @@ mod tests {
         let ended = TransferEvent::Ended { id, arrived: true };
         assert_eq!(hear(&ended, 125), line("Sent layer 'a:b': 100.0 MB in 25.0 s, 4.0 MB/s"));
         assert_eq!(hear(&ended, 126), Show::default());
+    }
+
+    #[test]
+    fn of_what_is_still_compressed_bytes_and_rate_are_told_alone() {
+        let unknown = |id, millions: u64| TransferEvent::Sent {
+            id,
+            what: "layer 'a:b'".into(),
+            bytes: millions * 1_000_000,
+            size: None,
+        };
+        let (mut progress, id) = (Progress::new(None), WorkId::next());
+        let mut hear = |event: &TransferEvent, second| progress.hear(event, Duration::from_secs(second));
+        hear(&unknown(id, 0), 0);
+        assert_eq!(hear(&unknown(id, 30), 10), line("Sending layer 'a:b': 30.0 MB, 3.0 MB/s"));
+        assert_eq!(hear(&sent(id, 80), 20), line("Sending layer 'a:b': 80.0 MB of 100.0 MB, 4.0 MB/s"));
+        hear(&unknown(id, 90), 21);
+        let ended = TransferEvent::Ended { id, arrived: true };
+        assert_eq!(hear(&ended, 25), line("Sent layer 'a:b': 90.0 MB in 25.0 s, 3.6 MB/s"));
+
+        let (mut progress, one, two) = (Progress::new(Some(80)), WorkId::next(), WorkId::next());
+        progress.hear(&sent(one, 0), Duration::ZERO);
+        progress.hear(&unknown(two, 0), Duration::ZERO);
+        let shown = progress.hear(&unknown(two, 30), Duration::from_secs(3));
+        let bar = "[....................] Sending 2 layers: 30.0 MB, 10.0 MB/s";
+        assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Spans {
             std::mem::take(&mut state.open)
         };
         for open in open.into_values().rev() {
-            self.close(open, outcome, &Facts { error_type, ..Facts::default() });
+            self.close(open, self.clock.now(), outcome, &Facts { error_type, ..Facts::default() });
         }
     }
 
@@ -93,9 +93,7 @@ impl Spans {
 
     /// What is to be told to the user, as warnings: at most one of each kind. It never changes an exit code (T13).
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.session.faults().warnings();
-        warnings.extend(self.session.config().live.iter().flat_map(|live| live.warnings()));
-        warnings
+        self.session.faults().warnings()
     }
 
     /// Where in its trace a piece of work is that has begun and not ended.
@@ -140,20 +138,21 @@ impl Spans {
     }
 
     fn end(&self, id: WorkId, outcome: Outcome, facts: &Facts) {
+        // Before the work is closed: a fault that this meets must still find it open (R18).
+        let now = self.clock.now();
         let open = self.state().open.remove(&id);
         if let Some(open) = open {
-            self.close(open, outcome, facts);
+            self.close(open, now, outcome, facts);
         }
     }
 
     /// Ends a span, which writes it. Outside of the lock: writing takes time.
-    fn close(&self, mut open: Open, outcome: Outcome, facts: &Facts) {
-        let now = self.clock.now();
+    fn close(&self, mut open: Open, now: SystemTime, outcome: Outcome, facts: &Facts) {
         open.span.set_attributes(describe::end(outcome, facts));
         open.span.set_status(describe::status(outcome));
         // A clock that was set back must not make a span that ends before it begins.
         open.span.end_with_timestamp(now.max(open.began));
-        // Reads what the program wrote last.
+        // What the program wrote last is still read, beside what comes next.
         drop(open.followed);
         if let Some((kind, seen)) = open.provided
             && !self.session.kept(kind, &seen)

@@ -57,7 +57,9 @@ pub fn origin(
 /// Gives the context that is shared through the folder, or shares `fresh`. Only its trace id counts.
 ///
 /// `analyze` and `create` are the first of a build and always share a new one: a kept `<layers>` must not lend the trace
-/// of an earlier build. A rebase is part of no build.
+/// of an earlier build. `detect` does so where the shared trace has a detection already: then this build was analyzed
+/// where this folder is not, as by pack, which gives a folder for traces to detector and builder only. A rebase is part
+/// of no build.
 fn share(folder: &Folder, phase: Phase, fresh: TraceContext) -> Result<TraceContext, FileError> {
     let text = format!("{fresh}\n");
     // A name that no other program has or left behind. Process ids would not do: in containers all are 1.
@@ -67,20 +69,29 @@ fn share(folder: &Folder, phase: Phase, fresh: TraceContext) -> Result<TraceCont
         Phase::Analyze | Phase::Create => folder.put(SHARED, &temporary, &text, true).map(|_| fresh),
         Phase::Detect | Phase::Restore | Phase::Extend | Phase::Build | Phase::Export => {
             // Mostly it is there; asking first means that a phase which may not write here still finds its trace.
-            let read = || folder.read(SHARED).ok().and_then(|text| TraceContext::parse(text.trim_end()).ok());
+            let read = || {
+                let shared = TraceContext::parse(folder.read(SHARED).ok()?.trim_end()).ok()?;
+                Some(shared).filter(|shared| phase != Phase::Detect || !was_detected_in(folder, shared))
+            };
             if let Some(context) = read() {
                 return Ok(context);
             }
             if folder.put(SHARED, &temporary, &text, false)? {
                 return Ok(fresh);
             }
-            // Another phase was quicker, or the file says nothing of use.
+            // Another phase was quicker, or the file says nothing of use, or of an earlier build.
             match read() {
                 Some(context) => Ok(context),
                 None => folder.put(SHARED, &temporary, &text, true).map(|_| fresh),
             }
         }
     }
+}
+
+/// Says whether the last detection that left spans in this folder was part of this trace.
+fn was_detected_in(folder: &Folder, trace: &TraceContext) -> bool {
+    let spans = folder.read_end(&format!("{}.jsonl", Phase::Detect.verb())).unwrap_or_default();
+    spans.contains(&format!(r#""traceId":"{}""#, &trace.to_string()[3..35]))
 }
 
 /// What vendors added to the platform's context, if it is well formed. It goes to programs and never into a file (T9).
@@ -170,6 +181,31 @@ mod tests {
         assert_eq!(found(None, Phase::Build, &folder).0, second);
     }
 
+    /// As pack's containers do, where detector and builder alone have the folder, and it is kept.
+    #[test]
+    fn t6_a_detection_begins_a_trace_where_the_shared_one_has_one_already() {
+        let (layers, folder) = folder();
+        let build = || {
+            let (Origin::Build(trace), 0) = found(None, Phase::Detect, &folder) else { panic!() };
+            let trace = u128::from_be_bytes(trace);
+            let line = format!("{{\"cnb.phase\":\"detect\",\"traceId\":\"{trace:032x}\"}}\n");
+            folder.append("detect.jsonl").unwrap().append(line.as_bytes()).unwrap();
+            for phase in [Phase::Restore, Phase::Extend, Phase::Build, Phase::Export] {
+                assert_eq!(found(None, phase, &folder), (Origin::Build(trace.to_be_bytes()), 0));
+            }
+            trace
+        };
+        let first = build();
+        let second = build();
+        assert_ne!(first, second);
+        // However much other detections left there.
+        let file = std::fs::OpenOptions::new().append(true).open(layers.path().join("detect.jsonl")).unwrap();
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'\n'), 10 << 20), &mut &file).unwrap();
+        let (Origin::Build(analyzed), 0) = found(None, Phase::Analyze, &folder) else { panic!() };
+        assert_eq!(build(), u128::from_be_bytes(analyzed));
+        assert_ne!(build(), u128::from_be_bytes(analyzed));
+    }
+
     #[test]
     fn a_rebase_neither_takes_nor_leaves_a_trace() {
         let (layers, folder) = folder();
@@ -188,21 +224,21 @@ mod tests {
     #[test]
     fn r23_phases_that_start_at_once_agree_on_a_trace() {
         let (layers, folder) = folder();
-        let ids = random();
-        let traces: Vec<[u8; 16]> = std::thread::scope(|scope| {
-            let share_one = |number: u8| {
-                let fresh = TraceContext { trace_id: ids.new_trace_id().to_bytes(), span_id: [1; 8], flags: 1 };
-                let temporary = format!("{number}");
-                let text = format!("{fresh}\n");
-                let won = folder.put(SHARED, &temporary, &text, false).unwrap();
-                let shared = folder.read(SHARED).unwrap();
-                assert_eq!(won, shared == text);
-                TraceContext::parse(shared.trim_end()).unwrap().trace_id
-            };
-            let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || share_one(number))).collect();
+        let start = std::sync::Barrier::new(16);
+        let traces: Vec<(Origin, usize)> = std::thread::scope(|scope| {
+            let phases = [Phase::Detect, Phase::Restore, Phase::Build, Phase::Export];
+            let threads: Vec<_> = (0..16)
+                .map(|number| {
+                    let (start, folder) = (&start, &folder);
+                    scope.spawn(move || {
+                        start.wait();
+                        found(None, phases[number % phases.len()], folder)
+                    })
+                })
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(traces.iter().all(|trace| *trace == traces[0]));
+        assert!(traces.iter().all(|trace| *trace == traces[0]), "{traces:?}");
         assert_eq!(std::fs::read_dir(layers.path()).unwrap().count(), 1);
     }
 

@@ -1,14 +1,17 @@
 //! Spans on their way to a collector, beside the files: the lifecycle's as they end, those of programs as they write them.
 //!
 //! Telemetry T11, R22 and part "live spans". What is sent is what the files say, but for the resource, to which users may
-//! add. A span that does not get into the spool is counted, and costs the build nothing.
+//! add, and for secrets in what programs wrote (R35). A span that does not get into the spool is counted, and costs the
+//! build nothing.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
@@ -20,8 +23,9 @@ use super::line::Lines;
 use super::otlp::foreign::Line;
 use super::otlp::resource::ResourceOverrides;
 use super::otlp::{Form, Signal};
-use super::spool::Spool;
-use super::tail::Following;
+use super::redact::Redactor;
+use super::spool::{Loss, Spool};
+use super::tail::{Following, Readers};
 
 /// The most span ids of one program that are remembered, to send none twice.
 const MOST_REMEMBERED: usize = 1 << 18;
@@ -30,9 +34,11 @@ const MOST_REMEMBERED: usize = 1 << 18;
 pub struct Live {
     spool: Arc<Spool>,
     resource: ResourceOverrides,
-    follows: bool,
+    /// Takes secrets out of what programs wrote, where that is sent.
+    redactor: Option<Arc<Redactor>>,
+    readers: Arc<Readers>,
     /// Spans that the spool did not take.
-    lost: AtomicU64,
+    lost: Loss,
     /// What programs wrote to their files that is no span.
     garbage: AtomicU64,
     programs: AtomicU64,
@@ -45,15 +51,15 @@ impl fmt::Debug for Live {
 }
 
 impl Live {
-    /// Sends through a spool. `follows` says whether spans that programs wrote are sent, too.
-    pub fn new(spool: Arc<Spool>, resource: ResourceOverrides, follows: bool) -> Self {
-        let (lost, garbage, programs) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { spool, resource, follows, lost, garbage, programs }
+    /// Sends through a spool. With a redactor, spans that programs wrote are sent, too, without secrets.
+    pub fn new(spool: Arc<Spool>, resource: ResourceOverrides, redactor: Option<Arc<Redactor>>) -> Self {
+        let (garbage, programs) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { spool, resource, redactor, readers: Arc::default(), lost: Loss::default(), garbage, programs }
     }
 
     /// Says whether spans that programs wrote are sent, too.
     pub fn follows(&self) -> bool {
-        self.follows
+        self.redactor.is_some()
     }
 
     /// The resource of the lifecycle's spans as it is sent.
@@ -62,12 +68,12 @@ impl Live {
     }
 
     /// Sends what a program writes to its file from an offset on, until the result is dropped.
-    pub(super) fn follow(self: &Arc<Self>, file: File, from: u64) -> io::Result<Following> {
+    pub(super) fn follow(self: &Arc<Self>, file: File, path: PathBuf, from: u64) -> io::Result<Following> {
         let live = Arc::clone(self);
         // Every program has a share of the spool of its own; the lifecycle's own is another.
         let program = u64::MAX - 1 - self.programs.fetch_add(1, Ordering::Relaxed);
         let mut known = HashSet::new();
-        Following::start(file, from, move |line| {
+        self.readers.follow(file, path, from, move |line| {
             let Some(line) = line else {
                 live.garbage.fetch_add(1, Ordering::Relaxed);
                 return;
@@ -75,9 +81,10 @@ impl Live {
             if known.len() >= MOST_REMEMBERED {
                 known.clear();
             }
-            let line = Line::read(line, |trace, span| known.insert((trace, span)));
+            let mut line = Line::read(line, |trace, span| known.insert((trace, span)));
             live.garbage.fetch_add(line.bad, Ordering::Relaxed);
             if line.spans() > 0 {
+                live.redactor.iter().for_each(|redactor| redactor.spans(&mut line.data));
                 live.send(program, &line.data, line.spans());
             }
         })
@@ -90,17 +97,38 @@ impl Live {
             Form::Json => serde_json::to_vec(data).unwrap_or_default(),
         };
         let spans = u32::try_from(spans).unwrap_or(u32::MAX);
-        if self.spool.append(Signal::Traces, program, &request, spans).is_err() {
-            self.lost.fetch_add(spans.into(), Ordering::Relaxed);
+        if let Err(why) = self.spool.append(Signal::Traces, program, &request, spans) {
+            self.lost.add(spans.into(), &why);
         }
     }
 
-    /// What is to be told to the user, as warnings.
-    pub fn warnings(&self) -> Vec<String> {
-        let (lost, garbage) = (self.lost.load(Ordering::Relaxed), self.garbage.load(Ordering::Relaxed));
+    /// Lets what programs wrote be read until `stop` and no longer; waits for that, but not longer than to `longest`. Says
+    /// whether everything is read.
+    pub(super) fn settle(&self, stop: Instant, longest: Instant) -> bool {
+        self.readers.settle(stop, longest)
+    }
+
+    /// What is to be told to the user, as warnings, once nothing more is sent.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let garbage = self.garbage.load(Ordering::Relaxed);
+        let unread = self.readers.unread();
         let mut warnings = Vec::new();
-        if lost > 0 {
-            warnings.push(format!("{lost} spans are not sent: there was no room for them in the spool"));
+        let mut missing = self.lost.told(
+            |count| format!("there was no room for {count} in the spool"),
+            |count, cause| format!("{count} could not be kept until then: {cause}"),
+        );
+        if let Some(first) = unread.paths.first().filter(|_| unread.bytes > 0) {
+            let others = match unread.paths.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} other files"),
+            };
+            let (bytes, first) = (unread.bytes, first.display());
+            missing.push(format!("there was no time to read {bytes} bytes of '{first}'{others}"));
+        }
+        warnings.extend(self.redactor.iter().filter_map(|redactor| redactor.take_warning()));
+        if !missing.is_empty() {
+            let files = if self.follows() { "; the files of telemetry have them all" } else { "" };
+            warnings.push(format!("not all spans are sent: {}{files}", missing.join(", ")));
         }
         if garbage > 0 {
             warnings

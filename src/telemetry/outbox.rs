@@ -2,15 +2,16 @@
 //!
 //! Telemetry T12, T13, R37 to R40. Whoever has spans or log records appends them to [`Outbox::spool`] and goes on at once.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::live::Live;
 use super::otlp::settings::Destination;
 use super::otlp::{self, Network, Signal};
 use super::shipper::{Account, Lane, Shipper};
-use super::spool::{Spool, SpoolConfig};
+use super::spool::{Rest, Spool, SpoolConfig};
 
 /// How long the end of a program may wait without a word (T13).
 const SILENT: Duration = Duration::from_secs(1);
@@ -22,10 +23,13 @@ pub struct Outbox {
     spool: Arc<Spool>,
     account: Arc<Mutex<Account>>,
     thread: Arc<Thread>,
-    /// Somebody has said, or is about to say, what became of everything.
-    told: AtomicBool,
+    /// Since when nobody is to wait for a collector any more.
+    hurried: OnceLock<Instant>,
     secrets: Vec<String>,
-    signals: Vec<Signal>,
+    /// What is sent, and where to.
+    ways: Vec<(Signal, String)>,
+    /// Who may still put in what programs wrote.
+    live: OnceLock<Arc<Live>>,
 }
 
 /// Whether the thread has ended, for who waits for that.
@@ -36,11 +40,22 @@ struct Thread {
 }
 
 impl Thread {
-    /// Waits for its end, for so long at most; says whether it has come.
-    fn join(&self, longest: Duration) -> bool {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(ended, longest, |ended| !*ended);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+    /// Waits for its end until a moment, which may come closer meanwhile; says whether it has come.
+    fn join(&self, until: impl Fn() -> Instant) -> bool {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let left = until().saturating_duration_since(Instant::now());
+            if *ended || left.is_zero() {
+                return *ended;
+            }
+            ended = self.changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Lets who waits look again at how long.
+    fn wake(&self) {
+        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
     }
 }
 
@@ -111,7 +126,7 @@ impl Outbox {
         let no_spool = |cause: &dyn std::fmt::Display| {
             format!("nothing is sent to a collector: there is no place for what waits to be sent: {cause}")
         };
-        let signals = lanes.iter().map(Lane::signal).collect();
+        let ways = lanes.iter().map(|lane| (lane.signal(), lane.endpoint().to_owned())).collect();
         let spool = Arc::new(Spool::create(config).map_err(|error| no_spool(&error))?);
         let account = Arc::<Mutex<Account>>::default();
         let thread = Arc::<Thread>::default();
@@ -125,12 +140,12 @@ impl Outbox {
             spool.end();
             return Err(no_spool(&error));
         }
-        Ok(Self { spool, account, thread, told: AtomicBool::new(false), secrets, signals })
+        Ok(Self { spool, account, thread, hurried: OnceLock::new(), secrets, ways, live: OnceLock::new() })
     }
 
     /// Says whether a signal has somewhere to go.
     pub fn sends(&self, signal: Signal) -> bool {
-        self.signals.contains(&signal)
+        self.ways.iter().any(|(of, _)| *of == signal)
     }
 
     /// Where what is to be sent goes.
@@ -143,34 +158,77 @@ impl Outbox {
         &self.secrets
     }
 
+    /// At the end, what this one still reads is waited for, and what it has to tell is told. There is one at most.
+    pub fn waits_for(&self, live: Arc<Live>) {
+        let _ = self.live.set(live);
+    }
+
     /// Takes nothing more in, sends what waits for `deadline` at most, and says what became of it all. When that takes
-    /// more than a second, `waits` is told how many spans and log records still wait. Of several calls, also such that
-    /// run at the same time because the process is told to stop, the first to end says it, the others nothing.
+    /// more than a second, `waits` is told how many spans and log records still wait.
     pub fn finish(&self, deadline: Duration, waits: &dyn Fn(u64)) -> Delivered {
-        if self.told.load(Ordering::SeqCst) {
-            return Delivered::default();
-        }
-        let end = Instant::now() + deadline;
-        self.spool.close(end);
-        let mut ended = self.thread.join(SILENT.min(deadline));
-        if !ended && deadline > SILENT {
+        let began = Instant::now();
+        let (end, silent) = (began + deadline, began + SILENT);
+        if !self.settle(end, end.min(silent)) && self.until(end) > silent {
             waits(self.spool.waiting().records);
-            ended = self.thread.join(end.saturating_duration_since(Instant::now()) + SLACK);
+            self.settle(end, end + SLACK);
         }
-        if self.told.swap(true, Ordering::SeqCst) {
-            return Delivered::default();
-        }
-        let kept = self.spool.end();
+        let left = self.ways.iter().filter(|(signal, _)| !self.spool.is_empty(*signal));
+        let left: BTreeSet<&str> = left.map(|(_, endpoint)| endpoint.as_str()).collect();
+        let rest = self.spool.end();
         // A late answer finds a spool that is given up: what it was about may be sent twice.
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut warnings = account.warnings(kept.is_some(), ended);
-        if let Some((path, count)) = &kept {
-            let path = path.display();
-            warnings.push(format!(
-                "{count} spans and log records were not delivered and wait in '{path}'; send them with: lifecycle ship {path}"
-            ));
+        let mut delivered =
+            Delivered { sent: account.sent, dropped: account.dropped, kept: None, warnings: account.warnings(&left) };
+        match rest {
+            Rest::Nothing => {}
+            Rest::Kept { path, records } => {
+                let shown = path.display();
+                delivered.warnings.push(format!(
+                    "{records} spans and log records were not delivered and wait in '{shown}'; send them with: lifecycle \
+                     ship {shown}"
+                ));
+                delivered.kept = Some((path, records));
+            }
+            Rest::Gone { path, records } => {
+                delivered.dropped += records;
+                delivered.warnings.push(format!(
+                    "{records} spans and log records are lost: they waited in '{}', which somebody removed or changed",
+                    path.display()
+                ));
+            }
         }
-        Delivered { sent: account.sent, dropped: account.dropped, kept, warnings }
+        delivered.warnings.extend(self.live.get().iter().flat_map(|live| live.warnings()));
+        delivered
+    }
+
+    /// Nobody waits for a collector any more: [`Self::finish`], on another thread or to come, takes no more time.
+    pub fn hurry(&self) {
+        let now = *self.hurried.get_or_init(Instant::now);
+        if let Some(live) = self.live.get() {
+            live.settle(now, now);
+        }
+        if self.spool.closed().is_some() {
+            self.spool.close(now);
+        }
+        self.thread.wake();
+    }
+
+    /// Waits until everything is read and sent for which there is time to `end`, but not longer than to `longest`; says
+    /// whether it is.
+    fn settle(&self, end: Instant, longest: Instant) -> bool {
+        if let Some(live) = self.live.get()
+            && !live.settle(self.until(end), longest)
+            && longest < self.until(end)
+        {
+            return false;
+        }
+        self.spool.close(self.until(end));
+        self.thread.join(|| self.until(longest))
+    }
+
+    /// A moment, or when nobody was to wait any more.
+    fn until(&self, moment: Instant) -> Instant {
+        self.hurried.get().map_or(moment, |hurried| moment.min(*hurried))
     }
 }
 

@@ -1,15 +1,17 @@
-//! Follows a file that a program writes spans to, and gives its whole lines as they appear.
+//! Follows the files that programs write spans to, and gives their whole lines as they appear.
 //!
-//! Telemetry part "live spans". A half line waits for its end; a line that is too long is none. The file is read on a
-//! thread of its own until its program has ended, and then once more.
+//! Telemetry part "live spans". A half line waits for its end; a line that is too long is none. Each file is read on a
+//! thread of its own, so the end of a program waits for nothing: what it wrote last is read beside what comes next, and
+//! at the end of a phase for as long as that may wait. What is not read by then is known by its bytes.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How often a file is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -17,52 +19,200 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: usize = 1 << 20;
 /// How much is read at once.
 const PIECE: usize = 64 * 1024;
-/// The most that is read after a program has ended, for another may go on writing.
-const MOST_AT_THE_END: u64 = 64 << 20;
+/// The end of a file whose program still runs.
+const OPEN: u64 = u64::MAX;
+/// How much longer than it may take somebody may be busy with what was read last.
+const SLACK: Duration = Duration::from_millis(100);
 
-/// A file that is followed. Dropping it reads what came last.
-#[derive(Debug)]
-pub struct Following {
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+/// All files that are followed.
+#[derive(Default)]
+pub struct Readers {
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
-impl Following {
-    /// Follows a file from an offset on. `take` gets each line, its end taken off; none in place of one that is too long.
-    pub fn start(file: File, from: u64, take: impl FnMut(Option<&[u8]>) + Send + 'static) -> io::Result<Self> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ended);
-        let thread = thread::Builder::new().name("spans of a program".to_owned()).spawn(move || {
-            let mut lines = Lines { file, at: from, half: Vec::new(), skips: false };
-            let mut take = take;
-            loop {
-                // Looked at first: what was written before the end is read after it.
-                let last = told.load(Ordering::Acquire);
-                lines.read(&mut take);
-                if last {
-                    return;
-                }
-                thread::park_timeout(PAUSE);
+#[derive(Default)]
+struct State {
+    /// Those that are not read to their ends.
+    files: Vec<Arc<Followed>>,
+    /// When nothing more may be read, once that is known.
+    stop: Option<Instant>,
+}
+
+/// A file that is followed.
+struct Followed {
+    file: File,
+    path: PathBuf,
+    /// Up to where its lines were given.
+    given: AtomicU64,
+    /// Up to where they are to be given: another program may go on writing.
+    end: AtomicU64,
+    /// There was no time for the rest.
+    is_left: AtomicBool,
+}
+
+/// A program that may write to a file that is followed. Dropping it says that the program has ended.
+#[must_use]
+pub struct Following {
+    readers: Arc<Readers>,
+    followed: Arc<Followed>,
+}
+
+/// What was not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// In all files.
+    pub bytes: u64,
+    /// Where.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Readers {
+    /// Follows a file from an offset on. `take` gets each line, its end taken off; none in place of one that is too long
+    /// or was never ended.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn follow(
+        self: &Arc<Self>,
+        file: File,
+        path: PathBuf,
+        from: u64,
+        mut take: impl FnMut(Option<&[u8]>) + Send + 'static,
+    ) -> io::Result<Following> {
+        let followed = Arc::new(Followed {
+            file,
+            path,
+            given: AtomicU64::new(from),
+            end: AtomicU64::new(OPEN),
+            is_left: AtomicBool::new(false),
+        });
+        let (readers, file) = (Arc::clone(self), Arc::clone(&followed));
+        self.state().files.push(Arc::clone(&followed));
+        let started = thread::Builder::new().name("spans of a program".to_owned()).spawn(move || {
+            if readers.read(&file, from, &mut take) {
+                readers.forget(&file);
+            } else {
+                file.is_left.store(true, Ordering::Release);
+                readers.wake();
             }
-        })?;
-        Ok(Self { ended, thread: Some(thread) })
+        });
+        if let Err(error) = started {
+            self.forget(&followed);
+            return Err(error);
+        }
+        Ok(Following { readers: Arc::clone(self), followed })
+    }
+
+    /// Lets everything be read until `stop` and no longer; waits for that, but not longer than to `longest`. Says whether
+    /// everything is read.
+    pub fn settle(&self, stop: Instant, longest: Instant) -> bool {
+        let mut state = self.state();
+        state.stop = Some(state.stop.map_or(stop, |known| known.min(stop)));
+        // Whoever still runs is about to be killed.
+        state.files.iter().for_each(|file| file.close());
+        self.changed.notify_all();
+        loop {
+            // Another call may have brought the end closer.
+            let until = state.stop.filter(|stop| *stop <= longest).map_or(longest, |stop| stop + SLACK);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.files.iter().all(|file| file.is_left.load(Ordering::Acquire)) {
+                return state.files.is_empty();
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What was not read, once nothing more may be.
+    pub fn unread(&self) -> Unread {
+        let mut unread = Unread::default();
+        for file in &self.state().files {
+            unread.bytes += file.end().min(file.size()).saturating_sub(file.given.load(Ordering::Acquire));
+            unread.paths.push(file.path.clone());
+        }
+        unread
+    }
+
+    /// Gives the lines of a file to its end; says whether it came so far.
+    fn read(&self, followed: &Followed, from: u64, take: &mut impl FnMut(Option<&[u8]>)) -> bool {
+        let mut lines = Lines::default();
+        let mut piece = vec![0; PIECE];
+        let mut at = from;
+        loop {
+            // Looked at first: what was written before the end is read after it.
+            let has_end = followed.end() != OPEN;
+            loop {
+                if self.state().stop.is_some_and(|stop| stop <= Instant::now()) {
+                    return false;
+                }
+                // What cannot be read now may be later.
+                let count = followed.file.read_at(&mut piece, at).unwrap_or(0);
+                // Looked at behind it: what was read before the end was written before it.
+                let count = count.min(usize::try_from(followed.end().saturating_sub(at)).unwrap_or(usize::MAX));
+                if count == 0 {
+                    break;
+                }
+                at += count as u64;
+                lines.split(&piece[..count], take);
+                followed.given.store(at - lines.half.len() as u64, Ordering::Release);
+            }
+            if has_end {
+                if lines.skips || !lines.half.is_empty() {
+                    take(None);
+                }
+                return true;
+            }
+            let state = self.state();
+            if followed.end() == OPEN {
+                drop(self.changed.wait_timeout(state, PAUSE));
+            }
+        }
+    }
+
+    fn forget(&self, followed: &Arc<Followed>) {
+        self.state().files.retain(|file| !Arc::ptr_eq(file, followed));
+        self.changed.notify_all();
+    }
+
+    /// Lets who waits look again.
+    fn wake(&self) {
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Followed {
+    fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    fn size(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    /// What is written from now on is not looked at.
+    fn close(&self) {
+        if self.end() == OPEN {
+            self.end.store(self.size(), Ordering::Release);
+        }
     }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // It has no more to say if it panicked.
-            let _ = thread.join();
-        }
+        let _state = self.readers.state();
+        self.followed.close();
+        self.readers.changed.notify_all();
     }
 }
 
+/// Cuts what is read into lines.
+#[derive(Default)]
 struct Lines {
-    file: File,
-    at: u64,
     /// The beginning of a line whose end is not there yet.
     half: Vec<u8>,
     /// The line is too long, and its end is not there yet.
@@ -70,26 +220,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Gives what is there now.
-    fn read(&mut self, take: &mut impl FnMut(Option<&[u8]>)) {
-        let mut piece = vec![0; PIECE];
-        let stop = self.at.saturating_add(MOST_AT_THE_END);
-        while self.at < stop {
-            match self.file.read_at(&mut piece, self.at) {
-                Ok(0) => return,
-                Ok(count) => {
-                    self.at += count as u64;
-                    self.split(&piece[..count], take);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What cannot be read now may be later.
-                Err(_) => return,
-            }
-        }
-    }
-
     fn split(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Option<&[u8]>)) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
             self.add(line);
@@ -121,13 +253,22 @@ mod tests {
 
     use super::*;
 
+    /// Long enough for everything, on any machine.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn settled(readers: &Readers, time: Duration) -> bool {
+        let stop = Instant::now() + time;
+        readers.settle(stop, stop)
+    }
+
     #[test]
     fn whole_lines_are_given_as_they_appear_and_half_ones_wait() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"of an earlier run\n").unwrap();
         let (send, lines) = mpsc::channel();
         let take = move |line: Option<&[u8]>| send.send(line.map(<[u8]>::to_vec)).unwrap();
-        let following = Following::start(file.reopen().unwrap(), 18, take).unwrap();
+        let readers = Arc::<Readers>::default();
+        let following = readers.follow(file.reopen().unwrap(), "f".into(), 18, take).unwrap();
         file.write_all(b"one\n\r\n\ntw").unwrap();
         assert_eq!(lines.recv().unwrap().as_deref(), Some(&b"one"[..]));
         file.write_all(b"o\nhalf").unwrap();
@@ -135,7 +276,56 @@ mod tests {
         file.write_all(&vec![b'x'; LONGEST]).unwrap();
         file.write_all(b"\nlast\nnever ended").unwrap();
         drop(following);
+        file.write_all(b"\nof somebody else\n").unwrap();
+        assert!(settled(&readers, LONG));
         let rest: Vec<_> = lines.iter().collect();
-        assert_eq!(rest, [None, Some(b"last".to_vec())]);
+        assert_eq!(rest, [None, Some(b"last".to_vec()), None]);
+        assert_eq!(readers.unread(), Unread::default());
+    }
+
+    #[test]
+    fn the_end_of_a_program_waits_for_nobody_and_what_is_not_read_in_time_is_known() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        // More than one piece, so that the second is not read while the first line is taken.
+        let line = vec![b'x'; PIECE - 1];
+        (0..10).for_each(|_| file.write_all(&[&line[..], b"\n"].concat()).unwrap());
+        let (send, taken) = mpsc::channel();
+        let (go_on, wait) = mpsc::channel::<()>();
+        let readers = Arc::<Readers>::default();
+        let take = move |line: Option<&[u8]>| {
+            send.send(line.map(<[u8]>::len)).unwrap();
+            let _ = wait.recv();
+        };
+        let following = readers.follow(file.reopen().unwrap(), "f".into(), 0, take).unwrap();
+        assert_eq!(taken.recv().unwrap(), Some(line.len()));
+        // It would wait here for ever.
+        drop(following);
+        file.write_all(b"of somebody else\n").unwrap();
+        assert!(!settled(&readers, Duration::ZERO));
+        let all = Unread { bytes: 10 * PIECE as u64, paths: vec!["f".into()] };
+        assert_eq!(readers.unread(), all);
+        drop(go_on);
+        assert!(taken.recv().is_err(), "nothing more is read");
+        assert_eq!(readers.unread(), Unread { bytes: 9 * PIECE as u64, ..all });
+    }
+
+    #[test]
+    fn what_a_program_wrote_before_it_ended_is_read_in_time_and_the_earliest_end_counts() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&b"line\n".repeat(100_000)).unwrap();
+        let readers = Arc::<Readers>::default();
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        let take = move |_: Option<&[u8]>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        // Also of one that still runs.
+        let following = readers.follow(file.reopen().unwrap(), "f".into(), 0, take).unwrap();
+        assert!(settled(&readers, LONG));
+        assert_eq!(count.load(Ordering::Relaxed), 100_000);
+        drop(following);
+        settled(&readers, Duration::ZERO);
+        settled(&readers, LONG);
+        assert!(readers.state().stop.unwrap() < Instant::now() + LONG / 2);
     }
 }

@@ -1,11 +1,11 @@
 //! Build output as log records, from outside: what a collector gets, what a terminal shows, and what is off when it is
 //! off. Telemetry R30 to R37.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{APP_IMAGE, Collector, Outcome, Record, World};
+use crate::support::{APP_IMAGE, Answer, Collector, Outcome, Payload, Record, World, attribute};
 
 /// A world with a buildpack whose programs do this.
 fn world(detect: &str, build: &str) -> World {
@@ -19,9 +19,13 @@ fn world(detect: &str, build: &str) -> World {
 
 type Variables<'a> = Vec<(&'a str, Option<&'a str>)>;
 
-/// Build logs on, to an endpoint.
+/// Build logs on, to an endpoint. However slow this machine is, all is to come.
 fn on(endpoint: &str) -> Variables<'_> {
-    vec![("CNB_BUILD_LOGS_OTLP", Some("true")), ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint))]
+    vec![
+        ("CNB_BUILD_LOGS_OTLP", Some("true")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint)),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("60s")),
+    ]
 }
 
 /// Runs the builder with build logs on; gives what it said and what the collector got.
@@ -88,6 +92,27 @@ fn r32_every_line_arrives_once_in_order() {
     assert_eq!(uids.len(), records.len());
 }
 
+/// R32: once where all is answered, and after a lost answer at least once, which can be told.
+#[test]
+fn r32_after_a_lost_answer_duplicates_have_the_same_name() {
+    let world = world("exit 0", "echo built");
+    for protocol in ["http/protobuf", "http/json"] {
+        let collector = Collector::http();
+        collector.next([Answer::Unanswered]);
+        let endpoint = collector.endpoint();
+        let more = [&on(&endpoint)[..], &[("OTEL_EXPORTER_OTLP_PROTOCOL", Some(protocol))]].concat();
+        world.run_with("builder", &[], &more).exits(0).done();
+        let mut named = BTreeMap::<String, Vec<String>>::new();
+        for record in collector.records() {
+            named.entry(record.attribute("log.record.uid").unwrap()).or_default().push(record.body().to_owned());
+        }
+        assert!(named.values().any(|bodies| bodies.len() == 2), "{protocol}: {named:?}");
+        assert!(named.values().all(|bodies| bodies.iter().all(|body| *body == bodies[0])), "{protocol}: {named:?}");
+        let built = named.values().filter(|bodies| bodies[0] == "built").count();
+        assert_eq!(built, 1, "{protocol}: {named:?}");
+    }
+}
+
 #[test]
 fn r33_a_record_says_what_was_printed_when_and_by_whom() {
     let build = "printf 'first'; sleep 0.1; printf ' line\\r\\n'; printf 'bad \\377 half \\303\\n'; \
@@ -138,6 +163,28 @@ fn r33_the_ids_need_a_context_where_there_are_no_files() {
     assert_eq!((of_program.record.trace_id[0], of_program.record.flags), (0x0a, 0));
     assert!(of_program.record.span_id.len() == 8 && of_program.record.span_id[0..2] != [0xb7, 0xad]);
     assert!(!world.path("layers/tracing").exists());
+}
+
+#[test]
+fn r33_the_resource_of_records_has_what_the_user_adds() {
+    let world = world("exit 0", "echo line");
+    let collector = Collector::http();
+    let endpoint = collector.endpoint();
+    let more = [
+        &on(&endpoint)[..],
+        &[("OTEL_SERVICE_NAME", Some("my builds")), ("OTEL_RESOURCE_ATTRIBUTES", Some("team=a%2Cb,cnb.phase=other"))],
+    ]
+    .concat();
+    world.run_with("builder", &[], &more).exits(0).done();
+    for request in collector.requests() {
+        let Payload::Logs(logs) = request.payload else { panic!("{:?}", request.payload) };
+        for below in logs.resource_logs {
+            let resource = below.resource.unwrap().attributes;
+            let of = |key: &str| attribute(&resource, key);
+            let found = ["service.name", "team", "cnb.phase"].map(of).map(Option::unwrap_or_default);
+            assert_eq!(found, ["my builds", "a,b", "build"]);
+        }
+    }
 }
 
 #[test]
@@ -230,6 +277,66 @@ fn r35_what_bin_detect_printed_is_redacted_where_it_is_shown() {
 }
 
 #[test]
+fn r35_keys_and_headers_are_redacted_in_each_form_that_they_are_printed_in() {
+    let build = r#"sed 's/^/    /' "$CNB_PLATFORM_DIR/env/TLS_KEY"; echo collector:otlp-password; echo "is otlp-password"
+cat "$CNB_PLATFORM_DIR/env/BIG_TOKEN"; echo; sleep 0.1; echo done"#;
+    let world = world("exit 0", build);
+    world.write(
+        "platform/env/TLS_KEY",
+        "-----BEGIN KEY-----\nMIIEvQIBADANBgABC\nQQQQQIBADANBgABCD\n-----END KEY-----\n",
+    );
+    world.write("platform/env/BIG_TOKEN", &(0..20_000).map(|number| format!("{number:05}")).collect::<String>());
+    // user and password as `Basic` has them: collector:otlp-password
+    let header = ("OTEL_EXPORTER_OTLP_HEADERS", Some("Authorization=Basic%20Y29sbGVjdG9yOm90bHAtcGFzc3dvcmQ="));
+    let (outcome, records) = built(&world, &[], &[header]);
+    outcome.exits(0).says("    MIIEvQIBADANBgABC\n").done();
+    let bodies = printed(&records);
+    let key = ["    -----BEGIN KEY-----", "    [REDACTED]", "    [REDACTED]", "    -----END KEY-----"];
+    assert_eq!(bodies, [&key[..], &["[REDACTED]", "is [REDACTED]", "[REDACTED]", "done"]].concat());
+}
+
+/// What a program may print that is no text: issue 8, "Bad input".
+#[test]
+fn r33_nul_bytes_half_characters_and_escape_sequences_are_records_like_others() {
+    let build = r"head -c 300000 /dev/zero; echo; head -c 65536 /dev/zero | tr '\0' x; printf '\r\n'; \
+                 printf '\033[31m\033]0;\007\n\303'";
+    let world = world("exit 0", build);
+    let (outcome, records) = built(&world, &[], &[]);
+    let outcome = outcome.exits(0);
+    assert_eq!(outcome.stdout.matches('\0').count(), 300_000);
+    outcome.done();
+    let bodies = printed(&records);
+    let parts: Vec<usize> = bodies.iter().map(|body| body.len()).collect();
+    assert_eq!(parts, [65_536, 65_536, 65_536, 65_536, 300_000 - 4 * 65_536, 65_536, 10, 3]);
+    assert!(bodies[..5].iter().all(|body| body.bytes().all(|byte| byte == 0)));
+    assert_eq!(bodies[6..], ["\u{1b}[31m\u{1b}]0;\u{7}", "\u{fffd}"]);
+}
+
+/// More than may wait, with nobody who takes it: each line is a record or counted, and the build is as without.
+#[test]
+fn r37_every_line_is_a_record_or_counted_when_too_much_is_printed() {
+    let world = world("exit 0", "yes 'a line of some length that fills the spool' | head -n 300000; echo the end >&2");
+    let mut collector = Collector::http();
+    let endpoint = collector.endpoint();
+    collector.stop();
+    let more =
+        [&on(&endpoint)[..], &[("CNB_TELEMETRY_SPOOL_LIMIT", Some("2")), ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("0"))]]
+            .concat();
+    let outcome = world.run_with("builder", &[], &more).exits(0);
+    assert_eq!(outcome.stdout.matches("fills the spool\n").count(), 300_000);
+    let spools = spools(&world);
+    let size = fs::metadata(&spools[0]).unwrap().len();
+    assert!(size < 3 << 20, "{size}");
+    collector.restart();
+    world.run_with("lifecycle", &["ship", spools[0].to_str().unwrap()], &more).exits(0).done();
+    let records = collector.records();
+    let dropped: usize = records.iter().filter_map(|r| r.attribute("cnb.lines.dropped")?.parse::<usize>().ok()).sum();
+    assert!(dropped > 0);
+    assert_eq!(printed(&records).len() + dropped, 300_001);
+    outcome.says(&format!("build logs are incomplete: {dropped} lines were dropped")).done();
+}
+
+#[test]
 fn escape_sequences_are_taken_out_of_records_alone() {
     let world = world("exit 0", "printf '\\033[31mred\\033[0m hun\\033[1mter2\\n'");
     let colours = [("CNB_NO_COLOR", None), ("MY_KEY", Some("hunter2"))];
@@ -265,6 +372,20 @@ fn t13_a_dead_collector_changes_no_exit_code_and_what_waits_is_kept() {
         assert!(fs::read(&spools[0]).unwrap().windows(4).any(|bytes| bytes == b"line"));
         outcome.done();
     }
+}
+
+#[test]
+fn t13_who_has_to_wait_for_the_collector_over_a_second_is_told() {
+    let world = world("exit 0", "echo built");
+    let collector = Collector::http();
+    collector.always(Answer::BlackHole);
+    let endpoint = collector.endpoint();
+    let waits = |timeout: &'static str| {
+        let more = [&on(&endpoint)[..], &[("CNB_TELEMETRY_FLUSH_TIMEOUT", Some(timeout))]].concat();
+        world.run_with("builder", &[], &more).exits(0).says("were not delivered")
+    };
+    waits("1500ms").says("to the collector, for 1.5s at most").done();
+    waits("900ms").does_not_say("to the collector, for").done();
 }
 
 #[test]

@@ -40,6 +40,14 @@ fn from_0_14_on_a_listed_run_image_must_be_readable() {
         let [before, after] = [before, world.read("layers/analyzed.toml")].map(|text| text.parse::<toml::Table>());
         assert_eq!(before.unwrap()["run-image"], after.unwrap()["run-image"], "{api}");
     }
+    // So it is with a mirror that the analyzer chose.
+    registry.refuse("GET", "/v2/mirror/manifests/", 401);
+    registry.refuse("HEAD", "/v2/mirror/manifests/", 401);
+    let world = analyzed("0.15", &mirror, &listed);
+    registry.seen();
+    let outcome = world.run_with("restorer", &[], &[IN_REGISTRY]).exits(1);
+    assert!(registry.seen().iter().all(|request| !request.contains("/v2/run/")), "{}", outcome.report());
+    outcome.says(&format!("ERROR: selected run image '{mirror}' is not accessible\n")).done();
     // run.toml is read also where there is no run image to check.
     let world = analyzed("0.14", &image, "[[");
     world.write("layers/analyzed.toml", "");

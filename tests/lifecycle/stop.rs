@@ -57,3 +57,24 @@ fn deaf_builder(world: &World, ignored: &str) -> Started {
     wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
     builder
 }
+
+/// Whoever waits for the phase wants to know by what it died, however often it was told.
+#[test]
+fn a_phase_dies_by_the_first_of_several_signals() {
+    for (first, second) in [("-TERM", "-INT"), ("-INT", "-TERM")] {
+        let world = World::new();
+        let deaf = "trap '' TERM INT; echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 8";
+        world.buildpack("test/slow", "0.12", "", "exit 0", deaf);
+        world.order(&[&["test/slow"]]);
+        world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+        world.run("detector", &[]).exits(0).done();
+        let builder = world.start("builder", &[], &[]);
+        wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
+        let id = builder.id().to_string();
+        for signal in [first, second] {
+            send(signal, &id);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        builder.outcome().exits(128 + if first == "-TERM" { 15 } else { 2 }).done();
+    }
+}

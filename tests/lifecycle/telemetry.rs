@@ -4,7 +4,10 @@
 mod bad_input;
 /// Builds that are killed.
 mod kills;
-/// Faults of the lifecycle's own.
+/// What is turned on by what.
+mod opt_in;
+/// Faults of the lifecycle's own. They come with a library, which a static program does not load.
+#[cfg(not(target_feature = "crt-static"))]
 mod panics;
 /// What may be in no trace.
 mod privacy;
@@ -245,6 +248,46 @@ fn t6_all_phases_of_a_build_share_a_trace_and_the_next_build_has_another() {
     // A platform may keep the layers folder: its trace must not go on.
     build(&world, &[ON]);
     assert_eq!(traces(&world).len(), 2);
+}
+
+/// As with pack's containers for a builder that is not trusted: a folder for traces that is kept, which detector and
+/// builder alone have.
+#[test]
+fn t6_builds_are_told_apart_where_analyze_has_another_folder() {
+    let world = world();
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    for _build in 0..3 {
+        world.run_with("detector", &[], &[ON]).exits(0).done();
+        world.run_with("builder", &[], &[ON]).exits(0).done();
+    }
+    let traces = |phase: &str| -> Vec<String> {
+        let spans = spans_of(&world.path(&format!("layers/tracing/lifecycle/{phase}.jsonl")));
+        let roots = spans.iter().filter(|span| span["name"] == phase);
+        roots.map(|span| span["traceId"].to_string()).collect()
+    };
+    assert_eq!(traces("detect"), traces("build"));
+    assert_eq!(BTreeSet::from_iter(traces("build")).len(), 3);
+}
+
+/// Readers such as the Collector tell files apart by their first 1000 bytes.
+#[test]
+fn r8_the_first_thousand_bytes_of_any_two_files_differ() {
+    let world = world();
+    let mut fronts = BTreeSet::new();
+    let mut count = 0;
+    for _build in 0..2 {
+        world.fresh_layers();
+        let args = ["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE];
+        world.run_with("creator", &args, &[ON]).exits(0).done();
+        for entry in fs::read_dir(world.path("layers/tracing/lifecycle")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                fronts.insert(fs::read(path).unwrap()[..1000].to_vec());
+                count += 1;
+            }
+        }
+    }
+    assert_eq!((fronts.len(), count), (12, 12));
 }
 
 #[test]

@@ -13,8 +13,8 @@ pub enum TransferEvent {
         what: String,
         /// How many bytes so far.
         bytes: u64,
-        /// How many there are.
-        size: u64,
+        /// How many there are; `None` while it is still compressed.
+        size: Option<u64>,
     },
     /// The registry has it, or sending it has failed.
     Ended {

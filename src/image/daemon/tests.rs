@@ -110,6 +110,19 @@ fn graph_drivers_get_only_what_they_do_not_have() {
 }
 
 #[test]
+fn a_containerd_store_gets_every_layer_in_one_load() {
+    let world = World::new(Store::Containerd);
+    let images = world.images();
+    let base = found(&images, RUN);
+    world.daemon.seen();
+    images.write(&draft(&base, None, "x"), &names()).unwrap();
+    let seen = world.daemon.seen();
+    let count = |path: &str| seen.iter().filter(|seen| seen.contains(path)).count();
+    assert_eq!((count("/images/get"), count("/images/load")), (1, 1), "{seen:#?}");
+    assert_eq!(world.sent(), [3, 3, 100_000, 200_000, 1024, 20_000]);
+}
+
+#[test]
 fn layers_that_only_the_daemon_has_are_sent_from_there() {
     for store in [Store::Classic, Store::Containerd, Store::Podman] {
         let world = World::new(store);
@@ -410,6 +423,11 @@ fn nobody_there_is_said_at_once() {
             "failed to connect to docker socket: dial unix {}: connect: no such file or directory",
             socket.display()
         )
+    );
+    // A socket on which nobody listens any more.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(
+        connect(format!("unix://{}", socket.display())).to_string().ends_with("x.sock: connect: connection refused")
     );
     assert!(
         connect("tcp://127.0.0.1:1".to_owned())

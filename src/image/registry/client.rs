@@ -113,6 +113,17 @@ impl Reply {
     pub(super) fn new(url: Url, answer: Answer) -> Self {
         Self { url, answer, body: Vec::new(), sent: 0 }
     }
+
+    /// Checks that what the registry stored is what was sent, if it says what it stored (policy P26).
+    pub(super) fn stored(&self, method: &'static str, sent: &Digest) -> Result<(), Error> {
+        match self.answer.header("docker-content-digest") {
+            Some(stored) if stored != sent.as_str() => {
+                let cause = format!("the registry stored {stored} instead of {sent}");
+                Err(Error::Answer { method, url: self.url.to_string(), cause })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Repository {
@@ -188,12 +199,14 @@ impl Client {
             };
             let attempt = if again && error.is_retryable() { retries.wait(error.retry_after()) } else { None };
             let Some(attempt) = attempt else {
-                if may_be_missing && error.status() == Some(404) {
-                    ongoing.end(Outcome::Success, Facts { status: error.status(), ..Facts::default() });
-                    return Err(error);
-                }
-                let error_type = Some(if error.status().is_some() { "http" } else { "io" });
-                ongoing.end(Outcome::Error, Facts { status: error.status(), error_type, ..Facts::default() });
+                let status = error.status();
+                let (outcome, error_type) = match (&error, status) {
+                    (Error::CalledOff, _) => (Outcome::Skip, None),
+                    (_, Some(404)) if may_be_missing => (Outcome::Success, None),
+                    (_, Some(_)) => (Outcome::Error, Some("http")),
+                    (_, None) => (Outcome::Error, Some("io")),
+                };
+                ongoing.end(outcome, Facts { status, error_type, ..Facts::default() });
                 return Err(error);
             };
             ongoing.note(Note::Retry { attempt, status: error.status() });
@@ -236,7 +249,9 @@ impl Client {
             }
             let insecure = repository.insecure;
             let request = Request { method: call.method, url: &url, headers, body: call.body, insecure };
-            let answer = self.transport.send(&request).map_err(|failure| transport(call.method, &url, failure))?;
+            let answer = self.transport.send(&request).map_err(|failure| {
+                if call.body.is_called_off() { Error::CalledOff } else { transport(call.method, &url, failure) }
+            })?;
             let redirected = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
             if !redirected || !matches!(call.method, "GET" | "HEAD") {
                 return Ok(Reply { sent: call.body.len().unwrap_or(0), ..Reply::new(url, answer) });

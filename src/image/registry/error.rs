@@ -55,6 +55,9 @@ pub enum Error {
         /// What happened with http.
         http: Box<Error>,
     },
+    /// While it was sent it turned out that nobody wants it.
+    #[error("the upload is called off")]
+    CalledOff,
     /// A registry could not be reached, as somebody else found out at the same time.
     #[error(transparent)]
     Shared(Arc<Error>),

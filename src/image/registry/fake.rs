@@ -31,6 +31,8 @@ pub(super) enum Auth {
 pub(super) enum Fault {
     /// The answer is this status, with headers and a body.
     Answer(u16, &'static str, String),
+    /// The answer is this status at once, whatever is still sent, and the connection ends.
+    Refuse(u16),
     /// The connection ends without an answer.
     Hangup,
     /// The body of the answer ends after some bytes.
@@ -166,6 +168,12 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
                 .position(|(m, t, fault)| (m == "*" || *m == method) && target.contains(t) && fits(fault));
             index.map(|index| state.faults.remove(index).2)
         };
+        if let Some(Fault::Refuse(status)) = fault {
+            let mut out = stream;
+            out.write_all(format!("HTTP/1.1 {status} -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+                .ok()?;
+            return None;
+        }
         let most = if let Some(Fault::CutRequest(count)) = fault { count } else { usize::MAX };
         let body = if chunked { read_chunks(&mut input, most)? } else { read_body(&mut input, length.min(most))? };
         let seen = Seen { method, target, headers, body };
@@ -343,8 +351,8 @@ impl State {
                 && self.mounts
                 && let Some(bytes) = self.blobs.get(&(from, digest.clone())).cloned()
             {
-                self.blobs.insert((repository.to_owned(), digest), bytes);
-                return reply(201);
+                self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
+                return reply(201).with("Docker-Content-Digest", digest);
             }
             self.uploads.push(Vec::new());
             let id = self.uploads.len() - 1;
@@ -372,8 +380,8 @@ impl State {
                     return Reply::error(400, "DIGEST_INVALID");
                 }
                 let bytes = upload.clone();
-                self.blobs.insert((repository.to_owned(), digest), bytes);
-                reply(201)
+                self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
+                reply(201).with("Docker-Content-Digest", digest)
             }
             _ => reply(204).with("Location", next).with("Range", format!("0-{}", upload.len().saturating_sub(1))),
         }

@@ -61,6 +61,11 @@ impl Body<'_> {
             Self::Growing(spool, _) => Ok(spool.written()),
         }
     }
+
+    /// Tells whether nobody wants it any more.
+    pub(super) fn is_called_off(&self) -> bool {
+        matches!(self, Self::Growing(spool, _) if spool.is_called_off())
+    }
 }
 
 /// A request.

@@ -308,14 +308,7 @@ impl Client {
                 limit: None,
             },
         )?;
-        let ours = image.manifest_descriptor.digest.as_str();
-        match reply.answer.header("docker-content-digest") {
-            Some(theirs) if theirs != ours => {
-                let cause = format!("the registry took the manifest {ours} for {theirs}");
-                Err(Error::Answer { method: "PUT", url: reply.url.to_string(), cause })
-            }
-            _ => Ok(()),
-        }
+        reply.stored("PUT", &image.manifest_descriptor.digest)
     }
 }
 

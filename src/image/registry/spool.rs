@@ -55,6 +55,11 @@ impl Spool {
         self.changed.notify_all();
     }
 
+    /// Tells whether nobody wants it.
+    pub(super) fn is_called_off(&self) -> bool {
+        lock(&self.state).end == Some(End::CalledOff)
+    }
+
     /// Waits until so many bytes are written; tells whether there will be more.
     pub(super) fn grows_beyond(&self, bytes: u64) -> bool {
         self.wait(|state| state.written >= bytes).end.is_none()
@@ -107,7 +112,7 @@ impl Read for Growing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let state = self.spool.wait(|state| state.written > self.offset);
         if state.end == Some(End::CalledOff) {
-            return Err(io::Error::other("the upload is called off"));
+            return Err(io::Error::other(Error::CalledOff.to_string()));
         }
         let left = usize::try_from(state.written - self.offset).unwrap_or(usize::MAX);
         let most = left.min(buffer.len());

@@ -36,7 +36,7 @@ impl<'a> Told<'a> {
         Self { client, what, id: WorkId::next() }
     }
 
-    fn sent(&self, bytes: u64, size: u64) {
+    fn sent(&self, bytes: u64, size: Option<u64>) {
         let event = TransferEvent::Sent { id: self.id, what: self.what.clone(), bytes, size };
         self.client.listener.events.emit(event.into());
     }
@@ -47,10 +47,10 @@ impl<'a> Told<'a> {
 }
 
 impl Source<'_> {
-    fn size(&self) -> u64 {
+    fn size(&self) -> Option<u64> {
         match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Client {
         self.upload_from(repository, digest, Source::File(file), Some((url.clone(), error)))
     }
 
-    /// Sends a blob while it is written, and tells how far it is once its size is known. Gives the address to end it.
+    /// Sends a blob while it is written, and tells how far it is. Gives the address to end it.
     pub(super) fn send_growing(
         &self,
         repository: &Repository,
@@ -92,11 +92,7 @@ impl Client {
         spool: &Spool,
     ) -> Result<Url, Error> {
         let told = Told::new(self, format!("layer '{id}'"));
-        let hear = |bytes| {
-            if let Some(size) = spool.size() {
-                told.sent(bytes, size);
-            }
-        };
+        let hear = |bytes| told.sent(bytes, spool.size());
         let sent = self.patch(repository, url, Body::Growing(spool, &hear), None);
         told.ended(sent.is_ok());
         sent
@@ -183,7 +179,7 @@ impl Client {
             Err(error) => return Err(error),
         };
         if reply.answer.status == 201 {
-            return Ok(true);
+            return reply.stored("POST", digest).map(|()| true);
         }
         // It began an upload instead, which is not wanted yet.
         if let Ok(url) = upload_url("POST", repository, &reply) {
@@ -237,7 +233,7 @@ impl Client {
         let url = url.clone().with("digest", digest.as_str());
         let mut call = upload_call("PUT", Target::Url(&url), repository, &[200, 201, 202, 204]);
         call.headers = vec![("content-type", "application/octet-stream")];
-        self.call(repository, &Call { body, again: false, ..call }).map(|_| ())
+        self.call(repository, &Call { body, again: false, ..call })?.stored("PUT", digest)
     }
 
     /// Where to go on with an upload, and how many bytes the registry has of it; `None` if it does not tell.

@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use h2::Reason;
 use ureq::http::{HeaderMap, Response, header};
 
-use crate::net::{Failure, plain, retry_after};
+use crate::net::{Failure, decoded, retry_after};
 
 /// The header or trailer with the code.
 pub(super) const STATUS: &str = "grpc-status";
@@ -70,7 +70,8 @@ codes! {
 pub(crate) struct Failed {
     /// Why.
     pub(crate) code: Code,
-    /// What happened, for people. The server's own words are at its end; they may repeat a credential.
+    /// What happened, for people. The server's own words are at its end as they came: they may repeat a credential, and
+    /// have anything in them.
     pub(crate) cause: String,
     /// The connection, or this side, is to blame, and not an answer.
     pub(crate) is_local: bool,
@@ -136,27 +137,11 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Failed> {
     if code == Code::OK {
         return Ok(());
     }
-    let message = headers.get(MESSAGE).map(|value| plain(&decoded(value.as_bytes()))).filter(|text| !text.is_empty());
+    let message = headers.get(MESSAGE).map(|value| decoded(value.as_bytes())).filter(|text| !text.is_empty());
     let cause =
         format!("status {} ({}){}", code.0, code.name(), message.map(|text| format!(": {text}")).unwrap_or_default());
     let details = headers.get(DETAILS).and_then(|value| BASE64.decode(value.as_bytes()).ok()).unwrap_or_default();
     Err(Failed { code, cause, is_local: false, details, after: None })
-}
-
-/// Takes the percent-encoding out of a message; what is none stands for itself.
-fn decoded(text: &[u8]) -> String {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
-    while let Some(byte) = text.get(at) {
-        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
-            bytes.extend(u8::try_from(high * 16 + low));
-            at += 3;
-        } else {
-            bytes.push(*byte);
-            at += 1;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -176,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_decoded_and_harmless() {
+    fn a_message_is_decoded() {
         let headers =
             [("grpc-status", "8"), ("grpc-message", "100%25 full%1b[2J%0A%"), ("grpc-status-details-bin", "CAg")];
         let failed = checked(&headers).unwrap_err();
-        assert_eq!(failed.cause, "status 8 (RESOURCE_EXHAUSTED): 100% full[2J %");
+        assert_eq!(failed.cause, "status 8 (RESOURCE_EXHAUSTED): 100% full\u{1b}[2J\n%");
         assert_eq!(failed.details, b"\x08\x08");
     }
 

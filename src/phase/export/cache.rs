@@ -39,16 +39,6 @@ enum Place {
     Sbom,
 }
 
-impl Place {
-    /// The buildpack by its index, and the layer.
-    fn layer(&self) -> Option<(usize, &LayerName)> {
-        match self {
-            Self::Buildpack { index, name, .. } => Some((*index, name)),
-            Self::Sbom => None,
-        }
-    }
-}
-
 /// Puts every layer for the cache into it. A layer that cannot be put is told and left out.
 ///
 /// # Errors
@@ -164,7 +154,7 @@ fn put(
     let work = effects.begin(Work::CacheLayer(id.clone()));
     let made = match &candidate.made {
         Some(layer) => Ok((layer.clone(), Vec::new())),
-        None => make::for_cache(id, &candidate.path, candidate.place.layer(), source),
+        None => make::for_cache(id, &candidate.path, source),
     };
     let (layer, mut events) = match made {
         Ok(made) => made,

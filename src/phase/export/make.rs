@@ -16,9 +16,7 @@ use crate::effect::events::{CacheEvent, Event, ExportEvent, Facts, LayerNotice, 
 use crate::effect::images::Measured;
 use crate::effect::images::{DraftLayer, NewLayer, StoreKind, TarSource};
 use crate::model::digest::DiffId;
-use crate::model::id::LayerName;
 use crate::model::image::ImageRecord;
-use crate::model::order::Group;
 use crate::model::seal::Seals;
 use crate::phase::parallel;
 
@@ -32,8 +30,6 @@ pub(super) struct Source<'a> {
     pub owner: Owner,
     /// Seals of those that were restored in this build.
     pub seals: &'a Seals,
-    /// The group, in whose order buildpacks are counted.
-    pub group: &'a Group,
     /// Where layers for the next build go.
     pub cache: Option<&'a dyn Cache>,
 }
@@ -44,9 +40,10 @@ impl<'a> Source<'a> {
         self.seals.get(path)?.measured(tar)
     }
 
-    /// A place in the cache for a layer that is about to be read.
-    fn draft(&self, buildpack: usize, layer: &LayerName) -> Option<Box<dyn LayerDraft + 'a>> {
-        self.cache?.draft(self.group.buildpacks.get(buildpack)?.id.as_str(), layer.as_str())
+    /// A place in the cache for a layer that is about to be read. One that was restored and not touched is not: the cache
+    /// has it.
+    fn draft(&self, sealed: Option<&Measured>) -> Option<Box<dyn LayerDraft + 'a>> {
+        self.cache.filter(|_| sealed.is_none())?.draft()
     }
 }
 
@@ -152,10 +149,7 @@ fn one<'a>(
     // Labels do not name the layers of extensions; that it has the same bytes is enough.
     let is_extension = planned.part == Part::Extension;
     let may_be_there = if is_extension { previous.is_some() } else { planned.previous.iter().any(is_there) };
-    let draft = match &planned.part {
-        Part::Buildpack { index, name, .. } if cached && sealed.is_none() => source.draft(*index, name),
-        _ => None,
-    };
+    let draft = if cached { source.draft(sealed.as_ref()) } else { None };
     let tar = Kept::new(tar, draft);
     let kept = match name.filter(|_| !may_be_there) {
         Some(name) => effects.images.keep(name, id, &tar),
@@ -171,22 +165,16 @@ fn one<'a>(
     Ok(Made { planned, diff_id, layer: Some(layer), reused, notices })
 }
 
-/// Makes a layer of a folder for a cache alone, that of the buildpack with this index if it is one's; also gives what to
-/// tell of its files.
+/// Makes a layer of a folder for a cache alone; also gives what to tell of its files.
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn for_cache(
-    id: &str,
-    path: &Path,
-    of: Option<(usize, &LayerName)>,
-    source: &Source<'_>,
-) -> Result<(NewLayer, Vec<Event>), String> {
+pub(super) fn for_cache(id: &str, path: &Path, source: &Source<'_>) -> Result<(NewLayer, Vec<Event>), String> {
     let tar = folder(path, source.owner)?;
     let notices = notices(id, &tar, true);
     let sealed = source.sealed(path, &tar);
-    let draft = of.filter(|_| sealed.is_none()).and_then(|(buildpack, layer)| source.draft(buildpack, layer));
-    measure(id, Kept::new(tar, draft), sealed).map(|(layer, _)| (layer, notices))
+    let tar = Kept::new(tar, source.draft(sealed.as_ref()));
+    measure(id, tar, sealed).map(|(layer, _)| (layer, notices))
 }
 
 fn folder(path: &Path, owner: Owner) -> Result<Arc<Tar>, String> {

@@ -304,7 +304,7 @@ fn draft_layers(
 
 /// How layers of folders are made.
 fn source<'a>(inputs: &'a Inputs<'_>) -> make::Source<'a> {
-    make::Source { owner: owner(inputs), seals: &inputs.seals, group: &inputs.group, cache: inputs.cache }
+    make::Source { owner: owner(inputs), seals: &inputs.seals, cache: inputs.cache }
 }
 
 fn owner(inputs: &Inputs<'_>) -> Owner {

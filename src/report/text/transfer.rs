@@ -9,8 +9,8 @@ pub(in crate::report) struct Shown {
     pub what: String,
     /// Bytes so far.
     pub bytes: u64,
-    /// Bytes in all.
-    pub size: u64,
+    /// Bytes in all, as far as that is known.
+    pub size: Option<u64>,
     /// How long it has taken.
     pub took: Duration,
 }
@@ -20,16 +20,19 @@ const BAR: u64 = 20;
 
 /// The line for one that is on its way.
 pub(in crate::report) fn sending(shown: &Shown) -> String {
-    format!("Sending {}: {} of {}, {}", shown.what, megabytes(shown.bytes), megabytes(shown.size), rate(shown))
+    let of = shown.size.map(|size| format!(" of {}", megabytes(size))).unwrap_or_default();
+    format!("Sending {}: {}{of}, {}", shown.what, megabytes(shown.bytes), rate(shown))
 }
 
 /// The line for one that has arrived.
 pub(in crate::report) fn sent(shown: &Shown) -> String {
     let seconds = shown.took.as_secs_f64();
-    format!("Sent {}: {} in {seconds:.1} s, {}", shown.what, megabytes(shown.size), rate(shown))
+    let size = megabytes(shown.size.unwrap_or(shown.bytes));
+    format!("Sent {}: {size} in {seconds:.1} s, {}", shown.what, rate(shown))
 }
 
-/// The bar for all that are on their way, cut to the width of the terminal; nothing if there are none.
+/// The bar for all that are on their way, cut to the width of the terminal; nothing if there are none. It is empty until
+/// all sizes are known.
 pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
     let Some(first) = shown.first() else { return String::new() };
     let all = Shown {
@@ -38,7 +41,8 @@ pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
         size: shown.iter().map(|one| one.size).sum(),
         took: shown.iter().map(|one| one.took).max().unwrap_or_default(),
     };
-    let filled = usize::try_from(BAR * all.bytes.min(all.size) / all.size.max(1)).unwrap_or_default();
+    let filled = all.size.map_or(0, |size| BAR * all.bytes.min(size) / size.max(1));
+    let filled = usize::try_from(filled).unwrap_or_default();
     let rest = usize::try_from(BAR).unwrap_or_default() - filled;
     let text = format!("[{}{}] {}", "#".repeat(filled), ".".repeat(rest), sending(&all));
     // A full last column would begin another line.

@@ -19,7 +19,7 @@ pub struct Piece<'a> {
 /// Cuts one stream into lines.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The line that is not complete, at most [`LONGEST`].
+    /// The line that is not complete: at most [`LONGEST`], and a carriage return that may belong to its end.
     open: Vec<u8>,
     time: u64,
     /// How many parts of it were told already.
@@ -31,8 +31,9 @@ impl Lines {
     pub fn push(&mut self, mut bytes: &[u8], time: u64, line: &mut dyn FnMut(Piece<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (text, rest) = (&bytes[..end], &bytes[end + 1..]);
-            if self.open.is_empty() && self.parts == 0 && end <= LONGEST {
-                line(Piece { bytes: without_return(text), time, part: None });
+            let whole = without_return(text);
+            if self.open.is_empty() && self.parts == 0 && whole.len() <= LONGEST {
+                line(Piece { bytes: whole, time, part: None });
             } else {
                 self.extend(text, time, line);
                 self.close(true, line);
@@ -44,28 +45,42 @@ impl Lines {
 
     /// Tells the last line, which has no end.
     pub fn finish(&mut self, line: &mut dyn FnMut(Piece<'_>)) {
+        if self.open.len() > LONGEST {
+            // The carriage return was none of a line's end.
+            self.cut(line);
+        }
         if !self.open.is_empty() || self.parts > 0 {
             self.close(false, line);
         }
     }
 
     fn extend(&mut self, mut bytes: &[u8], time: u64, line: &mut dyn FnMut(Piece<'_>)) {
-        while !bytes.is_empty() {
+        while let Some(first) = bytes.first() {
             if self.open.is_empty() {
                 self.time = time;
             }
-            if self.open.len() == LONGEST {
-                let end = character_end(&self.open);
-                self.parts += 1;
-                let part = Some(Part { number: self.parts, is_last: false });
-                line(Piece { bytes: &self.open[..end], time: self.time, part });
-                self.open.drain(..end);
-                self.time = time;
-            }
-            let (now, later) = bytes.split_at(bytes.len().min(LONGEST - self.open.len()));
+            let room = match LONGEST.checked_sub(self.open.len()) {
+                Some(0) if *first == b'\r' => 1,
+                None | Some(0) => {
+                    self.cut(line);
+                    self.time = time;
+                    continue;
+                }
+                Some(room) => room,
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(room));
             self.open.extend_from_slice(now);
             bytes = later;
         }
+    }
+
+    /// Tells as much of the open line as one record holds.
+    fn cut(&mut self, line: &mut dyn FnMut(Piece<'_>)) {
+        let end = character_end(&self.open[..LONGEST]);
+        self.parts += 1;
+        let part = Some(Part { number: self.parts, is_last: false });
+        line(Piece { bytes: &self.open[..end], time: self.time, part });
+        self.open.drain(..end);
     }
 
     fn close(&mut self, has_end: bool, line: &mut dyn FnMut(Piece<'_>)) {
@@ -147,6 +162,23 @@ mod tests {
         let line = "x".repeat(LONGEST);
         assert_eq!(told(&[line.as_bytes(), b"\n"]), [whole(&line, 1)]);
         assert_eq!(told(&[format!("{line}\n").as_bytes()]), [whole(&line, 1)]);
+    }
+
+    #[test]
+    fn r33_a_line_of_the_greatest_length_is_whole_also_with_a_carriage_return_in_its_end() {
+        let line = "x".repeat(LONGEST);
+        for writes in
+            [vec![format!("{line}\r\n")], vec![line.clone(), "\r\n".into()], vec![format!("{line}\r"), "\n".into()]]
+        {
+            let writes: Vec<&[u8]> = writes.iter().map(String::as_bytes).collect();
+            assert_eq!(told(&writes), [whole(&line, 1)]);
+        }
+        // Where no end follows, the carriage return is a byte like others.
+        for (last, rest) in [("\r", "\r"), ("\ry", "\ry"), ("\r\r\n", "\r"), ("\ry\n", "\ry")] {
+            let told = told(&[line.as_bytes(), last.as_bytes()]);
+            let told: Vec<_> = told.iter().map(|(bytes, _, part)| (&bytes[..], *part)).collect();
+            assert_eq!(told, [(line.as_bytes(), Some((1, false))), (rest.as_bytes(), Some((2, true)))], "{last:?}");
+        }
     }
 
     #[test]

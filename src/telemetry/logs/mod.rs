@@ -12,4 +12,4 @@ mod source;
 pub use encode::{Encoder, Part, Record, Severity};
 pub use escape::Escapes;
 pub use lines::{LONGEST, Lines, Piece};
-pub use source::{Loss, Source, Store};
+pub use source::{Source, Store, warnings};

@@ -1,11 +1,11 @@
 //! The records of one program on their way into the spool, and the count of those that find no place there (R37).
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::{Encoder, Record, Severity};
 use crate::telemetry::otlp::{Form, Signal};
-use crate::telemetry::spool::{Refused, Spool};
+use crate::telemetry::spool::{Loss, Refused, Spool};
 
 /// From how many bytes on records are put into the spool. With the longest record it is still a request that every
 /// collector takes.
@@ -36,48 +36,14 @@ impl Store for Spool {
     }
 }
 
-/// What found no place, of all programs.
-#[derive(Debug, Default)]
-pub struct Loss(Mutex<Lost>);
-
-#[derive(Debug, Default)]
-struct Lost {
-    full: u64,
-    failed: u64,
-    cause: String,
-}
-
-impl Loss {
-    /// The sentences for the user.
-    pub fn warnings(&self) -> Vec<String> {
-        let lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut warnings = Vec::new();
-        if lost.full > 0 {
-            let count = lost.full;
-            warnings
-                .push(format!("build logs are incomplete: {count} lines were dropped, as too much waited to be sent"));
-        }
-        if lost.failed > 0 {
-            let (count, cause) = (lost.failed, &lost.cause);
-            warnings.push(format!(
-                "build logs are incomplete: {count} lines could not be kept until they are sent: {cause}"
-            ));
-        }
-        warnings
-    }
-
-    fn add(&self, count: u64, why: &Refused) {
-        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match why {
-            Refused::Full => lost.full += count,
-            Refused::Failed(_) => {
-                lost.failed += count;
-                if lost.cause.is_empty() {
-                    lost.cause = why.to_string();
-                }
-            }
-        }
-    }
+/// What the user is told of lines that found no place, of all programs.
+pub fn warnings(loss: &Loss) -> Vec<String> {
+    loss.told(
+        |count| format!("build logs are incomplete: {count} lines were dropped, as too much waited to be sent"),
+        |count, cause| {
+            format!("build logs are incomplete: {count} lines could not be kept until they are sent: {cause}")
+        },
+    )
 }
 
 /// Gathers the records of a program, and puts them into the spool, many at a time.
@@ -92,8 +58,13 @@ pub struct Source {
     uid: String,
     records: Vec<u8>,
     count: u32,
-    /// How many were dropped since the last one that was kept.
+    /// How many lines they are: the parts of a line count as one, and as none where an earlier part was dropped.
+    lines: u64,
+    /// Of which streams the line is counted that the last record belongs to.
+    counted: [bool; 2],
+    /// How many lines were dropped since the last record that was kept, and why the last of them was.
     dropped: u64,
+    why: String,
     /// When the last of them was made.
     observed: u64,
 }
@@ -111,7 +82,10 @@ impl Source {
             uid: String::new(),
             records: Vec::new(),
             count: 0,
+            lines: 0,
+            counted: [false; 2],
             dropped: 0,
+            why: String::new(),
             observed: 0,
         }
     }
@@ -125,6 +99,11 @@ impl Source {
         self.next += 1;
         self.encoder.record(&Record { uid: &self.uid, ..*record }, &mut self.records);
         self.count += 1;
+        let counted = &mut self.counted[usize::from(record.stream == Some("stderr"))];
+        if !*counted || record.part.is_none_or(|part| part.number == 1) {
+            self.lines += 1;
+            *counted = true;
+        }
         if self.records.len() >= FULL {
             self.flush();
         }
@@ -142,12 +121,18 @@ impl Source {
             (std::mem::take(&mut self.records), self.count)
         };
         match self.store.append(self.process, &self.encoder.request(&records), count) {
-            Ok(()) => self.dropped = 0,
+            Ok(()) => {
+                self.dropped = 0;
+                // Of the lines that go on, what comes next may be the first that is dropped.
+                self.counted = [false; 2];
+            }
             Err(why) => {
-                self.loss.add(u64::from(self.count), &why);
-                self.dropped += u64::from(self.count);
+                self.loss.add(self.lines, &why);
+                self.dropped += self.lines;
+                self.why = why.to_string();
             }
         }
+        self.lines = 0;
         // Its memory is used again.
         self.records = records;
         self.records.clear();
@@ -171,7 +156,7 @@ impl Source {
     /// What stands where lines are missing.
     fn dropped_record(&mut self) -> Vec<u8> {
         let uid = format!("{}-{:010}-dropped", self.name, self.next);
-        let body = format!("{} lines are missing here: too much waited to be sent", self.dropped);
+        let body = format!("{} lines are missing here: {}", self.dropped, self.why);
         let mut records = Vec::new();
         let record = Record {
             body: &body,
@@ -190,6 +175,9 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, any_value::Value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -201,7 +189,7 @@ mod tests {
     #[derive(Default)]
     struct Memory {
         cap: Mutex<usize>,
-        fails: bool,
+        fails: AtomicBool,
         taken: Mutex<Vec<(u64, Vec<u8>)>>,
     }
 
@@ -213,7 +201,7 @@ mod tests {
         fn append(&self, process: u64, request: &[u8], _: u32) -> Result<(), Refused> {
             let mut taken = self.taken.lock().unwrap();
             let held: usize = taken.iter().filter(|(of, _)| *of == process).map(|(_, request)| request.len()).sum();
-            if self.fails {
+            if self.fails.load(Ordering::Relaxed) {
                 return Err(Refused::Failed(std::io::Error::from_raw_os_error(28)));
             }
             if held + request.len() > *self.cap.lock().unwrap() {
@@ -281,7 +269,7 @@ mod tests {
         };
         let uids: Vec<String> = records.iter().map(uid).collect();
         assert!(uids.windows(2).all(|pair| pair[0] < pair[1]), "sorted, so each is there once");
-        assert!(loss.warnings().is_empty());
+        assert!(warnings(&loss).is_empty());
     }
 
     #[test]
@@ -300,9 +288,56 @@ mod tests {
         assert!(dropped(&records[kept]) > 0, "where they are missing");
         assert_eq!(records.len() as u64 - 1 + counted, 20_010);
         assert_eq!(
-            loss.warnings(),
+            warnings(&loss),
             [format!("build logs are incomplete: {counted} lines were dropped, as too much waited to be sent")]
         );
+    }
+
+    #[test]
+    fn r37_parts_of_a_line_are_counted_as_the_line_that_they_are() {
+        let part = |number, is_last| Some(crate::telemetry::logs::encode::Part { number, is_last });
+        let (store, loss) = (Arc::new(Memory { cap: Mutex::new(0), ..Memory::default() }), Arc::default());
+        let mut source = source(&store, &loss);
+        let long = "x".repeat(64 * 1024);
+        let add = |source: &mut Source, body: &str, stream, part| {
+            let record = Record {
+                body,
+                time: 1,
+                observed: 2,
+                severity: None,
+                stream: Some(stream),
+                uid: "",
+                part,
+                dropped: None,
+            };
+            source.add(&record);
+        };
+        // One line on each stream, by turns, over many requests.
+        for number in 1..=50 {
+            add(&mut source, &long, "stdout", part(number, false));
+            add(&mut source, &long, "stderr", part(number, number == 50));
+        }
+        source.flush();
+        add(&mut source, "its end", "stdout", part(51, true));
+        add(&mut source, "a third", "stderr", None);
+        source.finish();
+        *store.cap.lock().unwrap() = usize::MAX;
+        // Of a fourth, which begins well, a part is dropped.
+        add(&mut source, "begins", "stdout", part(1, false));
+        source.flush();
+        assert_eq!(dropped(&store.records()[0]), 3);
+        *store.cap.lock().unwrap() = 0;
+        add(&mut source, "goes on", "stdout", part(2, false));
+        source.flush();
+        add(&mut source, "and on", "stdout", part(3, false));
+        source.flush();
+        *store.cap.lock().unwrap() = usize::MAX;
+        add(&mut source, "ends", "stdout", part(4, true));
+        source.finish();
+        let records = store.records();
+        assert_eq!((records.len(), dropped(&records[2])), (4, 1));
+        let expected = "build logs are incomplete: 4 lines were dropped, as too much waited to be sent";
+        assert_eq!(warnings(&loss), [expected]);
     }
 
     #[test]
@@ -319,12 +354,20 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_one_warning_with_the_count() {
-        let (store, loss) = (Arc::new(Memory { fails: true, ..Memory::default() }), Arc::default());
+        let store = Arc::new(Memory { fails: AtomicBool::new(true), ..Memory::default() });
+        let loss = Arc::default();
         let mut source = source(&store, &loss);
         add(&mut source, 0..20_000);
+        source.flush();
+        // When there is place again, the record says why they are missing.
+        store.fails.store(false, Ordering::Relaxed);
+        *store.cap.lock().unwrap() = usize::MAX;
         source.finish();
+        let told = store.records()[0].body.clone().unwrap().value;
+        let expected = "20000 lines are missing here: no space left on device";
+        assert_eq!(told, Some(Value::StringValue(expected.to_owned())));
         assert_eq!(
-            loss.warnings(),
+            warnings(&loss),
             ["build logs are incomplete: 20000 lines could not be kept until they are sent: no space left on device"]
         );
     }

@@ -26,6 +26,8 @@ impl Grpc {
     /// # Errors
     /// See [`super::transport`].
     pub(super) fn new(destination: &Destination, network: &Network) -> Result<Self, String> {
+        // It is asked for a way by who connects; what is wrong with it is told as early as for http.
+        super::proxy(&destination.endpoint, network)?;
         let Endpoint { tls, authority, .. } = &destination.endpoint;
         let host = crate::net::proxy::host(authority);
         let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
@@ -49,7 +51,7 @@ impl Grpc {
         Ok(self.client.insert(client))
     }
 
-    fn refusal(&self, failed: &Failed) -> Refusal {
+    fn refusal(failed: &Failed) -> Refusal {
         let after = retry_info(&failed.details).or(failed.after);
         let retry = match after {
             // It would be so each time.
@@ -62,7 +64,7 @@ impl Grpc {
             None if is_retryable(failed.code) => Retry::Later,
             _ => Retry::Never,
         };
-        Refusal { retry, cause: self.headers.hide(&failed.cause) }
+        Refusal { retry, cause: failed.cause.clone() }
     }
 }
 
@@ -85,9 +87,8 @@ impl Transport for Grpc {
             compressed: compressed.is_some(),
             timeout,
         };
-        let answer = self.client()?.call(&call).map_err(|failed| self.refusal(&failed))?;
-        let accepted = answer::accepted(None, Form::Protobuf, &answer);
-        Ok(Accepted { message: accepted.message.map(|text| self.headers.hide(&text)), ..accepted })
+        let answer = self.client()?.call(&call).map_err(|failed| Self::refusal(&failed))?;
+        Ok(answer::accepted(None, Form::Protobuf, &answer))
     }
 }
 

@@ -14,12 +14,14 @@ mod http;
 pub mod resource;
 pub mod settings;
 mod wire;
+mod words;
 
 use std::time::{Duration, Instant};
 
-use crate::net::proxy::Proxies;
+use crate::net::proxy::{Proxies, is_direct};
 use crate::os::lookup::Lookup;
-use settings::{Destination, Protocol};
+use settings::{Destination, Endpoint, Protocol};
+use words::Discreet;
 
 /// What a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +98,8 @@ impl Refusal {
 
 /// Sends requests for one signal to one collector, over connections that it keeps.
 pub trait Transport: Send {
-    /// Sends one request, and gives up at `deadline`. It is tried once: who calls decides about more.
+    /// Sends one request, and gives up at `deadline`. It is tried once: who calls decides about more. What
+    /// [`transport`] makes tells texts that anybody may see.
     ///
     /// # Errors
     /// The collector refuses it, or is not reached in time.
@@ -112,21 +115,38 @@ pub struct Network {
     pub lookup: Lookup,
 }
 
+/// The proxy before a collector, if there is one.
+///
+/// # Errors
+/// Its address is none: a sentence that names the variable.
+fn proxy(endpoint: &Endpoint, network: &Network) -> Result<Option<ureq::Proxy>, String> {
+    let Proxies { https, http, none } = &network.proxies;
+    let (name, proxy) = if endpoint.tls { ("HTTPS_PROXY", https) } else { ("HTTP_PROXY", http) };
+    if proxy.is_empty() || is_direct(&endpoint.authority, none) {
+        return Ok(None);
+    }
+    let proxy = ureq::Proxy::new(proxy);
+    proxy.map(Some).map_err(|_| format!("{name} is no address of a proxy; one is http://proxy.example.com:3128"))
+}
+
 /// Makes the transport for a destination. Nothing is connected to before the first request.
 ///
 /// # Errors
 /// A file of certificates or keys is of no use, or this lifecycle cannot speak the protocol: a sentence that names the
 /// variable and what to do.
 pub fn transport(destination: &Destination, network: &Network) -> Result<Box<dyn Transport>, String> {
-    match destination.protocol {
-        Protocol::HttpProtobuf | Protocol::HttpJson => Ok(Box::new(http::Http::new(destination, network)?)),
+    let transport: Box<dyn Transport> = match destination.protocol {
+        Protocol::HttpProtobuf | Protocol::HttpJson => Box::new(http::Http::new(destination, network)?),
         #[cfg(feature = "grpc")]
-        Protocol::Grpc => Ok(Box::new(grpc::Grpc::new(destination, network)?)),
+        Protocol::Grpc => Box::new(grpc::Grpc::new(destination, network)?),
         #[cfg(not(feature = "grpc"))]
-        Protocol::Grpc => Err(format!(
-            "{} is grpc, which this lifecycle was built without: set it to http/protobuf, and the port to the \
-             collector's for that (usually 4318)",
-            destination.variable("PROTOCOL")
-        )),
-    }
+        Protocol::Grpc => {
+            return Err(format!(
+                "{} is grpc, which this lifecycle was built without: set it to http/protobuf, and the port to the \
+                 collector's for that (usually 4318)",
+                destination.variable("PROTOCOL")
+            ));
+        }
+    };
+    Ok(Box::new(Discreet::new(transport, destination, network)))
 }

@@ -5,6 +5,7 @@
 
 mod patterns;
 mod scanner;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod variants;
@@ -25,7 +26,10 @@ pub const SHORTEST: usize = 6;
 /// Longer secrets are looked for in pieces of this length, each by itself.
 const LONGEST: usize = 4096;
 
-/// How many bytes all forms of all secrets may have: it bounds the memory of the search, to about 20 times as much.
+/// How many bytes all secrets may have. This and the next bound the memory of the search, to some 40 times as much.
+const MOST: usize = 1024 * 1024;
+
+/// How many bytes they may have with all their forms.
 const BUDGET: usize = 512 * 1024;
 
 /// The secrets of a run. Secrets that are added later count from then on, in streams that are already open too.
@@ -38,7 +42,8 @@ pub struct Redactor {
 #[derive(Default)]
 struct Secrets {
     known: BTreeSet<Vec<u8>>,
-    is_over_budget: bool,
+    /// What is to be told of secrets for which there was no room.
+    warning: Option<&'static str>,
 }
 
 impl fmt::Debug for Redactor {
@@ -59,27 +64,14 @@ impl Redactor {
         if all.known.len() == before {
             return;
         }
-        let mut forms: BTreeSet<Vec<u8>> = all.known.clone();
-        let mut bytes: usize = forms.iter().map(Vec::len).sum();
-        // Short secrets first: many more of them have room.
-        let mut by_length: Vec<&Vec<u8>> = all.known.iter().collect();
-        by_length.sort_by_key(|secret| secret.len());
-        let mut is_over_budget = false;
-        for form in by_length.into_iter().flat_map(|secret| variants::of(secret)) {
-            if bytes + form.len() > BUDGET {
-                is_over_budget = true;
-            } else if !forms.contains(&form) {
-                bytes += form.len();
-                forms.insert(form);
-            }
-        }
-        all.is_over_budget = is_over_budget;
+        let (forms, warning) = forms(&all.known, MOST, BUDGET);
+        all.warning = warning;
         *self.patterns.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Patterns::new(&forms));
     }
 
-    /// Says whether there were too many secrets to look for all their forms; as they are, all are looked for.
-    pub fn is_over_budget(&self) -> bool {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).is_over_budget
+    /// What the user should know of secrets that are not looked for in all their forms, or not at all: a sentence, once.
+    pub fn take_warning(&self) -> Option<String> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).warning.take().map(str::to_owned)
     }
 
     /// Redacts a text that is complete.
@@ -95,6 +87,35 @@ impl Redactor {
     fn patterns(&self) -> Arc<Patterns> {
         Arc::clone(&self.patterns.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What is looked for: all secrets, as far as they have no more than `most` bytes, and their forms, as far as all together
+/// have no more than `budget`; the short ones first, for many more of them have room. Also what has no room, as a sentence.
+fn forms(known: &BTreeSet<Vec<u8>>, most: usize, budget: usize) -> (BTreeSet<Vec<u8>>, Option<&'static str>) {
+    let (mut forms, mut bytes) = (BTreeSet::new(), 0);
+    let mut has_room = |form: Vec<u8>, limit: usize| {
+        let is_known = forms.contains(&form);
+        let has_room = is_known || bytes + form.len() <= limit;
+        if has_room && !is_known {
+            bytes += form.len();
+            forms.insert(form);
+        }
+        has_room
+    };
+    let mut by_length: Vec<&Vec<u8>> = known.iter().collect();
+    by_length.sort_by_key(|secret| secret.len());
+    let mut warning = None;
+    for secret in &by_length {
+        if !has_room((*secret).clone(), most) {
+            warning = Some("there are too many secrets to look for all of them in what leaves or is shown");
+        }
+    }
+    for form in by_length.into_iter().flat_map(|secret| variants::of(secret)) {
+        if !has_room(form, budget) {
+            warning.get_or_insert("there are too many secrets to look for all their encoded forms");
+        }
+    }
+    (forms, warning)
 }
 
 /// A secret in pieces that are neither too long nor too short; the last overlaps the one before it.

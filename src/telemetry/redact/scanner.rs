@@ -141,7 +141,7 @@ impl Scanner {
         self.count += bytes.len() as u64;
         own.end = self.count;
         // Mostly one stream has been silent for a while, and both ways of reading are one.
-        let behind = self.patterns.state(before).depth as u64;
+        let behind = u64::from(self.patterns.state(before).depth);
         if before == self.merged && self.streams[stream.other().index()].end + behind <= first {
             self.merged = self.streams[stream.index()].state;
             return secret;
@@ -173,10 +173,10 @@ impl Scanner {
         time: u64,
         release: &mut dyn FnMut(Released<'_>),
     ) {
-        let in_merged = self.count - self.patterns.state(self.merged).held as u64;
+        let in_merged = self.count - u64::from(self.patterns.state(self.merged).held);
         let first = self.count - bytes.len() as u64;
         let tail = &mut self.streams[stream.index()];
-        let own = (tail.held.len() + bytes.len()).saturating_sub(self.patterns.state(tail.state).held);
+        let own = (tail.held.len() + bytes.len()).saturating_sub(self.patterns.state(tail.state).held.into());
         let from_held = own.min(tail.held.partition_point(|held| held.number < in_merged));
         if from_held > 0 {
             let (mut text, mut flags) = (Vec::with_capacity(from_held), Vec::with_capacity(from_held));

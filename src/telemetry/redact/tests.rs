@@ -164,12 +164,16 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         .prop_map(|(secrets, deeds)| secrets.into_iter().map(Deed::Add).chain(deeds).collect())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+/// A target of `make fuzz`.
+mod fuzz {
+    use super::*;
 
     #[test]
-    fn r35_what_is_released_is_what_a_simple_search_leaves(deeds in deeds()) {
-        prop_assert_eq!(redacted(&deeds), Naive::redacted(&deeds));
+    fn r35_what_is_released_is_what_a_simple_search_leaves() {
+        crate::fuzz::property(256, &deeds(), |deeds| {
+            prop_assert_eq!(redacted(&deeds), Naive::redacted(&deeds));
+            Ok(())
+        });
     }
 }
 
@@ -245,17 +249,25 @@ fn what_can_begin_no_secret_is_not_held() {
 
 #[test]
 fn r35_encoded_forms_are_found() {
-    let secret = "p\"a/s s<wörd>?";
+    let secret = "p\"a/s s<wörd>?'+=~*";
     let json = serde_json::to_string(&format!("x{secret}y")).unwrap();
     let forms = [
         json.clone(),
         json.replace('/', "\\/"),
-        r#""xp\"a/s s<w\u00f6rd>?y""#.to_owned(),
-        r#""xp\"a/s s\u003cwörd\u003e?y""#.to_owned(),
-        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
-        "xp%22a%2fs%20s%3cw%c3%b6rd%3e%3fy".to_owned(),
-        "xp%22a/s%20s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
-        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3Fy".to_owned(),
+        // Python, PHP, Go, Java's Gson, .NET.
+        r#""xp\"a/s s<w\u00f6rd>?'+=~*y""#.to_owned(),
+        r#""xp\"a\/s s<w\u00f6rd>?'+=~*y""#.to_owned(),
+        r#""xp\"a/s s\u003cwörd\u003e?'+=~*y""#.to_owned(),
+        r#""xp\"a/s s\u003cwörd\u003e?\u0027+\u003d~*y""#.to_owned(),
+        r#""xp\u0022a/s s\u003Cw\u00F6rd\u003E?\u0027\u002B=~*y""#.to_owned(),
+        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2fs%20s%3cw%c3%b6rd%3e%3f%27%2b%3d~%2ay".to_owned(),
+        "xp%22a/s%20s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2Fs%20s%3Cw%C3%B6rd%3E%3F'%2B%3D~*y".to_owned(),
+        // Forms of HTML, Python and Go, PHP.
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D%7E*y".to_owned(),
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D~%2Ay".to_owned(),
+        "xp%22a%2Fs+s%3Cw%C3%B6rd%3E%3F%27%2B%3D%7E%2Ay".to_owned(),
     ];
     for form in forms {
         let left = out(&[secret], &[&form]);
@@ -288,11 +300,26 @@ fn many_long_secrets_are_found_too_and_what_is_left_out_is_known() {
     let secret = |number: usize| format!("{number:04}{}", "0123456789abcdef/".repeat(300));
     let redactor = Arc::new(Redactor::default());
     redactor.add((0..50).map(secret));
-    assert!(redactor.is_over_budget());
+    let warning = redactor.take_warning().unwrap();
+    assert!(warning.ends_with("all their encoded forms") && redactor.take_warning().is_none(), "{warning}");
     for number in [0, 49] {
         assert_eq!(redactor.whole(format!("x{}y", secret(number)).as_bytes()), b"x[REDACTED]y");
     }
     let few = Arc::new(Redactor::default());
     few.add([secret(1)]);
-    assert!(!few.is_over_budget());
+    assert_eq!(few.take_warning(), None);
+}
+
+#[test]
+fn of_too_many_secrets_the_shortest_are_looked_for_and_in_all_forms_if_there_is_room() {
+    let secrets = ["short&1", "longer&22", "the longest&333"].map(|secret| secret.as_bytes().to_vec());
+    let known = secrets.iter().cloned().collect();
+    let found = |most, budget| {
+        let (forms, warning) = super::forms(&known, most, budget);
+        (secrets.clone().map(|secret| forms.contains(&secret)), forms.contains(&b"short%261"[..]), warning.is_some())
+    };
+    assert_eq!(found(1000, 2000), ([true; 3], true, false));
+    assert_eq!(found(1000, 300), ([true; 3], true, true));
+    assert_eq!(found(1000, 10), ([true; 3], false, true));
+    assert_eq!(found(20, 2000), ([true, true, false], true, true));
 }

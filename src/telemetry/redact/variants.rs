@@ -27,19 +27,19 @@ pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     forms
 }
 
-/// In a JSON string: as most write it, with slashes escaped (PHP), with all but ASCII escaped (Python), and with what
-/// HTML knows escaped (Go).
+/// In a JSON string: as most write it, with slashes escaped, and with more as numbers: what is not ASCII (Python, PHP), what
+/// means something in HTML (Go, Java), or both (.NET).
 fn json(text: &str) -> impl Iterator<Item = Vec<u8>> {
     let plain = serde_json::to_string(text).unwrap_or_default();
     let plain = plain.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
     // Quotes at the start of the text itself are escaped, so that none of them was taken above.
-    let escaped = |wanted: fn(char) -> bool| {
+    let numbered = |wanted: fn(char) -> bool, upper: bool| {
         let mut out = String::new();
         for c in plain.chars() {
             if wanted(c) {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
-                    let _ = write!(out, "\\u{unit:04x}");
+                    let _ = if upper { write!(out, "\\u{unit:04X}") } else { write!(out, "\\u{unit:04x}") };
                 }
             } else {
                 out.push(c);
@@ -47,28 +47,32 @@ fn json(text: &str) -> impl Iterator<Item = Vec<u8>> {
         }
         out
     };
+    let python = numbered(|c| !c.is_ascii(), false);
     let forms = [
         plain.to_owned(),
         plain.replace('/', "\\/"),
-        escaped(|c| !c.is_ascii()),
-        escaped(|c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')),
+        python.replace('/', "\\/"),
+        python,
+        numbered(|c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'), false),
+        numbered(|c| matches!(c, '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}'), false),
+        numbered(|c| !c.is_ascii() || matches!(c, '<' | '>' | '&' | '+' | '\'' | '`'), true).replace("\\\"", "\\u0022"),
     ];
     forms.into_iter().map(String::into_bytes)
 }
 
 /// In a URL: with digits in upper and lower case, with and without slashes, as JavaScript leaves some signs, and as forms
-/// have it, where a blank is a plus.
+/// have it, where a blank is a plus (HTML, Python and Go, PHP).
 fn urls(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let kept = ["-._~", "-._~/", "-_.!~*'()", "-._~!$&'()*+,;=:", "*-._"];
-    kept.into_iter().enumerate().flat_map(move |(number, kept)| {
-        let is_form = number == 4;
+    let in_addresses = ["-._~", "-._~/", "-_.!~*'()", "-._~!$&'()*+,;=:"].map(|kept| (kept, "%20"));
+    let in_forms = ["*-._", "-._~", "-._"].map(|kept| (kept, "+"));
+    in_addresses.into_iter().chain(in_forms).flat_map(move |(kept, blank)| {
         [false, true].map(|lower| {
             let mut out = String::new();
             for &byte in secret {
                 if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) {
                     out.push(char::from(byte));
-                } else if byte == b' ' && is_form {
-                    out.push('+');
+                } else if byte == b' ' {
+                    out.push_str(blank);
                 } else {
                     let _ = if lower { write!(out, "%{byte:02x}") } else { write!(out, "%{byte:02X}") };
                 }

@@ -3,6 +3,7 @@
 //! Telemetry R37 to R40; OTLP specification, "Failures": tries follow each other in growing, random pauses, or as the
 //! collector asks. One signal's collector may be away: the other's gets its requests.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -133,9 +134,15 @@ enum Trouble {
     Away { endpoint: String, cause: String },
 }
 
+impl Trouble {
+    fn is_away(&self, from: &str) -> bool {
+        matches!(self, Self::Away { endpoint, .. } if endpoint == from)
+    }
+}
+
 impl Account {
-    /// The sentences for the user. Trouble that passed is none.
-    pub(super) fn warnings(&self, something_is_left: bool, thread_ended: bool) -> Vec<String> {
+    /// The sentences for the user. `left` are the collectors that did not take everything; trouble that passed is none.
+    pub(super) fn warnings(&self, left: &BTreeSet<&str>) -> Vec<String> {
         let because = |cause: &Option<String>| cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
         let mut texts: Vec<String> = self
             .troubles
@@ -152,16 +159,16 @@ impl Account {
                     Trouble::Lost { count, cause } => {
                         format!("{count} spans and log records are lost: the spool cannot be read: {cause}")
                     }
-                    Trouble::Away { endpoint, cause } if something_is_left => {
+                    Trouble::Away { endpoint, cause } if left.contains(endpoint.as_str()) => {
                         format!("{endpoint} could not be reached or took nothing: {cause}")
                     }
                     Trouble::Away { .. } => return None,
                 })
             })
             .collect();
-        if something_is_left && !thread_ended && !self.troubles.iter().any(|t| matches!(t, Trouble::Away { .. })) {
-            texts.push("the collector did not take everything in time".to_owned());
-        }
+        let is_away = |endpoint: &str| self.troubles.iter().any(|trouble| trouble.is_away(endpoint));
+        let slow = left.iter().filter(|endpoint| !is_away(endpoint));
+        texts.extend(slow.map(|endpoint| format!("{endpoint} did not take everything in time")));
         texts
     }
 
@@ -169,8 +176,7 @@ impl Account {
         let rejected = accepted.rejected.min(records);
         self.sent += records - rejected;
         self.dropped += rejected;
-        self.troubles
-            .retain(|trouble| !matches!(trouble, Trouble::Away { endpoint, .. } if *endpoint == lane.endpoint));
+        self.troubles.retain(|trouble| !trouble.is_away(&lane.endpoint));
         let (signal, endpoint) = (lane.signal, lane.endpoint.clone());
         match (rejected, accepted.message) {
             (0, None) => {}

@@ -239,6 +239,7 @@ fn r40_a_black_hole_costs_the_deadline_and_what_waits_is_kept() {
     assert_eq!(*told.lock().unwrap(), [10_000], "more than a second is not waited in silence");
     let (path, count) = delivered.kept.unwrap();
     assert_eq!((count, delivered.sent), (10_000, 0));
+    assert_eq!(delivered.warnings[0], "http://localhost:4318/v1/logs did not take everything in time");
     let last = delivered.warnings.last().unwrap();
     assert!(last.contains(&format!("lifecycle ship {}", path.display())) && last.contains("10000 spans"), "{last}");
     // An answer that comes late changes nothing.
@@ -259,7 +260,6 @@ fn r40_a_dead_collector_is_told_with_its_address_and_one_that_came_back_is_not()
     let expected = "http://localhost:4318/v1/logs could not be reached or took nothing: connection refused";
     assert_eq!((delivered.warnings[0].as_str(), delivered.warnings.len()), (expected, 2));
     assert!(delivered.kept.is_some());
-    assert_eq!(finish(&outbox, 2), Delivered::default(), "only the first call does anything");
 
     let back = Scripted::saying([Err(Refusal::for_now("connection refused"))]);
     let outbox = open(folder.path(), &back);
@@ -270,20 +270,60 @@ fn r40_a_dead_collector_is_told_with_its_address_and_one_that_came_back_is_not()
 }
 
 #[test]
-fn r17_who_is_told_to_stop_while_it_waits_says_what_is_left_in_its_shorter_time() {
+fn t13_who_is_told_not_to_wait_says_at_once_what_is_left() {
+    for is_late in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Scripted::default();
+        let (_hold, held) = channel();
+        logs.answers.lock().unwrap().push_back(Answer::Silence(held));
+        let outbox = open(folder.path(), &logs);
+        outbox.spool().append(Signal::Logs, 1, b"x", 1).unwrap();
+        let (waiting, is_waiting) = channel();
+        let outbox = &outbox;
+        if !is_late {
+            outbox.hurry();
+            // What comes before the end is still taken in.
+            outbox.spool().append(Signal::Logs, 1, b"y", 1).unwrap();
+        }
+        let began = Instant::now();
+        let delivered = std::thread::scope(|scope| {
+            scope.spawn(move || is_waiting.recv().is_ok_and(|()| is_late).then(|| outbox.hurry()));
+            let delivered = outbox.finish(Duration::from_secs(600), &|_| waiting.send(()).unwrap());
+            drop(waiting);
+            delivered
+        });
+        assert!(began.elapsed() < Duration::from_secs(300));
+        assert_eq!(delivered.kept.unwrap().1, if is_late { 1 } else { 2 });
+        assert_eq!(delivered.warnings[0], "http://localhost:4318/v1/logs did not take everything in time");
+    }
+}
+
+#[test]
+fn r39_who_asks_for_no_pause_gets_those_that_grow() {
+    let none = Err(Refusal { retry: Retry::After(Duration::ZERO), cause: "status 503".to_owned() });
+    let mut lane = lane(Signal::Logs, false, &Scripted { always: Some(none), ..Scripted::default() });
+    for (least, most) in [(250, 500), (500, 1000), (1000, 2000), (2000, 4000)] {
+        let before = Instant::now();
+        lane.send(b"x", None).unwrap_err();
+        let until = lane.rests_until().unwrap();
+        assert!(until >= before + Duration::from_millis(least));
+        assert!(until <= Instant::now() + Duration::from_millis(most));
+    }
+}
+
+#[test]
+fn r37_what_waited_in_a_file_that_somebody_removed_is_lost_and_not_waiting_there() {
     let folder = tempfile::tempdir().unwrap();
-    let logs = Scripted::default();
-    let (_hold, held) = channel();
-    logs.answers.lock().unwrap().push_back(Answer::Silence(held));
-    let outbox = open(folder.path(), &logs);
-    outbox.spool().append(Signal::Logs, 1, b"x", 1).unwrap();
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        let phase = scope.spawn(|| outbox.finish(Duration::from_secs(4), &|_| {}));
-        let stopped = outbox.finish(Duration::from_millis(200), &|_| {});
-        assert!(stopped.kept.is_some() && began.elapsed() < Duration::from_secs(4));
-        assert_eq!(phase.join().unwrap(), Delivered::default());
-    });
+    let dead = Scripted { always: Some(Err(Refusal::for_now("connection refused"))), ..Scripted::default() };
+    let outbox = open(folder.path(), &dead);
+    outbox.spool().append(Signal::Logs, 1, b"x", 4).unwrap();
+    let path = outbox.spool().path().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    let delivered = finish(&outbox, 0);
+    assert_eq!((delivered.dropped, delivered.kept), (4, None));
+    let last = delivered.warnings.last().unwrap();
+    let expected = format!("4 spans and log records are lost: they waited in '{}', which somebody", path.display());
+    assert!(last.starts_with(&expected), "{last}");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! privileges. What is left at the end stays in the file, for `lifecycle ship`.
 
 mod frame;
+mod loss;
+mod rest;
 #[cfg(test)]
 pub(in crate::telemetry) mod tests;
 
@@ -22,6 +24,8 @@ use super::otlp::{Form, Signal};
 use crate::os::error_text;
 pub(super) use frame::{Frame, Item, Reader};
 use frame::{HEAD, LONGEST, TITLE};
+pub use loss::Loss;
+pub(super) use rest::Rest;
 
 /// How many bytes of one program's output may wait, unless somebody says otherwise (R37).
 pub const DEFAULT_CAP: u64 = 64 << 20;
@@ -63,7 +67,7 @@ pub struct SpoolError {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Too much of this program's output waits already.
-    #[error("too much waits to be sent")]
+    #[error("too much waited to be sent")]
     Full,
     /// The file cannot be written: the disk is full, for example. Nothing of the request is in it.
     #[error("{}", error_text(.0))]
@@ -287,21 +291,25 @@ impl Spool {
         self.lock().closed
     }
 
-    /// From now on the file stays as it is, even if an answer comes late; or it goes, where nothing waits. The path and
-    /// what waits, if something does.
-    pub(super) fn end(&self) -> Option<(PathBuf, u64)> {
-        {
+    /// From now on the file stays as it is, even if an answer comes late; or it goes, where nothing waits.
+    pub(super) fn end(&self) -> Rest {
+        let end = {
             let mut state = self.lock();
             state.abandoned = true;
             state.closed.get_or_insert_with(Instant::now);
+            state.end
+        };
+        let Waiting { records, bytes } = self.waiting();
+        let is_whole = rest::is_whole(&self.file, &self.path, end);
+        if records == 0 && bytes == 0 {
+            if is_whole {
+                // Root may have made it where the user of the build can remove nothing: then it is empty.
+                let _ = fs::remove_file(&self.path);
+            }
+            return Rest::Nothing;
         }
-        let waiting = self.waiting();
-        if waiting.records == 0 && waiting.bytes == 0 {
-            // Root may have made it where the user of the build can remove nothing: then it is empty.
-            let _ = fs::remove_file(&self.path);
-            return None;
-        }
-        Some((self.path.clone(), waiting.records))
+        let path = self.path.clone();
+        if is_whole { Rest::Kept { path, records } } else { Rest::Gone { path, records } }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -58,7 +58,7 @@ fn r37_it_is_a_file_of_its_own_that_only_its_owner_reads_and_that_is_gone_when_n
     assert!(flags.contains(rustix::fs::OFlags::APPEND));
     spool.append(Signal::Logs, 1, b"one", 1).unwrap();
     spool.give_back(Signal::Logs, 1);
-    assert_eq!(spool.end(), None);
+    assert_eq!(spool.end(), Rest::Nothing);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     assert!(matches!(spool.append(Signal::Logs, 1, b"late", 1), Err(Refused::Failed(_))));
 }
@@ -81,8 +81,7 @@ fn r38_it_holds_requests_as_they_are_sent_and_in_their_order() {
     assert_eq!(texts(0), [b"a"]);
     let frame = spool.first(Signal::Traces, 0)[0];
     assert_eq!((frame.form, frame.records, frame.process), (Form::Json, 2, 7));
-    let kept = spool.end().unwrap();
-    assert_eq!(kept, (spool.path().to_owned(), 6));
+    assert_eq!(spool.end(), Rest::Kept { path: spool.path().to_owned(), records: 6 });
     let expected = [(Signal::Logs, "a"), (Signal::Traces, "{}"), (Signal::Logs, "bb"), (Signal::Logs, "")];
     let found = requests(&spool.file);
     assert_eq!(found, expected.map(|(signal, text)| (signal, text.as_bytes().to_vec())));
@@ -132,6 +131,30 @@ fn r37_each_program_has_a_cap_of_its_own_on_what_waits() {
     assert!(spool.append(Signal::Logs, 1, &request, 1).is_ok());
     assert!(matches!(spool.append(Signal::Logs, 1, &request, 1), Err(Refused::Full)));
     assert_eq!(spool.waiting().records, 3);
+}
+
+#[test]
+fn r37_a_file_that_somebody_removed_replaced_or_shortened_is_not_taken_for_the_spool() {
+    let path = |spool: &Spool| spool.path().to_owned();
+    let harms: [&dyn Fn(&Spool); 3] = [
+        &|spool| fs::remove_file(spool.path()).unwrap(),
+        &|spool| {
+            fs::remove_file(spool.path()).unwrap();
+            fs::write(spool.path(), "something else").unwrap();
+        },
+        &|spool| spool.marks.set_len(20).unwrap(),
+    ];
+    for harm in harms {
+        let (_folder, spool) = spool(DEFAULT_CAP);
+        spool.append(Signal::Logs, 1, b"one", 3).unwrap();
+        harm(&spool);
+        assert_eq!(spool.end(), Rest::Gone { path: path(&spool), records: 3 });
+    }
+    // What is another's is not removed either, where nothing waits.
+    let (_folder, spool) = spool(DEFAULT_CAP);
+    harms[1](&spool);
+    assert_eq!(spool.end(), Rest::Nothing);
+    assert!(spool.path().exists());
 }
 
 #[test]

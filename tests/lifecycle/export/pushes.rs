@@ -50,6 +50,33 @@ fn only_what_changed_is_sent_and_nothing_when_nothing_did() {
     assert_eq!(first["layers"][1], second["layers"][1], "the descriptor of what did not change is the previous one");
 }
 
+/// Bytes that nothing can compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x5eed_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn a_registry_that_wants_to_know_lengths_gets_the_image() {
+    for status in [400, 411] {
+        let (registry, world) = ready();
+        registry.refuse_chunks(status);
+        // Enough to be sent while it is compressed.
+        std::fs::write(world.path("workspace/large"), noise(3 << 20)).unwrap();
+        create(&world, &registry, &[]).exits(0).done();
+        let manifest = registry.manifest("app").unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        assert!(layers.iter().any(|layer| layer["size"].as_u64().unwrap() > 3 << 20), "{manifest:#}");
+        assert!(layers.iter().all(|layer| registry.has_blob("app", layer["digest"].as_str().unwrap())));
+    }
+}
+
 #[test]
 fn a_layout_without_a_folder_is_none() {
     let (registry, world) = ready();

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 
-use super::{spools, world};
+use super::{LIVE, collectors, spools, world};
 use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World, attribute};
 use crate::telemetry::{kill, wait_for};
 
 const FILES: (&str, Option<&str>) = ("CNB_TELEMETRY", Some("true"));
-const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
 const PHASES: [&str; 5] = ["analyze", "detect", "restore", "build", "export"];
 
 /// A hexadecimal digit.
@@ -55,10 +54,7 @@ fn is_delivered(world: &World) {
 
 #[test]
 fn every_span_of_the_files_is_sent_as_it_is_there_but_for_the_resource() {
-    let mut collectors = vec![("http/protobuf", Collector::http()), ("http/json", Collector::http())];
-    #[cfg(feature = "grpc")]
-    collectors.push(("grpc", Collector::grpc()));
-    for (protocol, collector) in collectors {
+    for (protocol, collector) in collectors() {
         let world = world("exit 0");
         let endpoint = collector.endpoint();
         let more = [
@@ -181,11 +177,75 @@ printf '%s\n%s' "$LAST" "$NEVER" >> "$f""#,
         if asked == "all" {
             assert_eq!(names, ["own b7ad6b7169203331", "own b7ad6b7169203332", "own b7ad6b7169203333"], "{protocol}");
             assert!(own.iter().all(|(resource, _)| attribute(resource, "service.name").as_deref() == Some("own")));
-            created.says("3 entries in telemetry files of programs are no spans").done();
+            created.says("4 entries in telemetry files of programs are no spans").done();
         } else {
             assert_eq!(names, [""; 0]);
             created.does_not_say("are no spans").done();
         }
+        is_delivered(&world);
+    }
+}
+
+#[test]
+fn r35_spans_of_buildpacks_are_sent_without_secrets_and_their_files_stay() {
+    let collector = Collector::http();
+    let world = world("printf '%s\\n' \"$SPAN\" >> \"$CNB_OTEL_LOG_PATH\"");
+    let span = foreign("b7ad6b7169203331").replace("own b7", "own hunter2-token b7");
+    let span = span.replace("\"own\"", "\"at u:hunter2-token\"");
+    world.write("platform/env/SPAN", &span);
+    world.write("platform/env/NPM_TOKEN", "hunter2-token");
+    let endpoint = collector.endpoint();
+    let more = [
+        FILES,
+        ("CNB_TRACES_OTLP", Some("all")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+        ("OTEL_EXPORTER_OTLP_HEADERS", Some("x-key=b7ad6b7169203331")),
+    ];
+    create(&world, &more).exits(0).done();
+    let spans = collector.spans();
+    let (resource, _) = spans.iter().find(|(_, span)| span.name == "own [REDACTED] [REDACTED]").unwrap();
+    assert_eq!(attribute(resource, "service.name").as_deref(), Some("at u:[REDACTED]"));
+    assert_eq!(world.read("layers/tracing/buildpacks/test_one@1.0-build.jsonl"), format!("{span}\n"));
+}
+
+/// What is in the file was sent, waits to be sent, or was told to be left, whatever there was time for.
+#[test]
+fn t13_spans_that_programs_wrote_last_are_sent_or_told_however_many() {
+    const COUNT: usize = 4000;
+    let world = world("cat ../spans >> \"$CNB_OTEL_LOG_PATH\"");
+    let line = |id: usize| {
+        format!("{}\n", foreign(&format!("{id:016x}")).replace("\"own\"", &format!("\"{}\"", "x".repeat(4000))))
+    };
+    let (lines, length): (String, _) = ((1..=COUNT).map(line).collect(), line(1).len());
+    world.write("spans", &lines);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    for timeout in ["60s", "0"] {
+        let collector = Collector::http();
+        let endpoint = collector.endpoint();
+        let more = [
+            FILES,
+            ("CNB_TRACES_OTLP", Some("all")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+            ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some(timeout)),
+        ];
+        let built = world.run_with("builder", &[], &more).exits(0);
+        let warning = built.stdout.lines().find(|line| line.contains("not all spans are sent"));
+        assert!(timeout == "0" || warning.is_none(), "{}", built.stdout);
+        let number = |before: &str| {
+            let (_, rest) = warning?.split_once(before)?;
+            rest.split_once(' ')?.0.parse::<usize>().ok()
+        };
+        let left = number("no time to read ").unwrap_or(0) + number("no room for ").unwrap_or(0) * length;
+        assert!(warning.is_none_or(|line| left > 0 && line.ends_with("'; the files of telemetry have them all")));
+        for spool in spools(&world) {
+            let shipped = world.run_with("lifecycle", &["ship", spool.to_str().unwrap()], &more);
+            shipped.exits(0).done();
+        }
+        let sent = collector.spans().iter().filter(|(_, span)| span.name.starts_with("own ")).count();
+        // Somebody who is still busy with what was read last may count that as left.
+        let all = lines.len()..lines.len() + 100_000;
+        assert!(all.contains(&(sent * length + left)), "{timeout}: {sent} sent of {length} bytes\n{}", built.stdout);
         is_delivered(&world);
     }
 }
@@ -250,7 +310,19 @@ fn what_is_wrong_with_the_settings_is_told_and_the_build_goes_on() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense", "no spans are sent: OTEL_EXPORTER_OTLP_ENDPOINT has to begin with"),
         ("OTEL_SDK_DISABLED", "true", "nothing is sent to a collector: OTEL_SDK_DISABLED is true"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a", "OTEL_RESOURCE_ATTRIBUTES is ignored"),
-        ("CNB_TELEMETRY_FLUSH_TIMEOUT", "soon", "-telemetry-flush-timeout is no duration, so it is 5s"),
+        ("CNB_TELEMETRY_FLUSH_TIMEOUT", "soon", "CNB_TELEMETRY_FLUSH_TIMEOUT is no duration, so it is 5s"),
+        (
+            "CNB_TELEMETRY_SPOOL_LIMIT",
+            "much",
+            "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB from 1 to 4294967295, so it is 64",
+        ),
+        ("CNB_TELEMETRY_SPOOL_LIMIT", "-1", "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB"),
+        ("CNB_TELEMETRY_SPOOL_LIMIT", "99999999999", "CNB_TELEMETRY_SPOOL_LIMIT is no number of MiB"),
+        ("CNB_TRACES_OTLP", "maybe", "CNB_TRACES_OTLP is neither true nor false, nor all, and counts as false"),
+        ("CNB_BUILD_LOGS_OTLP", "yes", "CNB_BUILD_LOGS_OTLP is neither true nor false and counts as false"),
+        ("CNB_BUILD_LOGS_STRIP_ANSI", "2", "CNB_BUILD_LOGS_STRIP_ANSI is neither true nor false and counts as false"),
+        ("CNB_REDACT", "on", "CNB_REDACT is neither true nor false and counts as false"),
+        ("CNB_TELEMETRY", "tRuE", "CNB_TELEMETRY is neither true nor false and counts as false"),
         ("CNB_TRACES_OTLP", "all", "spans of buildpacks are not sent: they write them to files only with -telemetry"),
     ] {
         let collector = Collector::http();

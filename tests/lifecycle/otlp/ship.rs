@@ -5,10 +5,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{spools, world};
+use super::{LIVE, collectors, spools, world};
 use crate::support::{APP_IMAGE, Answer, Collector, Outcome, World};
 
-const LIVE: (&str, Option<&str>) = ("CNB_TRACES_OTLP", Some("true"));
 const SOON: (&str, Option<&str>) = ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("200ms"));
 
 fn create(world: &World, more: &[(&str, Option<&str>)]) -> Outcome {
@@ -44,10 +43,7 @@ fn names(collector: &Collector) -> Vec<String> {
 
 #[test]
 fn r40_what_a_build_could_not_deliver_is_kept_told_and_sent_later() {
-    let mut collectors = vec![("http/protobuf", Collector::http()), ("http/json", Collector::http())];
-    #[cfg(feature = "grpc")]
-    collectors.push(("grpc", Collector::grpc()));
-    for (protocol, mut collector) in collectors {
+    for (protocol, mut collector) in collectors() {
         let endpoint = collector.endpoint();
         collector.stop();
         let world = world("exit 0");
@@ -172,9 +168,25 @@ fn r41_headers_are_in_no_environment_file_or_output_and_the_process_cannot_be_re
         let given = request.and_then(|request| request.headers.get("authorization").cloned());
         assert_eq!(given.is_some_and(|given| given.contains(CANARY)), answer.is_some(), "{name}");
     }
-    // Without credentials there is nothing to hide.
-    let world = world(look);
-    create(&world, &[]).exits(0).says("readable").done();
+}
+
+/// Also where nothing is sent: the environment that the phase was started with has it all the same.
+#[test]
+fn r41_the_process_cannot_be_read_while_it_has_a_key_or_an_address_with_a_credential() {
+    let world = world("head -c 1 /proc/$PPID/environ > /dev/null && echo readable || echo closed");
+    for (name, value, seen) in [
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/does/not/exist", "closed"),
+        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/does/not/exist", "closed"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b", "closed"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example?api-key=value", "closed"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:password@collector.example", "closed"),
+        // Without credentials there is nothing to hide.
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example/v1", "readable"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "", "readable"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/does/not/exist", "readable"),
+    ] {
+        create(&world, &[(name, Some(value))]).exits(0).says(seen).done();
+    }
 }
 
 #[test]

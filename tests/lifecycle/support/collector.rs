@@ -33,6 +33,7 @@ pub(crate) enum Answer {
     /// With a status of HTTP and a value of `Retry-After`. gRPC: as the status that the specification maps it to.
     Status(u16, Option<&'static str>),
     /// With a status of gRPC, a message, and when to try again. HTTP: 500.
+    #[cfg(feature = "grpc")]
     Grpc(u32, &'static str, Option<Duration>),
     /// Well, but so many records were refused, because.
     Partial(i64, &'static str),
@@ -55,7 +56,11 @@ pub(crate) enum Answer {
 impl Answer {
     /// Says whether the records of the request are now the collector's.
     fn takes(&self) -> bool {
-        !matches!(self, Self::Status(..) | Self::Grpc(..) | Self::Reset | Self::BlackHole)
+        #[cfg(feature = "grpc")]
+        if matches!(self, Self::Grpc(..)) {
+            return false;
+        }
+        !matches!(self, Self::Status(..) | Self::Reset | Self::BlackHole)
     }
 }
 

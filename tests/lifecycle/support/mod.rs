@@ -7,8 +7,8 @@ mod outcome;
 mod registry;
 mod world;
 
-pub(crate) use collector::{Answer, Collector, Payload, Record, attribute, tls};
+pub(crate) use collector::{Answer, Collector, Payload, Record, Request, attribute, tls};
 pub(crate) use image::{Image, empty_tar, sha256};
 pub(crate) use outcome::Outcome;
 pub(crate) use registry::Registry;
-pub(crate) use world::{APP_IMAGE, RUN_IMAGE, Started, World, nothing_starts, output};
+pub(crate) use world::{APP_IMAGE, RUN_IMAGE, Started, World, is_root, nothing_starts, output};

@@ -29,6 +29,8 @@ struct State {
     seen: Vec<String>,
     /// Methods and parts of targets that are refused, the status for them, and how often still.
     refused: Vec<(&'static str, String, u16, usize)>,
+    /// Bodies whose length is told as they go are refused with this status.
+    chunks: Option<u16>,
     /// How long an upload takes.
     slowness: Duration,
     /// What `Authorization` must be.
@@ -83,6 +85,11 @@ impl Registry {
     /// The same, as often as is said.
     pub(crate) fn refuse_times(&self, method: &'static str, target: &str, status: u16, times: usize) {
         self.state().refused.push((method, target.to_owned(), status, times));
+    }
+
+    /// Answers requests that do not tell the length of their body with a status, from now on.
+    pub(crate) fn refuse_chunks(&self, status: u16) {
+        self.state().chunks = Some(status);
     }
 
     /// Takes its time with each upload from now on.
@@ -179,7 +186,13 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
             let slowness = state.lock().ok()?.slowness;
             std::thread::sleep(slowness);
         }
-        let Reply(status, headers, body) = state.lock().ok()?.answer(&method, &target, &headers, body);
+        let Reply(status, headers, body) = {
+            let mut state = state.lock().ok()?;
+            match state.chunks.filter(|_| headers.contains_key("transfer-encoding")) {
+                Some(status) => empty(status),
+                None => state.answer(&method, &target, &headers, body),
+            }
+        };
         let mut text = format!("HTTP/1.1 {status} -\r\n");
         for (name, value) in headers {
             text.extend([name, ": ", &value, "\r\n"]);

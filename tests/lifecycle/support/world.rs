@@ -1,7 +1,7 @@
 //! The world of a test: the folders of a builder image and a build, and the only way to run a phase.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ impl World {
         let shown = format!("{program} {}", args.join(" "));
         let child = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let child = child.unwrap_or_else(|error| panic!("{shown}: {error}"));
-        Started { command: shown, child, layers: self.path("layers") }
+        Started { command: shown, child, layers: self.path("layers"), said: Vec::new() }
     }
 
     /// Runs all five phases; each must succeed.
@@ -201,12 +201,26 @@ pub(crate) struct Started {
     command: String,
     child: Child,
     layers: PathBuf,
+    /// What was read of its output so far.
+    said: Vec<u8>,
 }
 
 impl Started {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Reads until it has printed a text.
+    #[track_caller]
+    pub(crate) fn wait_to_say(&mut self, text: &str) {
+        let out = self.child.stdout.as_mut().unwrap();
+        while !String::from_utf8_lossy(&self.said).contains(text) {
+            let mut piece = [0; 4096];
+            let count = out.read(&mut piece).unwrap();
+            assert!(count > 0, "it never said {text:?}: {}", String::from_utf8_lossy(&self.said));
+            self.said.extend_from_slice(&piece[..count]);
+        }
     }
 
     /// Reads no more of what it prints.
@@ -221,12 +235,13 @@ impl Started {
 
     /// Waits for its end.
     pub(crate) fn outcome(self) -> Outcome {
-        let Self { command, child, layers } = self;
+        let Self { command, child, layers, mut said } = self;
         let output = child.wait_with_output().unwrap_or_else(|error| panic!("{command}: {error}"));
+        said.extend_from_slice(&output.stdout);
         Outcome {
             command,
             exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stdout: String::from_utf8_lossy(&said).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             layers,
         }
@@ -238,7 +253,8 @@ fn link(program: &Path, name: &Path) {
     fs::hard_link(program, name).or_else(|_| fs::copy(program, name).map(drop)).unwrap();
 }
 
-fn is_root() -> bool {
+/// Says whether the tests run as root; phases then run as another user.
+pub(crate) fn is_root() -> bool {
     own_ids().0 == 0
 }
 

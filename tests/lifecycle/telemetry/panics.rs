@@ -1,98 +1,88 @@
 //! A fault of the lifecycle's own ends its spans too.
 //!
-//! No input makes the program panic, and it has nothing in it that would for a test. So a standard output that panics
-//! stands for the fault: all of the program but its `main` runs here, in a process of its own.
+//! No input makes the program panic, and it has nothing in it that would for a test. So the system has the fault: its
+//! clock fails at a moment that the test chooses (`fault.c`). The program is the very one that users get, with its `main`.
 
-use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
-
-use cnb_lifecycle::cli::{Program, run};
+use std::path::Path;
+use std::process::Command;
 
 use super::{ON, spans_of};
-use crate::support::{APP_IMAGE, World};
+use crate::support::{APP_IMAGE, Collector, Outcome, World};
 
-const NAME: &str = "telemetry::panics::r18_a_panic_ends_what_is_open_and_says_no_more";
-/// Says which program that process is.
-const PROGRAM: &str = "TEST_PROGRAM";
-/// What the output panics at, and with.
-const FAULT: &str = "canary";
+/// What the panic says, for who looks for it where it must not be.
+const CANARY: &str = "Os {";
 
-/// A standard output with a fault.
-struct Faulty(io::Stdout);
+/// A world that is ready to build, whose buildpack brings about the fault when there is a file `workspace/wanted`.
+fn world() -> World {
+    let world = World::new();
+    world.buildpack("test/one", "0.12", "", "exit 0", "echo built; if [ -e wanted ]; then echo > fault; fi");
+    world.order(&[&["test/one"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lifecycle/telemetry/fault.c");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(world.path("fault.so")).arg(source).status();
+    assert!(compiled.unwrap().success());
+    world
+}
 
-impl Write for Faulty {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!bytes.windows(FAULT.len()).any(|part| part == FAULT.as_bytes()), "{FAULT}");
-        self.0.write(bytes)
-    }
+/// Builds with the fault at hand.
+fn build(world: &World, more: &[(&str, Option<&str>)]) -> Outcome {
+    let (library, fault) = (world.path("fault.so"), world.path("workspace/fault"));
+    let fault = [("LD_PRELOAD", library.to_str()), ("FAULT", fault.to_str()), ON];
+    world.run_with("builder", &[], &[&fault[..], more].concat())
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+/// Name, result, kind of error and status of each span, from one on.
+fn ended(world: &World, from: usize) -> Vec<String> {
+    let spans = spans_of(&world.path("layers/tracing/lifecycle/build.jsonl")).split_off(from);
+    let text = |span: &serde_json::Value| {
+        let attribute = |key: &str| {
+            let pairs = span["attributes"].as_array().unwrap();
+            let pair = pairs.iter().find(|pair| pair["key"] == key);
+            pair.map_or("", |pair| pair["value"]["stringValue"].as_str().unwrap()).to_owned()
+        };
+        let [result, error] = ["cicd.pipeline.task.run.result", "error.type"].map(attribute);
+        format!("{} {result} {error} {}", span["name"].as_str().unwrap(), span["status"]["message"])
+    };
+    spans.iter().map(text).collect()
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "one of two processes is the program, whose edge this is")]
 fn r18_a_panic_ends_what_is_open_and_says_no_more() {
-    let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    match variables.iter().find(|(name, _)| name == PROGRAM) {
-        Some((_, program)) => {
-            let program = Program {
-                args: vec![program.clone()],
-                env: variables.into_iter().collect(),
-                cwd: std::env::current_dir().unwrap(),
-                out: Box::new(Faulty(io::stdout())),
-                err: Box::new(io::stderr()),
-            };
-            assert_eq!(run(program), 0);
-        }
-        None => panics(),
-    }
-}
+    let world = world();
+    build(&world, &[]).exits(0).says("built").done();
+    assert!(ended(&world, 0).iter().all(|span| span.ends_with(r#" """#)), "{:?}", ended(&world, 0));
 
-fn panics() {
-    let world = World::new();
-    world.buildpack("test/one", "0.12", "", "exit 0", &format!("if [ -e panic ]; then echo {FAULT}; fi"));
-    world.order(&[&["test/one"]]);
-    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
-    // The user of the build may not get to the folder where cargo put this.
-    let harness = world.path("tmp/harness");
-    fs::copy("/proc/self/exe", &harness).unwrap();
-    fs::set_permissions(&harness, fs::Permissions::from_mode(0o755)).unwrap();
-    let run = |program: &str| {
-        world.run_with("../tmp/harness", &["--exact", NAME, "--nocapture"], &[ON, (PROGRAM, Some(program))])
-    };
-    run("detector").exits(0).done();
-    run("builder").exits(0).done();
-    let file = world.path("layers/tracing/lifecycle/build.jsonl");
-    let before = spans_of(&file);
-    assert!(before.iter().all(|span| span["status"]["code"] == 0), "{before:#?}");
-
-    world.write("workspace/panic", "");
-    run("builder").exits(101).complains(FAULT).done();
-    let text = fs::read_to_string(&file).unwrap();
-    assert!(!text.contains(FAULT), "{text}");
-    let spans = spans_of(&file).split_off(before.len());
-    let ended: Vec<String> = spans
-        .iter()
-        .map(|span| {
-            let attribute = |key: &str| {
-                let pairs = span["attributes"].as_array().unwrap();
-                let pair = pairs.iter().find(|pair| pair["key"] == key);
-                pair.map_or("", |pair| pair["value"]["stringValue"].as_str().unwrap()).to_owned()
-            };
-            let [result, error] = ["cicd.pipeline.task.run.result", "error.type"].map(attribute);
-            format!("{} {result} {error} {}", span["name"].as_str().unwrap(), span["status"]["message"])
-        })
-        .collect();
+    world.write("workspace/wanted", "");
+    let outcome = build(&world, &[]).exits(101).says("built").complains(CANARY);
+    assert_eq!(outcome.stderr.matches("panicked at").count(), 1, "{}", outcome.report());
     let expected = [
         "build started   \"\"",
         "buildpack-build started   \"\"",
         "buildpack-build error panic \"could not be done\"",
         "build error panic \"could not be done\"",
     ];
-    assert_eq!(ended, expected);
-    world.run("lifecycle", &["trace", "layers/tracing"]).exits(0).says("test/one").does_not_say(FAULT).done();
+    assert_eq!(ended(&world, 4), expected);
+    assert!(!world.read("layers/tracing/lifecycle/build.jsonl").contains(CANARY));
+    world.run("lifecycle", &["trace", "layers/tracing"]).exits(0).says("test/one").does_not_say(CANARY).done();
+}
+
+/// What waits to be sent is sent, as at any other end.
+#[test]
+fn r18_a_panic_keeps_nothing_from_being_sent() {
+    let world = world();
+    world.write("workspace/wanted", "");
+    let collector = Collector::http();
+    let endpoint = collector.endpoint();
+    let more = [
+        ("CNB_TRACES_OTLP", Some("true")),
+        ("CNB_BUILD_LOGS_OTLP", Some("true")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+    ];
+    build(&world, &more).exits(101).complains(CANARY).done();
+    assert!(collector.lines().contains(&"built".to_owned()));
+    let names: Vec<String> = collector.spans().into_iter().map(|(_, span)| span.name).collect();
+    assert_eq!(names, ["build started", "buildpack-build started", "buildpack-build", "build"]);
+    assert_eq!(fs::read_dir(world.path("tmp")).unwrap().count(), 0, "the spool is gone");
 }

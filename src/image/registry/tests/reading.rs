@@ -67,6 +67,27 @@ fn tries_again_what_may_pass() {
 }
 
 #[test]
+fn who_is_busy_or_broken_gives_no_access() {
+    for status in [429, 500] {
+        let world = World::new();
+        let busy = |method, target| {
+            for _ in 0..6 {
+                world.registry.fault(method, target, Fault::Answer(status, "", String::new()));
+            }
+        };
+        let expected = format!("unexpected status code {status}");
+        busy("HEAD", "/v2/run/manifests/");
+        let error = world.images.check_read(&world.name("run")).unwrap_err();
+        assert!(error.message.contains(&expected), "{error}");
+        world.images.check_read(&world.name("run")).unwrap();
+        busy("POST", "/v2/run/blobs/uploads/");
+        let error = world.images.check_write(&world.name("run")).unwrap_err();
+        assert!(error.message.contains(&expected), "{error}");
+        world.images.check_write(&world.name("run")).unwrap();
+    }
+}
+
+#[test]
 fn gives_up_in_the_end() {
     let world = World::new();
     world.run();

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::fake::{FakeRegistry, Fault};
 use super::*;
+use crate::effect::events::{Outcome, TransferEvent, Work};
 use crate::effect::images::Registry as _;
 use crate::image::conforms::{conforms, draft, layer, made_by, read};
 use crate::image::sha256;
@@ -86,6 +87,20 @@ fn one_name_that_fails_does_not_keep_others_from_being_written() {
     assert_eq!(written.names[1].1, Err(expected));
     assert_eq!(written.names[2].1, Ok(()));
     assert_eq!(written.names[3].1, Err("could not parse reference: not a name".to_owned()));
+}
+
+#[test]
+fn each_name_is_reached_by_its_own_setting() {
+    let world = World::with(|config, _| config.insecure.push("insecure.invalid".to_owned()));
+    let draft = draft(&world.run(), None, "x");
+    let tags = ["insecure.invalid", "secure.invalid"].map(|registry| format!("{registry}/app"));
+    for names in [tags.to_vec(), tags.iter().rev().cloned().collect()] {
+        for (name, result) in world.images.write(&draft, &names).unwrap().names {
+            let (error, by_http) = (result.unwrap_err(), name.starts_with("insecure"));
+            assert!(error.contains(&format!("GET https://{}", name.replace("/app", "/v2/"))), "{error}");
+            assert_eq!(error.contains("GET http://"), by_http, "{error}");
+        }
+    }
 }
 
 #[test]
@@ -230,7 +245,9 @@ fn noise() -> Vec<u8> {
 fn a_large_layer_is_sent_while_it_is_made() {
     let world = World::new();
     let before = world.registry.uploads();
-    let began = || world.registry.uploads() > before;
+    // Bytes are told although nobody knows yet how many there will be.
+    let is_told = |event: &Event| matches!(event, Event::Transfer(TransferEvent::Sent { bytes: 1.., size: None, .. }));
+    let began = || world.registry.uploads() > before && world.heard.0.lock().unwrap().iter().any(is_told);
     let tar = Slow { bytes: noise(), go_on: &began };
     let measured = world.images.keep(&world.name("app"), "a", &tar).unwrap().unwrap();
     let requests = world.registry.requests();
@@ -251,6 +268,95 @@ fn a_large_layer_is_sent_while_it_is_made() {
     assert_eq!(world.images.keep(&world.name("app"), "a", &tar).unwrap(), Some(measured));
     let seen = world.registry.seen();
     assert_eq!((count(&seen, "DELETE /v2/app/blobs/uploads/"), count(&seen, "PUT")), (1, 0), "{seen:#?}");
+    assert_eq!(ends(&world, "PATCH"), [Outcome::Success, Outcome::Skip]);
+}
+
+/// How the requests of a method that are about uploads ended.
+fn ends(world: &World, wanted: &str) -> Vec<Outcome> {
+    let heard = world.heard.0.lock().unwrap();
+    let begun = |wanted_id| {
+        heard.iter().any(|event| match event {
+            Event::Begin { id, work: Work::Request { method, about: "upload" }, .. } => {
+                (*id, *method) == (wanted_id, wanted)
+            }
+            _ => false,
+        })
+    };
+    let ends = heard.iter().filter_map(|event| match event {
+        Event::End { id, outcome, .. } if begun(*id) => Some(*outcome),
+        _ => None,
+    });
+    ends.collect()
+}
+
+/// Keeps a large layer for the image `app`, whose upload begins before it is whole.
+fn keep_large(world: &World) -> Measured {
+    let before = world.registry.uploads();
+    let began = || world.registry.uploads() > before;
+    let tar = Slow { bytes: noise(), go_on: &began };
+    world.images.keep(&world.name("app"), "a", &tar).unwrap().unwrap()
+}
+
+#[test]
+fn an_upload_is_called_off_when_the_registry_cannot_be_asked_for_its_blob() {
+    for (status, tries, expected) in [(403, 1, Err(())), (503, 6, Ok(()))] {
+        let world = World::new();
+        let mut draft = draft(&world.run(), None, "x");
+        for _ in 0..tries {
+            world.registry.fault("HEAD", "/v2/app/blobs/", Fault::Answer(status, "", String::new()));
+        }
+        let Measured { diff_id, size, .. } = keep_large(&world);
+        assert_eq!(ends(&world, "PATCH"), [Outcome::Skip]);
+        let seen = world.registry.seen();
+        assert_eq!((count(&seen, "DELETE /v2/app/blobs/uploads/"), count(&seen, "PUT")), (1, 0), "{seen:#?}");
+
+        // What failed for good is told by who writes the image; what may pass is tried again, from the file: whoever made
+        // the layer once more would find other bytes.
+        let layer = NewLayer { diff_id, size, ..crate::image::memory::new_layer("a", Vec::new()) };
+        draft.layers.push((DraftLayer::New(layer), made_by("b")));
+        let result = written(&world.images, &draft, world.name("app"));
+        assert_eq!(result.clone().map_err(|error| assert!(error.contains("status code 403"), "{error}")), expected);
+        let there = world.images.open(&world.name("app")).unwrap() != Opened::Missing;
+        assert_eq!(there, result.is_ok());
+    }
+}
+
+#[test]
+fn who_wants_to_know_a_length_gets_one() {
+    for fault in [
+        Fault::Answer(411, "", String::new()),
+        Fault::Answer(400, "", "chunks are not for us".to_owned()),
+        Fault::Refuse(411),
+        Fault::Refuse(400),
+    ] {
+        let world = World::new();
+        world.registry.fault("PATCH", "uploads", fault.clone());
+        keep_large(&world);
+        let requests = world.registry.requests();
+        let last = requests.iter().rfind(|seen| seen.method == "PATCH").unwrap();
+        assert_eq!(last.headers.get("content-length"), Some(&last.body.len().to_string()), "{fault:?}");
+        assert_eq!(last.headers.get("transfer-encoding"), None);
+        let digest = sha256::digest(&last.body).to_string();
+        assert!(world.registry.state().blobs.contains_key(&("app".to_owned(), digest)), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_registry_that_stored_something_else_is_found_out() {
+    const OTHER: &str =
+        "Docker-Content-Digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (method, target, tag_is_asked_for) in
+        [("PUT", "/blobs/uploads/", false), ("POST", "mount=", false), ("PUT", "/manifests/", true)]
+    {
+        let world = World::new();
+        let draft = draft(&world.run(), None, "x");
+        world.registry.fault(method, target, Fault::Answer(201, OTHER, String::new()));
+        world.registry.seen();
+        let error = written(&world.images, &draft, world.name("app")).unwrap_err();
+        assert!(error.contains("the registry stored sha256:e3b0c442"), "{error}");
+        let seen = world.registry.seen();
+        assert_eq!(count(&seen, "PUT /v2/app/manifests/") > 0, tag_is_asked_for, "{seen:#?}");
+    }
 }
 
 #[test]

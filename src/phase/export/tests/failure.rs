@@ -49,12 +49,7 @@ fn a_layer_that_cannot_be_made_is_told_for_its_part_of_the_image() {
             &planned,
             None,
             None,
-            &make::Source {
-                owner: Owner { uid: 0, gid: 0 },
-                seals: &Seals::default(),
-                group: &Group::default(),
-                cache: None,
-            },
+            &make::Source { owner: Owner { uid: 0, gid: 0 }, seals: &Seals::default(), cache: None },
         );
         made.unwrap_err().to_string()
     };

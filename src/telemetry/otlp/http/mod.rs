@@ -11,7 +11,6 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpCon
 
 use super::settings::{Destination, Endpoint, Headers};
 use super::{Accepted, Form, Network, Refusal, Retry, Signal, Transport, answer, certificates};
-use crate::net::proxy::is_direct;
 use crate::net::resolve::HostResolver;
 use crate::net::{Failure, retry_after};
 
@@ -34,13 +33,7 @@ impl Http {
     /// See [`super::transport`].
     pub(super) fn new(destination: &Destination, network: &Network) -> Result<Self, String> {
         let endpoint = &destination.endpoint;
-        let proxy = if endpoint.tls { &network.proxies.https } else { &network.proxies.http };
-        let direct = proxy.is_empty() || is_direct(&endpoint.authority, &network.proxies.none);
-        let proxy = if direct { None } else { Some(proxy) };
-        let proxy = proxy.map(|proxy| ureq::Proxy::new(proxy)).transpose().map_err(|_| {
-            let name = if endpoint.tls { "HTTPS_PROXY" } else { "HTTP_PROXY" };
-            format!("{name} is no address of a proxy; one is http://proxy.example.com:3128")
-        })?;
+        let proxy = super::proxy(endpoint, network)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -86,7 +79,7 @@ impl Http {
         let request = builder.body(body).map_err(|error| Refusal::for_good(error.to_string()))?;
         let request = self.agent.configure_request(request).timeout_global(Some(left)).build();
         // What keeps a request from being answered may pass, wrong certificates too: then the collector is put right.
-        let failed = |error| Refusal::for_now(self.headers.hide(&Failure::of(error).cause));
+        let failed = |error| Refusal::for_now(Failure::of(error).cause);
         let (parts, mut body) = self.agent.run(request).map_err(failed)?.into_parts();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let mut bytes = Vec::new();
@@ -114,19 +107,18 @@ impl Transport for Http {
         let answer = self.request(request, deadline)?;
         let content_type = answer.content_type.as_deref();
         if (200..300).contains(&answer.status) {
-            let accepted = answer::accepted(content_type, self.form, &answer.body);
-            return Ok(Accepted { message: accepted.message.map(|text| self.headers.hide(&text)), ..accepted });
+            return Ok(answer::accepted(content_type, self.form, &answer.body));
         }
         let name = ureq::http::StatusCode::from_u16(answer.status).ok().and_then(|code| code.canonical_reason());
         let said = answer::reason(content_type, self.form, &answer.body);
-        let said = if said.is_empty() { said } else { format!(": {}", self.headers.hide(&said)) };
-        let cause = format!("status {} {}{said}", answer.status, name.unwrap_or_default()).replace(" :", ":");
+        let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
         let retry = match (answer.status, answer.retry_after) {
             (429 | 502 | 503 | 504, Some(time)) => Retry::After(time),
             (429 | 502 | 503 | 504, None) => Retry::Later,
             _ => Retry::Never,
         };
-        Err(Refusal { retry, cause: cause.trim_end().to_owned() })
+        Err(Refusal { retry, cause: format!("status {}{name}{said}", answer.status) })
     }
 }
 

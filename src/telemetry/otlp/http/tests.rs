@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::fake::{AUTHORITY, CLIENT, CLIENT_KEY, FakeCollector, Reply};
 use super::super::settings::Settings;
+use super::super::transport;
 use super::*;
 use crate::model::env::Environment;
 use crate::net::proxy::Proxies;
@@ -16,11 +17,13 @@ fn settings(more: &[(&str, &str)]) -> Destination {
     settings.destinations.into_iter().next().unwrap()
 }
 
-fn client(more: &[(&str, &str)]) -> Http {
-    Http::new(&settings(more), &Network::default()).unwrap()
+type Client = Box<dyn Transport>;
+
+fn client(more: &[(&str, &str)]) -> Client {
+    transport(&settings(more), &Network::default()).unwrap()
 }
 
-fn send(client: &mut Http, request: &[u8]) -> Result<Accepted, Refusal> {
+fn send(client: &mut Client, request: &[u8]) -> Result<Accepted, Refusal> {
     client.send(Signal::Logs, request, Instant::now() + Duration::from_secs(20))
 }
 
@@ -227,10 +230,10 @@ fn r41_what_a_collector_repeats_of_credentials_is_hidden() {
     let mut client = client(&more);
     collector.reply([Reply::status(401, &["Content-Type: text/plain"], "bad Bearer s3cret-t0ken (s3cret-t0ken)")]);
     let refusal = send(&mut client, b"one").unwrap_err();
-    assert_eq!(refusal.cause, "status 401 Unauthorized: bad *** (***)");
+    assert_eq!(refusal.cause, "status 401 Unauthorized: bad [REDACTED] ([REDACTED])");
     let body = r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"of s3cret-t0ken"}}"#;
     collector.reply([Reply::status(200, &["Content-Type: application/json"], body)]);
-    assert_eq!(send(&mut client, b"one").unwrap().message.as_deref(), Some("of ***"));
+    assert_eq!(send(&mut client, b"one").unwrap().message.as_deref(), Some("of [REDACTED]"));
     let shown = format!("{:?}", settings(&more));
     assert!(!shown.contains("s3cret"), "{shown}");
 }
@@ -250,7 +253,14 @@ fn proxies_are_used_as_for_registries() {
     send_to("http://collector.test.invalid:4318".replace(".invalid", "").as_str());
     let seen: Vec<String> = proxy.seen().into_iter().map(|seen| seen.line).collect();
     assert_eq!(seen, ["CONNECT other.invalid:4318 HTTP/1.1"]);
-    let bad = Network { proxies: Proxies { http: "%%:x".to_owned(), ..Proxies::default() }, ..Network::default() };
-    let error = Http::new(&settings(&[("ENDPOINT", "http://a.test")]), &bad).err().unwrap();
-    assert!(error.starts_with("HTTP_PROXY is no address of a proxy"), "{error}");
+    let proxies = Proxies { http: "%%:x".to_owned(), https: "http://u:s3cret@[".to_owned(), ..Proxies::default() };
+    let bad = Network { proxies, ..Network::default() };
+    for protocol in ["http/json", if cfg!(feature = "grpc") { "grpc" } else { "http/protobuf" }] {
+        for (endpoint, name) in [("http://a.test", "HTTP_PROXY"), ("https://a.test", "HTTPS_PROXY")] {
+            let settings = settings(&[("ENDPOINT", endpoint), ("PROTOCOL", protocol)]);
+            let error = transport(&settings, &bad).err().unwrap();
+            let is_clear = error.starts_with(&format!("{name} is no address of a proxy"));
+            assert!(is_clear && !error.contains("s3cret"), "{error}");
+        }
+    }
 }

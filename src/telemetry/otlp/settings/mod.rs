@@ -10,8 +10,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Form, Signal};
 use crate::model::env::Environment;
+use crate::net::decoded;
 
 /// How long a request may take, unless somebody says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,18 +166,14 @@ impl Headers {
         self.0.is_empty()
     }
 
-    /// The values, and of `Bearer <token>` the token alone too.
-    fn secrets(&self) -> impl Iterator<Item = &str> {
+    /// The values; of `Bearer <token>` the token alone too; and what `Basic` stands for, with the password alone.
+    fn secrets(&self) -> impl Iterator<Item = String> {
         self.0.iter().flat_map(|(_, value)| {
             let token = value.split_once(' ').map(|(_, token)| token.trim());
-            [Some(value.as_str()), token].into_iter().flatten()
+            let login = token.and_then(|token| String::from_utf8(STANDARD.decode(token).ok()?).ok());
+            let password = login.as_ref().and_then(|login| Some(login.split_once(':')?.1.to_owned()));
+            [Some(value.clone()), token.map(str::to_owned), login, password].into_iter().flatten()
         })
-    }
-
-    /// Takes the values out of a text that somebody else wrote, such as a collector that repeats what it was told.
-    pub fn hide(&self, text: &str) -> String {
-        let secrets = self.secrets().filter(|secret| secret.len() >= 4);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// Reads `name=value,name=value`, values percent-encoded or plain. Also the positions, from 1, of what is no header.
@@ -273,18 +273,17 @@ impl Settings {
         }
         settings
     }
-
-    /// Says whether there is a credential in what was read: a header, or the key of a certificate.
-    pub fn has_credentials(&self) -> bool {
-        self.destinations.iter().any(|destination| !destination.headers.is_empty() || destination.client.is_some())
-    }
 }
 
 impl Destination {
-    /// What nobody may see: values of headers, and of the address's query.
+    /// What nobody may see: values of headers, and the address's query, its values alone too; as they are written, and
+    /// decoded.
     pub fn secrets(&self) -> Vec<String> {
-        let query = self.endpoint.query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
-        self.headers.secrets().chain(query).filter(|secret| !secret.is_empty()).map(str::to_owned).collect()
+        let query = &self.endpoint.query;
+        let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let query = [query.as_str()].into_iter().chain(values);
+        let query = query.flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]);
+        self.headers.secrets().chain(query).filter(|secret| !secret.is_empty()).collect()
     }
 
     /// The variable that decides a setting, such as `PROTOCOL`, for this signal.
@@ -346,7 +345,8 @@ fn destination(env: &Environment, signal: Signal, warnings: &mut Vec<String>) ->
     let of = |setting: &str| Variable { name: variable(own.contains(setting).then_some(signal), setting), env };
 
     let protocol = protocol(&of("PROTOCOL"), warnings);
-    let endpoint = endpoint(&of("ENDPOINT"), signal, own.contains("ENDPOINT"), protocol, &of("INSECURE"), warnings)?;
+    let insecure = boolean(&of("INSECURE"), warnings);
+    let endpoint = endpoint(&of("ENDPOINT"), signal, own.contains("ENDPOINT"), protocol, insecure)?;
     let file = |setting: &str| of(setting).text().map(PathBuf::from);
     let client = match (file("CLIENT_CERTIFICATE"), file("CLIENT_KEY")) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -392,15 +392,14 @@ fn endpoint(
     signal: Signal,
     is_own: bool,
     protocol: Protocol,
-    insecure: &Variable<'_>,
-    warnings: &mut Vec<String>,
+    insecure: bool,
 ) -> Result<Endpoint, String> {
     let default = if protocol == Protocol::Grpc { "http://localhost:4317" } else { "http://localhost:4318" };
     let given = variable.text();
     let mut text = given.clone().unwrap_or_else(|| default.to_owned());
     // Without a scheme it is a host and its port, which only gRPC knows.
     if protocol == Protocol::Grpc && !text.contains("://") {
-        let scheme = if boolean(insecure, warnings) { "http" } else { "https" };
+        let scheme = if insecure { "http" } else { "https" };
         text = format!("{scheme}://{text}");
     }
     let endpoint = Endpoint::parse(&text).map_err(|flaw| match flaw {

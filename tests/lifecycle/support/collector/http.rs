@@ -175,6 +175,7 @@ fn reply(stream: &mut dyn Connection, answer: &Answer, logs: bool, json: bool) -
             headers.extend(retry_after.map(|value| ("retry-after", value)));
             send(stream, &format!("{code} as told"), &headers, b"refused: token=canary-of-the-collector")
         }
+        #[cfg(feature = "grpc")]
         Answer::Grpc(..) => send(stream, "500 as told", &[], b""),
         Answer::Garbage => send(stream, "200 OK", &[("content-type", kind)], b"\xff\xff\xff\xffgarbage\0{[\""),
         Answer::Html => {

@@ -1,0 +1,141 @@
+//! The words of others: what collectors and proxies answer, and errors that repeat what they were given. All of them come
+//! through here before anybody sees them.
+//!
+//! Telemetry R41. Credentials are looked for in the text as it will be shown, whole: on one line, with one blank between
+//! words, and before it is cut. So they are found wherever somebody else, or this program, changed its blanks.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::settings::Destination;
+use super::{Accepted, Network, Refusal, Signal, Transport};
+use crate::net::{one_line, start};
+use crate::telemetry::redact::Redactor;
+
+/// A transport that repeats no credential.
+pub(super) struct Discreet {
+    transport: Box<dyn Transport>,
+    secrets: Vec<String>,
+    /// Made when there is something to tell: mostly there is not.
+    redactor: OnceCell<Arc<Redactor>>,
+}
+
+impl Discreet {
+    /// Knows what the destination and the proxies before it have of credentials.
+    pub(super) fn new(transport: Box<dyn Transport>, destination: &Destination, network: &Network) -> Self {
+        let secrets = destination.secrets().into_iter().chain(network.proxies.secrets()).collect();
+        Self { transport, secrets, redactor: OnceCell::new() }
+    }
+
+    fn fit(&self, text: &str) -> String {
+        let redactor = self.redactor.get_or_init(|| {
+            let redactor = Arc::<Redactor>::default();
+            redactor.add(self.secrets.iter().flat_map(|secret| [secret.clone(), one_line(secret)]));
+            redactor
+        });
+        start(&String::from_utf8_lossy(&redactor.whole(one_line(text).as_bytes())))
+    }
+}
+
+impl Transport for Discreet {
+    fn send(&mut self, signal: Signal, request: &[u8], deadline: Instant) -> Result<Accepted, Refusal> {
+        match self.transport.send(signal, request, deadline) {
+            Ok(accepted) => Ok(Accepted { message: accepted.message.map(|text| self.fit(&text)), ..accepted }),
+            Err(refusal) => Err(Refusal { cause: self.fit(&refusal.cause), ..refusal }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::env::Environment;
+    use crate::net::proxy::Proxies;
+    use crate::telemetry::otlp::settings::Settings;
+
+    /// Says the same each time.
+    struct Says(Result<Accepted, Refusal>);
+
+    impl Transport for Says {
+        fn send(&mut self, _: Signal, _: &[u8], _: Instant) -> Result<Accepted, Refusal> {
+            self.0.clone()
+        }
+    }
+
+    const HEADERS: &str = "authorization=Bearer s3cret-token,x-key=one two  s3cret-blanks,\
+                           x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=";
+    const ENDPOINT: &str = "http://c.test/v1?api-key=s3cret%2Fquery&s3cret-flag";
+
+    fn told(answer: Result<Accepted, Refusal>) -> String {
+        let env: Environment =
+            [("OTEL_EXPORTER_OTLP_HEADERS", HEADERS), ("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT)].into_iter().collect();
+        let settings = Settings::parse(&env, &[Signal::Logs]);
+        assert_eq!(settings.warnings, [""; 0]);
+        let proxies = Proxies { http: "http://me:s3cret%40proxy@p:1".to_owned(), ..Proxies::default() };
+        let network = Network { proxies, ..Network::default() };
+        let mut transport = Discreet::new(Box::new(Says(answer)), &settings.destinations[0], &network);
+        match transport.send(Signal::Logs, b"", Instant::now()) {
+            Ok(accepted) => accepted.message.unwrap(),
+            Err(refusal) => refusal.cause,
+        }
+    }
+
+    fn refused(text: &str) -> String {
+        told(Err(Refusal::for_good(text)))
+    }
+
+    #[test]
+    fn r41_what_a_collector_or_an_error_repeats_of_credentials_is_hidden() {
+        for (said, shown) in [
+            ("bad Bearer s3cret-token (s3cret-token)", "bad [REDACTED] ([REDACTED])"),
+            ("Cannot POST /v1?api-key=s3cret%2Fquery&s3cret-flag", "Cannot POST /v1?[REDACTED]"),
+            ("no api-key s3cret/query", "no api-key [REDACTED]"),
+            ("what is s3cret-flag?", "what is [REDACTED]?"),
+            ("bad one two  s3cret-blanks", "bad [REDACTED]"),
+            ("bad two s3cret-blanks", "bad [REDACTED]"),
+            ("bad one\r\n two\t\ts3cret-blanks", "bad [REDACTED]"),
+            ("s3cret\u{1}-token\u{1b}[2J", "[REDACTED][2J"),
+            ("user user, password s3cret-basic", "user user, password [REDACTED]"),
+            ("407 Proxy me:s3cret%40proxy (s3cret@proxy)", "407 Proxy [REDACTED] ([REDACTED])"),
+            ("czNjcmV0LXRva2Vu in base64", "[REDACTED] in base64"),
+        ] {
+            assert_eq!(refused(said), shown);
+            assert_eq!(told(Ok(Accepted { rejected: 1, message: Some(said.to_owned()) })), shown);
+        }
+    }
+
+    #[test]
+    fn r41_no_part_of_a_credential_is_left_where_a_text_is_cut() {
+        for before in 270..310 {
+            let shown = refused(&format!("{} s3cret-token and more", "x".repeat(before)));
+            assert!(!shown.contains('3') && shown.chars().count() <= 300, "{shown}");
+        }
+    }
+
+    #[test]
+    fn words_are_one_harmless_line_of_some_length() {
+        assert_eq!(refused("too\n old\u{1b}[2J\u{7}\r\n"), "too old[2J");
+        assert_eq!(refused(&"\u{e9} ".repeat(1000)).chars().count(), 300);
+    }
+
+    mod fuzz {
+        use super::*;
+
+        #[test]
+        fn r41_no_answer_makes_a_credential_seen() {
+            let pieces = ["s3cret-token", "s3cret-", "two  s3cret-blanks", " ", "\u{1}", "\n", "x", "s3cret%2Fquery"];
+            let texts = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..60);
+            crate::fuzz::property(64, &texts, |pieces| {
+                let shown = refused(&pieces.concat());
+                prop_assert!(shown.chars().count() <= 300 && !shown.chars().any(char::is_control));
+                for secret in ["s3cret-token", "two s3cret-blanks", "s3cret%2Fquery"] {
+                    prop_assert!(!shown.contains(secret), "{}", shown);
+                }
+                Ok(())
+            });
+        }
+    }
+}
