@@ -333,7 +333,7 @@ fn who_wants_to_know_a_length_gets_one() {
         world.registry.fault("PATCH", "uploads", fault.clone());
         keep_large(&world);
         let requests = world.registry.requests();
-        let last = requests.iter().rfind(|seen| seen.method == "PATCH").unwrap();
+        let last = requests.iter().rfind(|seen| seen.method == "PUT").unwrap();
         assert_eq!(last.headers.get("content-length"), Some(&last.body.len().to_string()), "{fault:?}");
         assert_eq!(last.headers.get("transfer-encoding"), None);
         let digest = sha256::digest(&last.body).to_string();
