@@ -249,15 +249,11 @@ fn a_cache_image_gives_layers_back_and_only_what_changed_is_sent() {
     assert_eq!(first.config["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
 
     let sent = |registry: &Registry| {
-        let log = registry.log();
-        let sent = |method: &str| {
-            let method = format!("http.request.method={method} ");
-            log.lines().filter(|line| line.contains(&method) && line.contains("/v2/cache/")).count()
-        };
-        (sent("PATCH"), sent("PUT"))
+        let is_sent = |line: &&str| line.contains("http.request.method=PUT ") && line.contains("/v2/cache/");
+        registry.log().lines().filter(is_sent).count()
     };
     let before = sent(&registry);
-    assert!(before.0 > 0 && before.1 > 0, "the registry's log has changed its form");
+    assert!(before > 0, "the registry's log has changed its form");
     // All phases, each a process, by the variable this time; CNB_CACHE_DIR counts for nothing beside it.
     platform.env("CNB_CACHE_IMAGE", &cache);
     platform.build(&app, &[]).says("Reusing cache layer 'cached:kept'").done();
@@ -268,7 +264,7 @@ fn a_cache_image_gives_layers_back_and_only_what_changed_is_sent() {
 
     platform.write("workspace/greeting.txt", "Good night\n");
     platform.create(&app, &[]).exits(0).says("Adding cache layer 'cached:kept'").done();
-    assert!(sent(&registry).1 > before.1);
+    assert!(sent(&registry) > before);
     platform.create(&app, &[]).exits(0).says("found Good night").done();
 }
 

@@ -1,9 +1,9 @@
 //! gzip on every core: one layer is compressed in blocks of 1 MiB, each a gzip member of its own, or two (policy P41).
 //!
 //! The thread that makes the tar hashes it and hands its blocks out; a few threads compress them; one more takes the
-//! members in their order, hashes and stores them. A layer of one block needs no threads at all. Blocks come back to be
-//! filled again, and all layers together have a fixed number of them: memory does not grow with layers, their size or
-//! the number of cores.
+//! members in their order, hashes and stores them. A layer of one block needs no threads at all, and where the system
+//! gives none, one thread does all. Blocks come back to be filled again, and all layers together have a fixed number of
+//! them: memory does not grow with layers, their size or the number of cores.
 
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -53,15 +53,20 @@ pub(super) enum Failure {
 
 /// Compresses a tar into `sink`, in one pass over its source.
 pub(super) fn compress(tar: &dyn TarSource, sink: &mut (dyn Write + Send)) -> Result<Made, Failure> {
+    compress_on(tar, sink, Builder::new)
+}
+
+/// The same on threads that are made so.
+fn compress_on(tar: &dyn TarSource, sink: &mut (dyn Write + Send), thread: fn() -> Builder) -> Result<Made, Failure> {
     let (jobs, queue) = channel();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         let mut splitter = Splitter {
             scope,
+            thread,
             queue: &queue,
             jobs,
-            sink: Some(sink),
-            line: None,
+            way: Way::Here(Storage::new(sink)),
             hash: Sha256::new(),
             block: Some(Block::new(false)),
             blocks: 1,
@@ -75,7 +80,9 @@ pub(super) fn compress(tar: &dyn TarSource, sink: &mut (dyn Write + Send)) -> Re
 /// A part of a tar, and the member that it becomes.
 struct Block {
     tar: Vec<u8>,
-    member: Vec<u8>,
+    /// Room for the member, which is cleared only once, and how much of it is used.
+    room: Vec<u8>,
+    used: usize,
     /// It is one of [`FREE`].
     shared: bool,
 }
@@ -90,27 +97,50 @@ impl Block {
 
     fn new(shared: bool) -> Self {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let (mut tar, member) = spare.unwrap_or_default();
+        let (mut tar, room) = spare.unwrap_or_default();
         tar.clear();
-        Self { tar, member, shared }
+        Self { tar, room, used: 0, shared }
+    }
+
+    /// What it was compressed to.
+    fn member(&self) -> &[u8] {
+        &self.room[..self.used]
     }
 
     /// Makes a member of the tar, or two where compressing is worth its time for one half only.
     fn compress(&mut self, compressor: &mut Compressor) -> io::Result<()> {
-        self.member.clear();
+        self.used = 0;
         let (first, second) = self.tar.split_at(self.tar.len().min(BLOCK / 2));
         let (dense, other) = (is_dense(first, compressor), is_dense(second, compressor));
-        if second.is_empty() || dense == other {
-            return append(&mut self.member, &self.tar, dense, compressor);
+        let parts = if second.is_empty() || dense == other {
+            [Some((&self.tar[..], dense)), None]
+        } else {
+            [Some((first, dense)), Some((second, other))]
+        };
+        for (bytes, dense) in parts.into_iter().flatten() {
+            // What is stored as it is costs a copy, and no search.
+            let mut storing;
+            let compressor = if dense {
+                storing = Compressor::new(level(0)?);
+                &mut storing
+            } else {
+                &mut *compressor
+            };
+            let room = self.used + compressor.gzip_compress_bound(bytes.len());
+            if self.room.len() < room {
+                self.room.reserve_exact(room - self.room.len());
+                self.room.resize(room, 0);
+            }
+            let compressed = compressor.gzip_compress(bytes, &mut self.room[self.used..]);
+            self.used += compressed.map_err(io::Error::other)?;
         }
-        append(&mut self.member, first, dense, compressor)?;
-        append(&mut self.member, second, other, compressor)
+        Ok(())
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let memory = (std::mem::take(&mut self.tar), std::mem::take(&mut self.member));
+        let memory = (std::mem::take(&mut self.tar), std::mem::take(&mut self.room));
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.0.capacity() == BLOCK && spare.len() < SHARED {
             spare.push(memory);
@@ -120,19 +150,6 @@ impl Drop for Block {
             FREE.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Appends the member of some bytes, which are stored as they are if they are dense.
-fn append(out: &mut Vec<u8>, bytes: &[u8], dense: bool, compressor: &mut Compressor) -> io::Result<()> {
-    let start = out.len();
-    out.resize(start + compressor.gzip_compress_bound(bytes.len()), 0);
-    let size = if dense {
-        Compressor::new(level(0)?).gzip_compress(bytes, &mut out[start..])
-    } else {
-        compressor.gzip_compress(bytes, &mut out[start..])
-    };
-    out.truncate(start + size.map_err(io::Error::other)?);
-    Ok(())
 }
 
 /// Level 1: the library's own "fastest" is level 0, which stores without compressing.
@@ -167,6 +184,16 @@ struct Job {
 /// Members in their order, each to come.
 type Members = Receiver<Receiver<io::Result<Block>>>;
 
+/// How blocks become members that are stored.
+enum Way<'scope, 'env> {
+    /// On this thread: what is no larger than a block, and all where the system gives no other threads.
+    Here(Storage<'env>),
+    /// On others.
+    Line(Line<'scope>),
+    /// It could not be stored.
+    Failed(io::Error),
+}
+
 /// The way of blocks through other threads.
 struct Line<'scope> {
     /// Where the next member is awaited.
@@ -179,11 +206,11 @@ struct Line<'scope> {
 /// Takes the tar from its source, hashes it and hands it out in blocks.
 struct Splitter<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
+    /// How threads are begun.
+    thread: fn() -> Builder,
     queue: &'env Mutex<Receiver<Job>>,
     jobs: Sender<Job>,
-    /// Where members go, until there is a line.
-    sink: Option<&'env mut (dyn Write + Send)>,
-    line: Option<Line<'scope>>,
+    way: Way<'scope, 'env>,
     hash: Sha256,
     /// The one that is filled; none after a failure.
     block: Option<Block>,
@@ -194,95 +221,105 @@ struct Splitter<'scope, 'env> {
 }
 
 impl Splitter<'_, '_> {
+    /// Starts one more thread that compresses, while there may be more, and with the first of them the one that stores.
+    /// Where the system gives none, the next block is another occasion.
+    fn start(&mut self) {
+        if self.threads < most_threads() {
+            let queue = self.queue;
+            let started = (self.thread)().spawn_scoped(self.scope, move || work(queue));
+            self.threads += usize::from(started.is_ok());
+        }
+        if self.threads == 0 || !matches!(self.way, Way::Here(_)) {
+            return;
+        }
+        let (next, members) = channel();
+        let (used, back) = channel();
+        // It goes to the thread once there is one.
+        let (give, given) = channel::<Storage<'_>>();
+        let run = move || store(&members, &used, given.recv().map_err(|_| stopped())?);
+        if let Ok(storing) = (self.thread)().spawn_scoped(self.scope, run)
+            && let Way::Here(storage) = std::mem::replace(&mut self.way, Way::Line(Line { next, back, storing }))
+        {
+            let _ = give.send(storage);
+        }
+    }
+
     /// Hands out a block; another one is filled next.
     fn send(&mut self) -> io::Result<()> {
-        let most = thread::available_parallelism().map_or(1, NonZero::get).min(SHARED + 1);
-        if self.threads < most {
-            self.start_thread()?;
-        }
-        self.start_line()?;
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let Some(line) = &self.line else { return Err(gone()) };
-        let (done, member) = sync_channel(1);
-        let Some(block) = self.block.take() else { return Err(gone()) };
+        let mut block = self.block.take().ok_or_else(gone)?;
         self.hash.update(&block.tar);
-        line.next.send(member).map_err(|_| gone())?;
-        self.jobs.send(Job { block, done }).map_err(|_| gone())?;
-        let mut next = match line.back.try_recv() {
-            Ok(block) => block,
-            Err(_) => match if self.blocks < most + WAITING { Block::take() } else { None } {
-                Some(block) => {
-                    self.blocks += 1;
-                    block
+        let mut next = match &mut self.way {
+            Way::Here(storage) => {
+                let compressed = compressor().and_then(|mut compressor| block.compress(&mut compressor));
+                if let Err(cause) = compressed.and_then(|()| storage.put(block.member())) {
+                    self.way = Way::Failed(cause);
+                    return Err(gone());
                 }
-                // At least the one that was just sent comes back, or nobody is there to send it.
-                None => line.back.recv().map_err(|_| gone())?,
-            },
+                block
+            }
+            Way::Line(line) => {
+                let (done, member) = sync_channel(1);
+                line.next.send(member).map_err(|_| gone())?;
+                self.jobs.send(Job { block, done }).map_err(|_| gone())?;
+                match line.back.try_recv() {
+                    Ok(block) => block,
+                    Err(_) => match if self.blocks < most_threads() + WAITING { Block::take() } else { None } {
+                        Some(block) => {
+                            self.blocks += 1;
+                            block
+                        }
+                        // At least the one that was just sent comes back, or nobody is there to send it.
+                        None => line.back.recv().map_err(|_| gone())?,
+                    },
+                }
+            }
+            Way::Failed(_) => return Err(gone()),
         };
         next.tar.clear();
         self.block = Some(next);
         Ok(())
     }
 
-    /// Starts one more thread that compresses; the first one must start.
-    fn start_thread(&mut self) -> io::Result<()> {
-        let queue = self.queue;
-        let started = Builder::new().spawn_scoped(self.scope, move || work(queue));
-        self.threads += 1;
-        if self.threads == 1 { started.map(drop) } else { Ok(()) }
-    }
-
-    fn start_line(&mut self) -> io::Result<()> {
-        if let Some(sink) = self.sink.take() {
-            let (next, members) = channel();
-            let (used, back) = channel();
-            let storing = Builder::new().spawn_scoped(self.scope, move || store(&members, &used, sink))?;
-            self.line = Some(Line { next, back, storing });
-        }
-        Ok(())
-    }
-
     /// Compresses what is left, and waits until all is stored.
     fn end(mut self, written: io::Result<()>) -> Result<Made, Failure> {
-        let blob = if let Some(sink) = self.sink.take() {
-            written.map_err(Failure::Source)?;
-            self.store_alone(sink).map_err(Failure::Sink)?
-        } else {
-            let written = match written {
-                Ok(()) if self.block.as_ref().is_some_and(|block| !block.tar.is_empty()) => self.send(),
-                written => written,
-            };
-            // The source fails too when nobody takes its bytes: the cause is then in the sink.
-            let blob = self.wait().map_err(Failure::Sink)?;
-            written.map_err(Failure::Source)?;
-            blob
+        let is_left = |block: &Block| !block.tar.is_empty();
+        let written = match written {
+            // Of nothing too there is a member.
+            Ok(()) if self.hash.bytes() == 0 || self.block.as_ref().is_some_and(is_left) => self.send(),
+            written => written,
         };
+        // Without senders the other threads end.
+        drop(self.jobs);
+        let blob = match self.way {
+            Way::Here(storage) => storage.finish(),
+            Way::Line(Line { next, storing, .. }) => {
+                drop(next);
+                storing.join().unwrap_or_else(|_| Err(stopped()))
+            }
+            Way::Failed(cause) => Err(cause),
+        };
+        // The source fails too when nobody takes its bytes: the cause is then in the sink.
+        let blob = blob.map_err(Failure::Sink)?;
+        written.map_err(Failure::Source)?;
         let size = self.hash.bytes();
         Ok(Made { diff_id: DiffId::from_sha256(&self.hash.finish()), size, blob })
     }
+}
 
-    /// Compresses a tar of one block, on this thread.
-    fn store_alone(&mut self, sink: &mut dyn Write) -> io::Result<Blob> {
-        let mut block = self.block.take().unwrap_or_else(|| Block::new(false));
-        self.hash.update(&block.tar);
-        block.compress(&mut compressor()?)?;
-        Storage::new(sink).put(&block.member)?.finish()
-    }
+/// How many threads compress a layer.
+fn most_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(SHARED + 1)
+}
 
-    /// Waits until all members are stored.
-    fn wait(&mut self) -> io::Result<Blob> {
-        let stopped = || io::Error::other("compression stopped");
-        // Without senders the other threads end.
-        self.jobs = channel().0;
-        let Line { next, storing, .. } = self.line.take().ok_or_else(stopped)?;
-        drop(next);
-        storing.join().map_err(|_| stopped())?
-    }
+fn stopped() -> io::Error {
+    io::Error::other("compression stopped")
 }
 
 impl Write for Splitter<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.block.as_ref().is_some_and(|block| block.tar.len() == BLOCK) {
+            self.start();
             self.send()?;
         }
         let Some(Block { tar, .. }) = &mut self.block else { return Err(io::ErrorKind::BrokenPipe.into()) };
@@ -316,11 +353,10 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 }
 
 /// Stores members in their order.
-fn store(members: &Members, used: &Sender<Block>, sink: &mut dyn Write) -> io::Result<Blob> {
-    let mut storage = Storage::new(sink);
+fn store(members: &Members, used: &Sender<Block>, mut storage: Storage<'_>) -> io::Result<Blob> {
     for member in members {
-        let block = member.recv().map_err(|_| io::Error::other("compression stopped"))??;
-        storage = storage.put(&block.member)?;
+        let block = member.recv().map_err(|_| stopped())??;
+        storage.put(block.member())?;
         let _ = used.send(block);
     }
     storage.finish()
@@ -328,19 +364,18 @@ fn store(members: &Members, used: &Sender<Block>, sink: &mut dyn Write) -> io::R
 
 /// Hashes members on their way into the sink.
 struct Storage<'a> {
-    sink: &'a mut dyn Write,
+    sink: &'a mut (dyn Write + Send),
     hash: Sha256,
 }
 
 impl<'a> Storage<'a> {
-    fn new(sink: &'a mut dyn Write) -> Self {
+    fn new(sink: &'a mut (dyn Write + Send)) -> Self {
         Self { sink, hash: Sha256::new() }
     }
 
-    fn put(mut self, member: &[u8]) -> io::Result<Self> {
+    fn put(&mut self, member: &[u8]) -> io::Result<()> {
         self.hash.update(member);
-        self.sink.write_all(member)?;
-        Ok(self)
+        self.sink.write_all(member)
     }
 
     fn finish(self) -> io::Result<Blob> {
@@ -391,6 +426,23 @@ mod tests {
             io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&out[..]), &mut whole).unwrap();
             assert!(whole == tar.0 && made.blob.size == out.len() as u64);
         }
+    }
+
+    #[test]
+    fn one_thread_gives_the_same_bytes_where_the_system_gives_no_more() {
+        // More memory for its stack than there is.
+        let none = || Builder::new().stack_size(1 << 60);
+        assert!(none().spawn(|| ()).is_err());
+        for size in [0, 9, BLOCK, BLOCK + 1, 3 * BLOCK, 5 * BLOCK / 2] {
+            let tar = Tar([noise(size / 3), vec![5; size - size / 3]].concat());
+            let (expected, bytes) = made(&tar);
+            let mut out = Vec::new();
+            let Ok(alone) = compress_on(&tar, &mut out, none) else { panic!("not made: {size}") };
+            assert_eq!((alone.diff_id, alone.blob), (expected.diff_id, expected.blob), "{size}");
+            assert!(out == bytes, "{size}");
+        }
+        let full = compress_on(&Tar(noise(3 * BLOCK)), &mut &mut [0; 9][..], none);
+        assert!(matches!(full, Err(Failure::Sink(cause)) if cause.kind() == io::ErrorKind::WriteZero));
     }
 
     #[derive(Debug)]

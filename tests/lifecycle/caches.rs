@@ -228,7 +228,7 @@ fn a_cache_that_cannot_be_written_is_a_warning_that_names_what_is_lost() {
     let world = world();
     let registry = Registry::start();
     for (method, target, says) in [
-        ("PATCH", "/v2/cache/blobs/uploads/", format!("Warning: Failed to cache layer '{KEPT}': ")),
+        ("PUT", "/v2/cache/blobs/uploads/", format!("Warning: Failed to cache layer '{KEPT}': ")),
         ("PUT", "/v2/cache/manifests/latest", "Warning: Failed to export cache: committing cache: ".to_owned()),
     ] {
         registry.refuse(method, target, 403);

@@ -145,7 +145,7 @@ impl RegistryImages {
             return self.send(repository, blob, From::Spool(spool.file()));
         };
         let Begun { url, sent } = begun?;
-        match sent.and_then(|url| self.client.end(repository, url, &blob.digest)) {
+        match sent.and_then(|url| self.client.end(repository, &url, &blob.digest)) {
             Ok(()) => Ok(()),
             // It, or what stands before it, takes no request without a length.
             Err(error) if matches!(error.status(), Some(400 | 411)) => {

@@ -374,6 +374,7 @@ impl State {
                 reply(202).with("Location", next)
             }
             "PUT" => {
+                upload.extend(&seen.body);
                 let digest = parameter("digest").unwrap_or_default();
                 if sha256::digest(upload).as_str() != digest {
                     return Reply::error(400, "DIGEST_INVALID");

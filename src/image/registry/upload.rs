@@ -1,7 +1,8 @@
 //! One blob on its way into a repository: begun, sent, finished; gone on with after a cut.
 //!
-//! Clause: the distribution specification, "Pushing a blob in chunks" with one chunk, as the reference does it; what is
-//! still written is sent without its length, as docker does.
+//! Clause: the distribution specification. What is whole goes with the request that ends its upload ("POST then PUT"), as
+//! containerd does it: a request costs docker-registry 2 ms of processor time. What is still written is sent in one chunk
+//! without its length, as docker does, and what was cut in one chunk more.
 
 use std::fs::File;
 
@@ -129,8 +130,9 @@ impl Client {
         loop {
             let sent = match failed.take() {
                 Some(error) => Err(error),
+                None if at.1 == 0 => self.end_with(repository, &at.0, digest, source.from(0, told)),
                 None => {
-                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, url, digest))
+                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, &url, digest))
                 }
             };
             let Err(error) = sent else { return Ok(()) };
@@ -193,6 +195,7 @@ impl Client {
         upload_url("POST", repository, &reply)
     }
 
+    /// Sends what a registry does not have yet; gives where to go on.
     fn send(
         &self,
         repository: &Repository,
@@ -203,12 +206,12 @@ impl Client {
     ) -> Result<Url, Error> {
         let body = source.from(offset, told);
         let length = body.len().unwrap_or(0);
-        if offset > 0 && length == 0 {
+        if length == 0 {
             // All of it arrived, only the answer did not; a registry refuses a range of nothing.
             return Ok(url.clone());
         }
-        let range = (offset > 0).then(|| format!("{offset}-{}", offset + length - 1));
-        self.patch(repository, url, body, range.as_deref())
+        let range = format!("{offset}-{}", offset + length - 1);
+        self.patch(repository, url, body, Some(&range))
     }
 
     /// Sends bytes to an upload; gives where to go on.
@@ -221,10 +224,16 @@ impl Client {
     }
 
     /// Ends an upload: what was sent is a blob from then on.
-    pub(super) fn end(&self, repository: &Repository, url: Url, digest: &Digest) -> Result<(), Error> {
-        let url = url.with("digest", digest.as_str());
-        let call = upload_call("PUT", Target::Url(&url), repository, &[200, 201, 202, 204]);
-        self.call(repository, &Call { again: false, ..call })?.stored("PUT", digest)
+    pub(super) fn end(&self, repository: &Repository, url: &Url, digest: &Digest) -> Result<(), Error> {
+        self.end_with(repository, url, digest, Body::Bytes(&[]))
+    }
+
+    /// Ends an upload with what is left to send.
+    fn end_with(&self, repository: &Repository, url: &Url, digest: &Digest, body: Body<'_>) -> Result<(), Error> {
+        let url = url.clone().with("digest", digest.as_str());
+        let mut call = upload_call("PUT", Target::Url(&url), repository, &[200, 201, 202, 204]);
+        call.headers = vec![("content-type", "application/octet-stream")];
+        self.call(repository, &Call { body, again: false, ..call })?.stored("PUT", digest)
     }
 
     /// Where to go on with an upload, and how many bytes the registry has of it; `None` if it does not tell.

@@ -182,7 +182,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
             None if headers.contains_key("transfer-encoding") => read_chunks(&mut input)?,
             None => Vec::new(),
         };
-        if method == "PATCH" {
+        if target.contains("/blobs/uploads/") && !body.is_empty() {
             let slowness = state.lock().ok()?.slowness;
             std::thread::sleep(slowness);
         }
@@ -323,6 +323,7 @@ impl State {
                 Reply(202, at(id), Vec::new())
             }
             "PUT" => {
+                self.uploads[id].extend(body);
                 let digest = query.split_once("digest=").unwrap_or_default().1.replace("%3A", ":");
                 let bytes = self.uploads[id].clone();
                 assert_eq!(sha256(&bytes), digest, "a blob is what it says");
