@@ -285,7 +285,8 @@ cat "$CNB_PLATFORM_DIR/env/BIG_TOKEN"; echo; sleep 0.1; echo done"#;
         "platform/env/TLS_KEY",
         "-----BEGIN KEY-----\nMIIEvQIBADANBgABC\nQQQQQIBADANBgABCD\n-----END KEY-----\n",
     );
-    world.write("platform/env/BIG_TOKEN", &(0..20_000).map(|number| format!("{number:05}")).collect::<String>());
+    let numbers: Vec<String> = (0..20_000).map(|number| format!("{number:05}")).collect();
+    world.write("platform/env/BIG_TOKEN", &numbers.concat());
     // user and password as `Basic` has them: collector:otlp-password
     let header = ("OTEL_EXPORTER_OTLP_HEADERS", Some("Authorization=Basic%20Y29sbGVjdG9yOm90bHAtcGFzc3dvcmQ="));
     let (outcome, records) = built(&world, &[], &[header]);

@@ -93,7 +93,7 @@ mod tests {
         redactor.spans(&mut data);
         let text = format!("{data:?}");
         assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
-        assert!(!text.contains(&format!("{:?}", b"hunter2").trim_matches(['[', ']'])), "{text}");
+        assert!(!text.contains(format!("{:?}", b"hunter2").trim_matches(['[', ']'])), "{text}");
         let span = &data.resource_spans[0].scope_spans[0].spans[0];
         assert_eq!((span.name.as_str(), span.flags, span.end_time_unix_nano), ("curl [REDACTED]", 257, 7));
         assert_eq!(span.trace_id, before.resource_spans[0].scope_spans[0].spans[0].trace_id);
