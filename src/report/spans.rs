@@ -121,12 +121,18 @@ impl Spans {
         let tracer = state.tracers.entry(phase).or_insert_with(|| self.session.tracer(phase)).clone();
         let above = parent.map_or_else(|| self.root(), |(_, span)| Context::new().with_remote_span_context(span));
         let mut span = start(&tracer, describe::name(&work), describe::kind(&work), now, describe::work(&work), &above);
+        let mut marker = None;
         if matches!(work, Work::Phase(_) | Work::Process { .. }) {
             let own = span.span_context().clone();
             span.set_attribute(text(Key::TaskRunId, &own.span_id().to_string()));
-            mark(&tracer, &work, own, now);
+            marker = Some(start_marker(&tracer, &work, own, now));
         }
         state.open.insert(id, Open { span, phase, work, began: now, provided: None, followed: None });
+        drop(state);
+        // Outside of the lock: writing takes time, and many programs begin at once.
+        if let Some(mut marker) = marker {
+            marker.end_with_timestamp(now);
+        }
     }
 
     fn note(&self, id: WorkId, note: &Note) {
@@ -188,14 +194,13 @@ fn start(
     tracer.build_with_context(builder, above)
 }
 
-/// Writes the child that tells that work has begun: what is known of a phase or program until it ends (R15).
-fn mark(tracer: &SdkTracer, work: &Work, parent: SpanContext, time: SystemTime) {
+/// Starts the child that tells that work has begun: what is known of a phase or program until it ends (R15).
+fn start_marker(tracer: &SdkTracer, work: &Work, parent: SpanContext, time: SystemTime) -> Span {
     let name = format!("{} started", describe::name(work));
     let mut attributes = describe::work(work);
     attributes.push(flag(Key::Started, true));
     let above = Context::new().with_remote_span_context(parent);
-    let mut marker = start(tracer, name.into(), SpanKind::Internal, time, attributes, &above);
-    marker.end_with_timestamp(time);
+    start(tracer, name.into(), SpanKind::Internal, time, attributes, &above)
 }
 
 impl Events for Spans {
@@ -220,21 +225,26 @@ impl Events for Spans {
 
 impl ProcessTelemetry for Spans {
     fn variables(&self, id: WorkId) -> Vec<(&'static str, OsString)> {
-        let mut state = self.state();
-        let Some(open) = state.open.get_mut(&id) else { return Vec::new() };
+        let (own, work) = match self.state().open.get(&id) {
+            Some(open) => (traceparent(open.span.span_context()), open.work.clone()),
+            None => return Vec::new(),
+        };
         let mut variables = Vec::new();
-        if let Work::Process { step, kind, id, version } = &open.work {
-            match self.session.log_path(*step, *kind, id, version) {
+        if let Work::Process { step, kind, id: module, version } = &work {
+            // Outside of the lock: making a file takes time, and many programs begin at once.
+            match self.session.log_path(*step, *kind, module, version) {
                 Some(LogPath::Platform(path)) => variables.push((LOG_PATH, path)),
                 Some(LogPath::Provided(seen)) => {
                     variables.push((LOG_PATH, seen.path.clone().into_os_string()));
-                    open.followed = self.session.follow(*kind, &seen);
-                    open.provided = Some((*kind, seen));
+                    let followed = self.session.follow(*kind, &seen);
+                    if let Some(open) = self.state().open.get_mut(&id) {
+                        open.followed = followed;
+                        open.provided = Some((*kind, seen));
+                    }
                 }
                 None => {}
             }
         }
-        let own = traceparent(open.span.span_context());
         let platform = self.session.config().platform_traceparent.clone();
         variables.push((CNB_TRACEPARENT, platform.unwrap_or_else(|| own.clone())));
         variables.push((TRACEPARENT, own));
