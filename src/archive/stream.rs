@@ -64,7 +64,10 @@ impl<'a> Stream<'a> {
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile || !expected.fits(&found) {
             return Err(changed());
         }
-        self.copy(&file, path, expected.size)
+        self.copy(&file, path, expected.size)?;
+        // Who writes into it meanwhile may leave its size as it was.
+        let after = fstat(&file).map_err(|cause| Error::system("fstat", path, cause))?;
+        if expected.fits(&after) { Ok(()) } else { Err(changed()) }
     }
 
     /// Copies exactly `size` bytes of a file, and pads them.

@@ -36,7 +36,7 @@ use crate::effect::images::NewLayer;
 use crate::model::app_metadata::CacheMetadata;
 use crate::model::digest::DiffId;
 use crate::model::seal::Seals;
-use crate::os::{error_text, give_name};
+use crate::os::{error_text, give_name, open_regular};
 use crate::schema::label::{CACHE_METADATA, parse_cache, render_cache};
 
 /// Where seals are kept between the phases of a build.
@@ -187,7 +187,7 @@ impl VolumeCache {
     /// Opens a layer of the last commit.
     fn open_layer(&self, diff_id: &DiffId) -> Result<File, CacheError> {
         let path = self.committed().join(layer_name(diff_id));
-        File::open(&path).map_err(|cause| match cause.kind() {
+        open_regular(&path).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => CacheError::Missing(diff_id.clone()),
             io::ErrorKind::PermissionDenied => CacheError::Failed(format!(
                 "failed to read cache layer with SHA '{diff_id}' due to insufficient permissions"
@@ -235,7 +235,8 @@ impl Cache for VolumeCache {
     }
 
     fn metadata(&self) -> CacheMetadata {
-        let text = fs::read_to_string(self.committed().join(CACHE_METADATA)).unwrap_or_default();
+        let file = open_regular(&self.committed().join(CACHE_METADATA));
+        let text = file.and_then(io::read_to_string).unwrap_or_default();
         parse_cache(&text).unwrap_or_default()
     }
 

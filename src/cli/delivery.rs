@@ -16,7 +16,7 @@ use crate::net::proxy::Proxies;
 use crate::os::{lookup::Lookup, process};
 use crate::telemetry::Live;
 use crate::telemetry::otlp::resource::ResourceOverrides;
-use crate::telemetry::otlp::settings::Settings;
+use crate::telemetry::otlp::settings::{Settings, path_tokens};
 use crate::telemetry::otlp::{Form, Network, Signal};
 use crate::telemetry::outbox::{Outbox, OutboxConfig};
 use crate::telemetry::spool::{DEFAULT_CAP, SpoolConfig};
@@ -150,7 +150,7 @@ pub(super) fn protect(env: &Environment) {
         name.starts_with("OTEL_EXPORTER_OTLP_")
             && (name.ends_with("HEADERS")
                 || name.ends_with("CLIENT_KEY")
-                || (name.ends_with("ENDPOINT") && value.contains(['?', '@'])))
+                || (name.ends_with("ENDPOINT") && (value.contains(['?', '@']) || path_tokens(value).next().is_some())))
     };
     let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
     if env.iter().any(|(name, value)| !value.is_empty() && is_credential(&text(name), &text(value))) {

@@ -9,17 +9,13 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-
 use super::credentials;
 use super::inputs::Key;
 use super::resolve::Values;
 use crate::image::registry::{DockerConfig, Keychain};
 use crate::model::env::Environment;
 use crate::net::{decoded, proxy};
+use crate::telemetry::otlp::settings::header_secrets;
 
 /// The last words of names of variables whose values are secrets.
 const TELLING: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "KEY", "CREDENTIALS"];
@@ -117,27 +113,11 @@ fn pem_lines(text: &str) -> Vec<String> {
     lines.filter(|line| line.bytes().all(is_digit)).map(str::to_owned).collect()
 }
 
-/// The values of headers, what stands behind a scheme such as `Bearer`, and what that says where it is base64 of a text such
-/// as `user:password`: the whole of it, and both halves.
+/// What the values of headers have in them that is secret, percent-encoded or not.
 fn of_headers(list: &str) -> Vec<String> {
     let values = list.split(',').filter_map(|entry| Some(entry.split_once('=')?.1.trim()));
     let values = values.flat_map(|value| [value.to_owned(), decoded(value.as_bytes())]);
-    let tokens = values.flat_map(|value| {
-        let behind = value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
-        behind.into_iter().chain([value])
-    });
-    tokens.flat_map(|token| [halves(&token).unwrap_or_default(), vec![token]].concat()).collect()
-}
-
-/// A text in base64 that has two halves.
-fn halves(token: &str) -> Option<Vec<String>> {
-    const INDIFFERENT: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let engines = [alphabet::STANDARD, alphabet::URL_SAFE].map(|alphabet| GeneralPurpose::new(&alphabet, INDIFFERENT));
-    let bytes = engines.iter().find_map(|engine| engine.decode(token).ok())?;
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))?;
-    let (user, password) = text.split_once(':')?;
-    Some(vec![user.to_owned(), password.to_owned(), text.clone()])
+    values.flat_map(|value| header_secrets(&value)).collect()
 }
 
 /// The first bytes of a regular file; a fifo would be waited for.

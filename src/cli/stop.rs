@@ -7,7 +7,7 @@
 //! code (T13). Who is told to stop then waits for nobody, says what is left and ends as it would have. Which of the two it
 //! is, is decided once, under a lock.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// How long what waits may still be sent: all in all, the process ends within 5 s (telemetry R17).
 const LAST_DELIVERY: Duration = Duration::from_secs(1);
+
+/// How much longer both together may take, at most.
+const SLACK: Duration = Duration::from_millis(500);
 
 /// Runs programs until the phase is told to stop.
 pub(super) struct Stoppable {
@@ -92,11 +95,19 @@ impl Stoppable {
                 return thread::sleep(GRACE);
             }
             running.signal_all(signal);
-            if let Some(spans) = spans {
-                spans.finish(Outcome::Cancellation, None);
+            // On another thread: nobody may read what the process says, and it must end all the same.
+            let (ends, ended) = mpsc::channel();
+            let clean_up = move || {
+                if let Some(spans) = spans {
+                    spans.finish(Outcome::Cancellation, None);
+                }
+                at_signal.settle(GRACE);
+                deliver(LAST_DELIVERY);
+                let _ = ends.send(());
+            };
+            if thread::Builder::new().name("clean up".to_owned()).spawn(clean_up).is_ok() {
+                let _ = ended.recv_timeout(GRACE + LAST_DELIVERY + SLACK);
             }
-            at_signal.settle(GRACE);
-            deliver(LAST_DELIVERY);
         });
         Self { processes, state }
     }

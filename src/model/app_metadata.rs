@@ -75,6 +75,18 @@ pub struct CacheMetadata {
 }
 
 impl AppMetadata {
+    /// Says whether a layer was made for the app.
+    pub fn has(&self, diff_id: &DiffId) -> bool {
+        let of_buildpacks = self.buildpacks.iter().flat_map(|buildpack| buildpack.layers.values());
+        let alone = [&self.sbom, &self.config, &self.launcher, &self.process_types];
+        self.app.contains(diff_id)
+            || alone
+                .into_iter()
+                .flatten()
+                .chain(of_buildpacks.filter_map(|layer| layer.sha.as_ref()))
+                .any(|it| it == diff_id)
+    }
+
     /// Finds what a buildpack left; its version does not matter.
     pub fn buildpack(&self, id: &str) -> Option<&StoredBuildpack> {
         self.buildpacks.iter().find(|buildpack| buildpack.key == id)

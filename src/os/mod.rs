@@ -100,6 +100,22 @@ pub fn give_name(file: &std::fs::File, path: &std::path::Path) -> std::io::Resul
     Ok(())
 }
 
+/// Opens a file for reading, and waits for nobody: what is no regular file, such as a pipe, is an error.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+#[cfg(feature = "images")]
+pub fn open_regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = std::fs::File::from(openat(CWD, path, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    if found.is_dir() {
+        return Err(Errno::EISDIR.into());
+    }
+    if found.is_file() { Ok(file) } else { Err(std::io::Error::other("not a regular file")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

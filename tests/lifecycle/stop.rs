@@ -78,3 +78,20 @@ fn a_phase_dies_by_the_first_of_several_signals() {
         builder.outcome().exits(128 + if first == "-TERM" { 15 } else { 2 }).done();
     }
 }
+
+/// Who no longer reads what a phase prints must still be able to end it.
+#[test]
+fn a_phase_whose_output_nobody_reads_ends_by_the_signal() {
+    let world = World::new();
+    world.buildpack("test/loud", "0.12", "", "exit 0", "echo > \"$CNB_LAYERS_DIR/on\"; exec seq 1 300000");
+    world.order(&[&["test/loud"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let nobody = ("OTEL_EXPORTER_OTLP_ENDPOINT", Some("http://127.0.0.1:9"));
+    let mut builder = world.start("builder", &[], &[("CNB_BUILD_LOGS_OTLP", Some("true")), nobody]);
+    wait_for(|| world.path("layers/test_loud/on").exists().then_some(()));
+    // The pipe is full soon; until then it would end the sooner.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    kill(&builder.id().to_string());
+    wait_for(|| builder.ended());
+}

@@ -64,6 +64,28 @@ fn a_file_that_grows_or_shrinks_while_it_is_read_is_an_error_that_names_it() {
     }
 }
 
+/// Writes into a file as soon as the first of it arrives.
+struct Overwrites<'a>(&'a Path);
+
+impl Write for Overwrites<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let file = fs::OpenOptions::new().write(true).open(self.0)?;
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_is_overwritten_while_it_is_read_is_an_error_that_names_it() {
+    let (_fixture, file, tar) = one_file(1_000_000);
+    let error = tar.write_tar(&mut Overwrites(&file)).unwrap_err();
+    assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+}
+
 #[test]
 fn contents_of_any_length_are_padded_to_blocks() {
     for length in [0, 1, 511, 512, 513, 256 * 1024 - 1024, 256 * 1024 - 1023, 256 * 1024, 1_000_000] {

@@ -36,6 +36,19 @@ fn metadata(key: &str) -> CacheMetadata {
     CacheMetadata { sbom: None, buildpacks: vec![buildpack] }
 }
 
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let dir = committed(&["one"]);
+    for name in [layer_name(&diff_id("one")), CACHE_METADATA.to_owned()] {
+        let path = dir.path().join("committed").join(name);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let cache = VolumeCache::open(dir.path()).unwrap();
+    assert!(matches!(read(&cache, "one"), Err(CacheError::Failed(cause)) if cause.contains("not a regular file")));
+    assert_eq!(cache.metadata(), CacheMetadata::default());
+}
+
 /// A folder with a cache in which these layers are committed.
 fn committed(layers: &[&'static str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,5 @@
 //! Reading an image of a layout.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use crate::effect::images::{Documents, Opened};
 use crate::image::{assemble, blob, platform, sha256};
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::ImageRecord;
+use crate::os::open_regular;
 use crate::schema::image::{Document, IndexEntry, parse_document};
 
 /// The most that an index or a manifest may have, in bytes.
@@ -139,7 +139,7 @@ pub(super) fn layer(image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Rea
     for layer in image.layers.iter().filter(|layer| &layer.diff_id == diff_id) {
         let Some(descriptor) = &layer.descriptor else { continue };
         let path = blob_path(&place.folder, descriptor.digest.hex());
-        match File::open(&path) {
+        match open_regular(&path) {
             Ok(file) => return blob::uncompress(Box::new(file), diff_id).map_err(Error::file("read", &path)),
             Err(cause) if is_missing(&cause) => {}
             Err(cause) => return Err(Error::file("open", &path)(cause)),
@@ -150,7 +150,7 @@ pub(super) fn layer(image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Rea
 
 /// Reads a file that may be missing.
 fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(cause) if is_missing(&cause) => return Ok(None),
         Err(cause) => return Err(Error::file("open", path)(cause)),

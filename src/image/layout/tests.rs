@@ -200,6 +200,23 @@ fn a_base_layer_with_other_bytes_is_an_error_whether_it_could_be_linked_or_not()
 }
 
 #[test]
+fn what_a_layout_has_already_is_checked_too() {
+    let world = World::new(MediaFamily::Oci);
+    let base = found(&world.images, "run");
+    let draft = draft(&base, None, "");
+    world.images.write(&draft, &["app".to_owned()]).unwrap();
+    let hex = base.layers[0].descriptor.as_ref().unwrap().digest.hex().to_owned();
+    let blob = blob_path(&world.folder("app"), &hex);
+    let whole = fs::read(&blob).unwrap();
+    let mut bytes = whole.clone();
+    bytes[20] ^= 1;
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, bytes).unwrap();
+    world.images.write(&draft, &["app".to_owned()]).unwrap();
+    assert!(fs::read(&blob).unwrap() == whole);
+}
+
+#[test]
 fn a_base_layer_of_another_size_is_an_error() {
     let world = World::new(MediaFamily::Oci);
     let base = found(&world.images, "run");

@@ -24,7 +24,7 @@ use crate::image::blob::{self, Blob};
 use crate::image::sha256::{self, Verified};
 use crate::model::digest::DiffId;
 use crate::model::image::{Descriptor, ImageRecord};
-use crate::os::give_name;
+use crate::os::{give_name, open_regular};
 
 /// The annotation with an image's tag.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -159,14 +159,23 @@ fn copy_previous(folder: &Path, previous: Option<&ImageRecord>, diff_id: &DiffId
     Err(Error::NoLayer { image: previous.identifier.clone(), diff_id: diff_id.clone() })
 }
 
+/// Says whether a blob is what it is called.
+fn is_sound(path: &Path, descriptor: &Descriptor) -> bool {
+    let read = |file| {
+        let reader = BufReader::with_capacity(1 << 20, file);
+        io::copy(&mut Verified::new(reader, descriptor.digest.as_str(), None), &mut io::sink())
+    };
+    open_regular(path).and_then(read).is_ok()
+}
+
 /// Brings a blob from one layout to another; tells whether it is there now.
 fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> {
     let source = blob_path(from, descriptor.digest.hex());
     let target = blob_path(to, descriptor.digest.hex());
-    if target.metadata().is_ok_and(|found| found.len() == descriptor.size) {
+    if target.metadata().is_ok_and(|found| found.len() == descriptor.size) && is_sound(&target, descriptor) {
         return Ok(true);
     }
-    let file = match File::open(&source) {
+    let file = match open_regular(&source) {
         Ok(file) => file,
         Err(cause) if is_missing(&cause) => return Ok(false),
         Err(cause) => return Err(Error::file("open", &source)(cause)),

@@ -114,10 +114,11 @@ impl Reply {
         Self { url, answer, body: Vec::new(), sent: 0 }
     }
 
-    /// Checks that what the registry stored is what was sent, if it says what it stored (policy P26).
+    /// Checks that what the registry stored is what was sent, if it says what it stored (policy P26). The specification
+    /// lets it say so by another algorithm, and some registries write what is no digest: that says nothing.
     pub(super) fn stored(&self, method: &'static str, sent: &Digest) -> Result<(), Error> {
         match self.answer.header("docker-content-digest") {
-            Some(stored) if stored != sent.as_str() => {
+            Some(stored) if Digest::parse(&stored.to_ascii_lowercase()).is_ok_and(|stored| stored != *sent) => {
                 let cause = format!("the registry stored {stored} instead of {sent}");
                 Err(Error::Answer { method, url: self.url.to_string(), cause })
             }

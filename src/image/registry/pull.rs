@@ -138,11 +138,10 @@ impl Client {
             return Ok(None);
         }
         let digest = sha256::digest(&reply.body);
-        let expected = match version {
-            Version::Digest(digest) => Some(digest.as_str()),
-            Version::Tag(_) => reply.answer.header("docker-content-digest"),
-        };
-        if let Some(expected) = expected.filter(|expected| *expected != digest.as_str()) {
+        // Of a tag the registry's own word (`Docker-Content-Digest`) is not asked for: the content is what counts.
+        if let Version::Digest(expected) = version
+            && *expected != digest
+        {
             return Err(wrong(&reply, format!("expected {expected}, but the content is {digest}")));
         }
         Ok(Some(Found { reply, digest }))

@@ -8,15 +8,25 @@ use crate::api::{PlatformApi, PlatformFeature};
 use crate::effect::events::Misfit;
 use crate::effect::images::{DraftLayer, ImageDraft};
 use crate::model::app_metadata::{AppMetadata, RunImageMetadata};
-use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};
+use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord, StoredImageLayer};
 use crate::model::run_image::RunImageRef;
 use crate::phase::{history, run_image};
 use crate::schema::label;
 
+/// What the history of extensions' layers says.
+const CREATED_BY_EXTENSION: &str = "Created by extension: ";
+
 /// The index of the first layer that is not the old run image's.
 pub(super) fn own_layers(app: &App) -> Result<usize, Error> {
-    let top = &app.metadata.run_image.top_layer;
-    let found = app.record.layers.iter().position(|layer| layer.diff_id.as_str() == top);
+    let is_top = |layer: &StoredImageLayer| layer.diff_id.as_str() == app.metadata.run_image.top_layer;
+    let layers = &app.record.layers;
+    // Layers may be equal: run images have several empty ones. It is the last one below what the app is known to have.
+    let history = history::of_layers(&app.record.config, layers.len());
+    let is_own = |(layer, entry): (&StoredImageLayer, &History)| {
+        app.metadata.has(&layer.diff_id) || entry.created_by.contains(CREATED_BY_EXTENSION)
+    };
+    let below = layers.iter().zip(&history).position(is_own).unwrap_or(layers.len());
+    let found = layers[..below].iter().rposition(is_top).or_else(|| layers.iter().position(is_top));
     let top = found.ok_or_else(|| Error::Other("rebase app image: could not find base layer in image".to_owned()))?;
     Ok(top + 1)
 }

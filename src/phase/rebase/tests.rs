@@ -183,6 +183,29 @@ fn the_apps_own_layers_stand_on_those_of_the_new_run_image() {
 }
 
 #[test]
+fn a_run_image_with_equal_layers_goes_as_a_whole() {
+    for extension in [false, true] {
+        let world = World::new();
+        let mut app = world.images.get(APP).unwrap();
+        let empty = &b"empty"[..];
+        let mut layers = vec![b"old 1", empty, b"old 2", empty, b"app", b"launcher", b"app"];
+        let mut history = vec!["old 1", "workdir", "old 2", "user", "slice", "launcher", "slice again"];
+        if extension {
+            layers.insert(4, empty);
+            history.insert(4, "Layer: 'RUN true', Created by extension: ext");
+        }
+        let mut metadata = metadata(&app);
+        metadata.run_image.top_layer = diff_id(empty).to_string();
+        let entry = |text: &&str| History { created_by: (*text).into(), ..History::default() };
+        app.config.history = history.iter().map(entry).collect();
+        app.config.config.labels.insert(label::LIFECYCLE_METADATA.into(), label::render_app(&metadata).unwrap());
+        world.images.insert(APP, app.config, layers.iter().map(|layer| layer.to_vec()).collect());
+        let expected = [&[&b"new 1"[..], b"new 2", b"new 3"][..], &layers[4..]].concat();
+        assert_eq!(world.rebased().config.diff_ids, expected.into_iter().map(diff_id).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn only_what_speaks_of_the_run_image_changes_in_labels() {
     let world = World::new();
     let before = metadata(&world.images.get(APP).unwrap());

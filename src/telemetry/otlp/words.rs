@@ -66,8 +66,8 @@ mod tests {
     }
 
     const HEADERS: &str = "authorization=Bearer s3cret-token,x-key=one two  s3cret-blanks,\
-                           x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=";
-    const ENDPOINT: &str = "http://c.test/v1?api-key=s3cret%2Fquery&s3cret-flag";
+                           x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=,x-bare=dXNlcjI6czNjcmV0LWJhcmU";
+    const ENDPOINT: &str = "http://c.test/s3cret-path-of-1-user/v1?api-key=s3cret%2Fquery&s3cret-flag";
 
     fn told(answer: Result<Accepted, Refusal>) -> String {
         let env: Environment =
@@ -92,6 +92,8 @@ mod tests {
         for (said, shown) in [
             ("bad Bearer s3cret-token (s3cret-token)", "bad [REDACTED] ([REDACTED])"),
             ("Cannot POST /v1?api-key=s3cret%2Fquery&s3cret-flag", "Cannot POST /v1?[REDACTED]"),
+            ("no POST /s3cret-path-of-1-user/v1", "no POST /[REDACTED]/v1"),
+            ("wrong password s3cret-bare", "wrong password [REDACTED]"),
             ("no api-key s3cret/query", "no api-key [REDACTED]"),
             ("what is s3cret-flag?", "what is [REDACTED]?"),
             ("bad one two  s3cret-blanks", "bad [REDACTED]"),

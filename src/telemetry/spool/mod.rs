@@ -111,7 +111,10 @@ impl Spool {
     /// # Errors
     /// There is no folder for it.
     pub fn create(config: &SpoolConfig) -> Result<Self, SpoolError> {
-        let folder = place(&config.folder, &config.forbidden);
+        let Some(folder) = place(&config.folder, &config.forbidden) else {
+            let cause = io::Error::other("it is a part of what is built");
+            return Err(SpoolError { folder: config.folder.clone(), cause });
+        };
         let failed = |cause| SpoolError { folder: folder.clone(), cause };
         let prefix = format!("lifecycle-{}-", config.name);
         let made = tempfile::Builder::new().prefix(&prefix).suffix(".spool").make_in(&folder, |path| {
@@ -372,11 +375,11 @@ fn lane(signal: Signal) -> usize {
     }
 }
 
-/// The folder for a spool.
-fn place(folder: &Path, forbidden: &[PathBuf]) -> PathBuf {
+/// The folder for a spool; none where all may become a part of the image.
+fn place(folder: &Path, forbidden: &[PathBuf]) -> Option<PathBuf> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let within = |path: &Path| forbidden.iter().any(|forbidden| real(path).starts_with(real(forbidden)));
-    if within(folder) { PathBuf::from("/tmp") } else { folder.to_owned() }
+    [folder, Path::new("/tmp")].into_iter().find(|folder| !within(folder)).map(Path::to_owned)
 }
 
 /// Writes head and request with one call where the file system lets it.

@@ -359,6 +359,20 @@ fn a_registry_that_stored_something_else_is_found_out() {
     }
 }
 
+/// The specification lets registries say it by another algorithm; some write what is no digest, or none.
+#[test]
+fn what_a_registry_says_that_is_no_such_digest_counts_for_nothing() {
+    let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for said in [format!("sha512:{hex}{hex}"), hex.to_owned(), "sha256:abc".to_owned(), format!("\"sha256:{hex}\"")] {
+        let world = World::new();
+        let draft = draft(&world.run(), None, "x");
+        let header = Box::leak(format!("Docker-Content-Digest: {said}").into_boxed_str());
+        world.registry.fault("PUT", "/manifests/", Fault::Answer(201, header, String::new()));
+        let written = written(&world.images, &draft, world.name("app"));
+        assert!(written.is_ok(), "{said}: {written:?}");
+    }
+}
+
 #[test]
 fn what_is_cut_while_it_is_made_goes_on_where_it_was() {
     let world = World::new();

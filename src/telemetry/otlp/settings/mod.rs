@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::{Form, Signal};
 use crate::model::env::Environment;
@@ -133,7 +135,8 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        let parts = self.path.split('/').map(|part| if is_token(part) { "[REDACTED]" } else { part });
+        write!(f, "{scheme}://{}{}", self.authority, parts.collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -151,6 +154,34 @@ enum Flaw {
     Malformed,
 }
 
+/// What the value of a header has in it that is secret: the whole, what stands behind a scheme such as `Bearer`, and what
+/// either says where it is base64 of a text such as `user:password`: that text, and both halves.
+pub fn header_secrets(value: &str) -> Vec<String> {
+    let behind = value.split_once(' ').map(|(_, rest)| rest.trim());
+    let tokens = [Some(value), behind].into_iter().flatten();
+    tokens.flat_map(|token| [login(token).unwrap_or_default(), vec![token.to_owned()]].concat()).collect()
+}
+
+/// A text in base64 that has two halves, and these.
+fn login(token: &str) -> Option<Vec<String>> {
+    const INDIFFERENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let engines = [alphabet::STANDARD, alphabet::URL_SAFE].map(|alphabet| GeneralPurpose::new(&alphabet, INDIFFERENT));
+    let bytes = engines.iter().find_map(|engine| engine.decode(token).ok())?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))?;
+    let (user, password) = text.split_once(':')?;
+    Some(vec![user.to_owned(), password.to_owned(), text.clone()])
+}
+
+/// The parts of an address's path that are most likely tokens: some collectors know their users by them.
+pub fn path_tokens(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| is_token(part))
+}
+
+fn is_token(part: &str) -> bool {
+    part.len() >= 16 && part.contains(|letter: char| letter.is_ascii_digit())
+}
+
 /// Headers of requests. They are credentials, so they have no text of their own.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
@@ -166,14 +197,8 @@ impl Headers {
         self.0.is_empty()
     }
 
-    /// The values; of `Bearer <token>` the token alone too; and what `Basic` stands for, with the password alone.
     fn secrets(&self) -> impl Iterator<Item = String> {
-        self.0.iter().flat_map(|(_, value)| {
-            let token = value.split_once(' ').map(|(_, token)| token.trim());
-            let login = token.and_then(|token| String::from_utf8(STANDARD.decode(token).ok()?).ok());
-            let password = login.as_ref().and_then(|login| Some(login.split_once(':')?.1.to_owned()));
-            [Some(value.clone()), token.map(str::to_owned), login, password].into_iter().flatten()
-        })
+        self.0.iter().flat_map(|(_, value)| header_secrets(value))
     }
 
     /// Reads `name=value,name=value`, values percent-encoded or plain. Also the positions, from 1, of what is no header.
@@ -276,14 +301,15 @@ impl Settings {
 }
 
 impl Destination {
-    /// What nobody may see: values of headers, and the address's query, its values alone too; as they are written, and
-    /// decoded.
+    /// What nobody may see: values of headers, and the address's query, its values alone too, and tokens in its path; as
+    /// they are written, and decoded.
     pub fn secrets(&self) -> Vec<String> {
         let query = &self.endpoint.query;
         let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
         let query = [query.as_str()].into_iter().chain(values);
         let query = query.flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]);
-        self.headers.secrets().chain(query).filter(|secret| !secret.is_empty()).collect()
+        let path = path_tokens(&self.endpoint.path).flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]);
+        self.headers.secrets().chain(query).chain(path).filter(|secret| !secret.is_empty()).collect()
     }
 
     /// The variable that decides a setting, such as `PROTOCOL`, for this signal.
