@@ -73,7 +73,8 @@ impl LaunchCache {
     fn replace(&self, layers: &[(&DiffId, Option<&NewLayer>)]) -> Result<(), CacheError> {
         for (diff_id, layer) in layers {
             match (self.0.reuse(diff_id), layer) {
-                (Ok(()), _) | (Err(CacheError::Missing(_)), None) => {}
+                // What is damaged is as good as missing: it goes, and comes again when its bytes are at hand.
+                (Ok(()), _) | (Err(CacheError::Missing(_) | CacheError::Corrupt { .. }), None) => {}
                 (Err(_), Some(layer)) => self.0.add(layer)?,
                 (Err(error), None) => return Err(error),
             }

@@ -305,6 +305,16 @@ fn layers_come_from_the_launch_cache_when_it_has_them() {
     let before = inode();
     images().write(&next, &names()).unwrap();
     assert_eq!(inode(), before);
+
+    // What is damaged and not at hand, as the daemon has it, goes; everything else is kept.
+    let previous = found(&images(), APP);
+    let damaged = committed.join(format!("{}.tar", previous.layers[3].diff_id));
+    std::fs::write(&damaged, b"other").unwrap();
+    let mut next = draft(&base, Some(&previous), "y");
+    next.layers[3].0 = DraftLayer::Reuse(previous.layers[3].diff_id.clone());
+    next.layers[5].0 = DraftLayer::New(layer("launcher", 9, 30_000));
+    images().write(&next, &names()).unwrap();
+    assert_eq!((damaged.exists(), tars()), (false, 2));
 }
 
 fn is_tar(path: &std::path::Path) -> bool {

@@ -26,11 +26,12 @@ pub const SHORTEST: usize = 6;
 /// Longer secrets are looked for in pieces of this length, each by itself.
 const LONGEST: usize = 4096;
 
-/// How many bytes all secrets may have. This and the next bound the memory of the search, to some 40 times as much.
-const MOST: usize = 1024 * 1024;
+/// How many bytes all secrets may have. This and the next bound the memory of the search, to some 40 times as much, and twice
+/// that while secrets are added: a phase has 48 MiB.
+const MOST: usize = 384 * 1024;
 
 /// How many bytes they may have with all their forms.
-const BUDGET: usize = 512 * 1024;
+const BUDGET: usize = 256 * 1024;
 
 /// The secrets of a run. Secrets that are added later count from then on, in streams that are already open too.
 #[derive(Default)]
