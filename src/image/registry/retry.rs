@@ -89,6 +89,8 @@ impl<'a> Retries<'a> {
             return None;
         }
         let longest = self.policy.first.saturating_mul(1 << self.failed.min(16)).min(self.policy.longest);
+        // Who asks for no pause gets the usual one: trying without any helps nobody.
+        let asked = asked.filter(|asked| !asked.is_zero());
         let wait = asked.unwrap_or_else(|| longest.mul_f64(self.pause.chance()));
         // A registry may ask for any time.
         let waited = self.waited.saturating_add(wait);
@@ -136,12 +138,14 @@ pub(super) mod tests {
 
     #[test]
     fn waits_longer_each_time_and_gives_up() {
-        let pause = NoPause::new();
-        let mut retries = Retries::new(RetryPolicy::default(), &pause);
-        let tries: Vec<u32> = std::iter::from_fn(|| retries.wait(None)).collect();
-        assert_eq!(tries, [1, 2, 3, 4, 5]);
-        let slept: Vec<u128> = pause.slept.lock().unwrap().iter().map(Duration::as_millis).collect();
-        assert_eq!(slept, [150, 300, 600, 1200, 2400]);
+        for asked in [None, Some(Duration::ZERO)] {
+            let pause = NoPause::new();
+            let mut retries = Retries::new(RetryPolicy::default(), &pause);
+            let tries: Vec<u32> = std::iter::from_fn(|| retries.wait(asked)).collect();
+            assert_eq!(tries, [1, 2, 3, 4, 5]);
+            let slept: Vec<u128> = pause.slept.lock().unwrap().iter().map(Duration::as_millis).collect();
+            assert_eq!(slept, [150, 300, 600, 1200, 2400]);
+        }
     }
 
     #[test]
