@@ -4,7 +4,6 @@
 //! proxies and headers of collectors. What cannot be read is left out: it cannot be in the build by our doing.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use super::resolve::Values;
 use crate::image::registry::{DockerConfig, Keychain};
 use crate::model::env::Environment;
 use crate::net::{decoded, proxy};
+use crate::os::open_regular;
 use crate::telemetry::otlp::settings::header_secrets;
 
 /// The last words of names of variables whose values are secrets.
@@ -122,11 +122,8 @@ fn of_headers(list: &str) -> Vec<String> {
 
 /// The first bytes of a regular file; a fifo would be waited for.
 fn read(path: &Path) -> Option<Vec<u8>> {
-    if !path.is_file() {
-        return None;
-    }
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
+    open_regular(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

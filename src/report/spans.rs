@@ -121,12 +121,11 @@ impl Spans {
         let tracer = state.tracers.entry(phase).or_insert_with(|| self.session.tracer(phase)).clone();
         let above = parent.map_or_else(|| self.root(), |(_, span)| Context::new().with_remote_span_context(span));
         let mut span = start(&tracer, describe::name(&work), describe::kind(&work), now, describe::work(&work), &above);
-        let mut marker = None;
-        if matches!(work, Work::Phase(_) | Work::Process { .. }) {
+        let marker = matches!(work, Work::Phase(_) | Work::Process { .. }).then(|| {
             let own = span.span_context().clone();
             span.set_attribute(text(Key::TaskRunId, &own.span_id().to_string()));
-            marker = Some(start_marker(&tracer, &work, own, now));
-        }
+            start_marker(&tracer, &work, own, now)
+        });
         state.open.insert(id, Open { span, phase, work, began: now, provided: None, followed: None });
         drop(state);
         // Outside of the lock: writing takes time, and many programs begin at once.

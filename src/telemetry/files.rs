@@ -155,20 +155,20 @@ impl Folder {
 
     /// Reads a small file.
     pub fn read(&self, name: &str) -> Result<String, FileError> {
-        self.read_from(name, |_| 0)
+        self.read_part(name, 4096, |_| 0)
     }
 
     /// Reads the last lines of a file: what it has in its last [`END`] bytes.
     pub fn read_end(&self, name: &str) -> Result<String, FileError> {
-        self.read_from(name, |size| size.saturating_sub(END as u64))
+        self.read_part(name, END, |size| size.saturating_sub(END as u64))
     }
 
-    fn read_from(&self, name: &str, start: impl FnOnce(u64) -> u64) -> Result<String, FileError> {
+    fn read_part(&self, name: &str, most: usize, start: impl FnOnce(u64) -> u64) -> Result<String, FileError> {
         let read = || -> Result<String, Errno> {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
             let fd = fs::openat(&self.fd, name, flags, Mode::empty())?;
             let size = u64::try_from(fs::fstat(&fd)?.st_size).unwrap_or(0);
-            let mut bytes = vec![0; END];
+            let mut bytes = vec![0; most];
             let read = rustix::io::pread(&fd, &mut bytes, start(size))?;
             Ok(String::from_utf8_lossy(&bytes[..read]).into_owned())
         };
@@ -238,7 +238,7 @@ impl Folder {
     }
 }
 
-/// How much of a file is read to know what it is about, in bytes.
+/// How much of the end of a file is read to know what it is about, in bytes.
 const END: usize = 64 * 1024;
 
 /// What stands where a torn line was: valid, and empty.

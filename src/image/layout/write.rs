@@ -161,11 +161,12 @@ fn copy_previous(folder: &Path, previous: Option<&ImageRecord>, diff_id: &DiffId
 
 /// Says whether a blob is what it is called.
 fn is_sound(path: &Path, descriptor: &Descriptor) -> bool {
-    let read = |file| {
-        let reader = BufReader::with_capacity(1 << 20, file);
-        io::copy(&mut Verified::new(reader, descriptor.digest.as_str(), None), &mut io::sink())
-    };
-    open_regular(path).and_then(read).is_ok()
+    open_regular(path).and_then(|file| io::copy(&mut verified(&file, descriptor), &mut io::sink())).is_ok()
+}
+
+/// The bytes of a blob, which end in an error where they are not what it is called.
+fn verified<'a>(file: &'a File, descriptor: &Descriptor) -> Verified<BufReader<&'a File>> {
+    Verified::new(BufReader::with_capacity(1 << 20, file), descriptor.digest.as_str(), None)
 }
 
 /// Brings a blob from one layout to another; tells whether it is there now.
@@ -185,18 +186,17 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
         return Err(Error::Size { path: source, expected: descriptor.size, found: found.len() });
     }
     // Who made the other layout may have lost bytes: no image is written with a layer that is not what it is called.
-    let verified = || Verified::new(BufReader::with_capacity(1 << 20, &file), descriptor.digest.as_str(), None);
     // A link costs nothing more, but keeps the mode; and a link to a symlink may lead nowhere.
     let linkable = found.mode() & 0o444 == 0o444 && source.symlink_metadata().is_ok_and(|found| found.is_file());
     if linkable {
-        io::copy(&mut verified(), &mut io::sink()).map_err(Error::file("read", &source))?;
+        io::copy(&mut verified(&file, descriptor), &mut io::sink()).map_err(Error::file("read", &source))?;
         if fs::hard_link(&source, &target).is_ok() {
             return Ok(true);
         }
         (&file).rewind().map_err(Error::file("read", &source))?;
     }
     let mut temporary = temporary(to)?;
-    io::copy(&mut verified(), temporary.as_file_mut()).map_err(Error::file("copy", &source))?;
+    io::copy(&mut verified(&file, descriptor), temporary.as_file_mut()).map_err(Error::file("copy", &source))?;
     persist(temporary, &target)?;
     Ok(true)
 }

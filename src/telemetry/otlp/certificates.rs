@@ -3,18 +3,15 @@
 //!
 //! Clause: OpenTelemetry's protocol exporter, "Certificate File", "Client key file", "Client certificate file".
 
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::settings::Destination;
 use crate::net::tls::Tls;
-use crate::os::error_text;
+use crate::os::{error_text, open_regular};
 
 /// The most that a file of certificates may have, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -62,13 +59,7 @@ fn certificates(path: &Path, variable: &str) -> Result<Vec<CertificateDer<'stati
 fn read(path: &Path, variable: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     // Nobody may write to a pipe that is named here: it is not waited for.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let read = File::options().read(true).custom_flags(flags).open(path).and_then(|file| {
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("not a regular file"));
-        }
-        file.take(LONGEST).read_to_end(&mut bytes)
-    });
+    let read = open_regular(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
     match read {
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("{variable} names a file that cannot be read: {}", error_text(&error))),

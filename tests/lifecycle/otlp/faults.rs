@@ -15,6 +15,17 @@ use crate::telemetry::send;
 /// Longer than any machine takes.
 const PATIENT: (&str, Option<&str>) = ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("10m"));
 
+/// Shorter than anybody takes to answer who is not there.
+const IMPATIENT: (&str, Option<&str>) = ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("100ms"));
+
+/// A collector that is not there at the moment, and its address.
+fn away() -> (Collector, String) {
+    let mut collector = Collector::http();
+    let endpoint = collector.endpoint();
+    collector.stop();
+    (collector, endpoint)
+}
+
 /// Waits for something that is sure to come, on the slowest machine.
 #[track_caller]
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -181,30 +192,18 @@ fn r12_a_full_disk_below_the_spool_costs_lines_which_are_counted_and_says_so() {
 
 #[test]
 fn r12_spans_for_which_there_is_no_room_are_counted_and_it_is_said_why() {
-    let mut collector = Collector::http();
-    let endpoint = collector.endpoint();
-    collector.stop();
+    let (_collector, endpoint) = away();
     let world = ready("exit 0");
-    let more = [
-        LIVE,
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
-        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("100ms")),
-    ];
+    let more = [LIVE, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
     let built = world.run_with(limited(&world, 2), &[], &more).exits(0);
     built.says("not all spans are sent: ").says(" could not be kept until then: file too large").done();
 }
 
 #[test]
 fn r37_past_the_limit_every_line_is_a_record_or_counted() {
-    let mut collector = Collector::http();
-    let endpoint = collector.endpoint();
-    collector.stop();
+    let (mut collector, endpoint) = away();
     let world = ready("seq -f 'line %g of a build that prints much, while nobody takes it' 1 20000");
-    let more = [
-        LOGS,
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
-        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("100ms")),
-    ];
+    let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
     let built = world.run_with("builder", &["-telemetry-spool-limit=1"], &more).exits(0);
     let spool = spools(&world).remove(0);
     assert!(fs::metadata(&spool).unwrap().len() < 1_200_000);
@@ -297,15 +296,9 @@ fn a_black_hole_is_told_by_its_address() {
 
 #[test]
 fn r37_a_spool_that_a_buildpack_removed_is_told_as_lost() {
-    let mut collector = Collector::http();
-    let endpoint = collector.endpoint();
-    collector.stop();
+    let (_collector, endpoint) = away();
     let world = ready("echo one; sleep 1; rm \"$CNB_LAYERS_DIR\"/../../tmp/*.spool; echo two");
-    let more = [
-        LOGS,
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
-        ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("100ms")),
-    ];
+    let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
     let built = world.run_with("builder", &[], &more).exits(0);
     built.says("log records are lost: they waited in '").does_not_say("lifecycle ship").done();
 }
