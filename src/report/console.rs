@@ -323,7 +323,8 @@ mod tests {
     #[test]
     fn a_push_that_stalls_is_told_all_the_same() {
         let (out, id) = (Shared::default(), crate::effect::events::WorkId::next());
-        let console = Arc::into_inner(Console::new(Box::new(out.clone()), Threshold::From(Level::Info), false)).unwrap();
+        let console =
+            Arc::into_inner(Console::new(Box::new(out.clone()), Threshold::From(Level::Info), false)).unwrap();
         let sent = TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes: 2_000_000, size: None };
         console.progress.lock().unwrap().hear(&sent, Duration::ZERO);
         let began = console.began - Duration::from_secs(9);

@@ -1,5 +1,6 @@
 //! What is sent to a registry, and how often.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::fake::{FakeRegistry, Fault};
@@ -233,12 +234,15 @@ impl TarSource for Slow<'_> {
 
 /// Bytes that nothing can compress, the same each time.
 pub(super) fn noise() -> Vec<u8> {
-    let mut state = 7_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    (0..9_000_000).map(|_| next()).collect()
+    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        (0..9_000_000).map(|_| next()).collect()
+    });
+    NOISE.clone()
 }
 
 #[test]
