@@ -327,7 +327,7 @@ mod tests {
             Arc::into_inner(Console::new(Box::new(out.clone()), Threshold::From(Level::Info), false)).unwrap();
         let sent = TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes: 2_000_000, size: None };
         console.progress.lock().unwrap().hear(&sent, Duration::ZERO);
-        let began = console.began - Duration::from_secs(9);
+        let began = console.began.checked_sub(Duration::from_secs(9)).unwrap();
         let console = Arc::new_cyclic(|myself| Console { began, myself: myself.clone(), ..console });
         let told = || String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         console.emit(sent.into());

@@ -26,16 +26,17 @@ pub(super) enum Source<'a> {
     File(&'a File),
 }
 
-/// Tells how far a blob is on its way.
-struct Told<'a> {
+/// Tells how far a blob is on its way, until this is dropped.
+pub(super) struct Told<'a> {
     client: &'a Client,
     what: String,
     id: WorkId,
+    arrived: bool,
 }
 
 impl<'a> Told<'a> {
     fn new(client: &'a Client, what: String) -> Self {
-        Self { client, what, id: WorkId::next() }
+        Self { client, what, id: WorkId::next(), arrived: false }
     }
 
     fn sent(&self, bytes: u64, size: Option<u64>) {
@@ -43,8 +44,16 @@ impl<'a> Told<'a> {
         self.client.listener.events.emit(event.into());
     }
 
-    fn ended(&self, arrived: bool) {
-        self.client.listener.events.emit(TransferEvent::Ended { id: self.id, arrived }.into());
+    /// Tells that the registry has it.
+    pub(super) fn arrived(mut self) {
+        self.arrived = true;
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let event = TransferEvent::Ended { id: self.id, arrived: self.arrived };
+        self.client.listener.events.emit(event.into());
     }
 }
 
@@ -85,20 +94,19 @@ impl Client {
         self.upload_from(repository, digest, Source::File(file), Some((url.clone(), error)))
     }
 
-    /// Sends a blob while it is written, and tells how far it is. Gives the address to end it.
+    /// Sends a blob while it is written, and tells how far it is. Gives the address to end it, and who is to hear of that.
     pub(super) fn send_growing(
         &self,
         repository: &Repository,
         url: &Url,
         id: &str,
         spool: &Spool,
-    ) -> Result<Url, Error> {
+    ) -> Result<(Url, Told<'_>), Error> {
         let told = Told::new(self, format!("layer '{id}'"));
         let hear = |bytes| told.sent(bytes, spool.size());
         hear(0);
-        let sent = self.patch(repository, url, 0, Body::Growing(spool, &hear));
-        told.ended(sent.is_ok());
-        sent
+        let next = self.patch(repository, url, 0, Body::Growing(spool, &hear))?;
+        Ok((next, told))
     }
 
     fn upload_from(
@@ -111,9 +119,9 @@ impl Client {
         let what = lock(&self.names).get(digest).map(|id| format!("layer '{id}'"));
         let told = Told::new(self, what.unwrap_or_else(|| format!("layer {digest}")));
         let size = source.size();
-        let uploaded = self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size));
-        told.ended(uploaded.is_ok());
-        uploaded
+        self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size))?;
+        told.arrived();
+        Ok(())
     }
 
     fn upload_all(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::fake::{Auth, FakeRegistry, Fault};
 use super::writing::noise;
 use super::*;
+use crate::effect::events::{TransferEvent, Work};
 use crate::effect::images::Registry as _;
 use crate::image::memory::new_layer;
 
@@ -268,6 +269,18 @@ fn a_token_that_runs_out_while_a_layer_is_sent_is_renewed() {
         // The request is made again, and nothing else.
         assert_eq!((count(&seen, method), count(&seen, "POST")), (2, 1), "{method}: {seen:#?}");
     }
+}
+
+#[test]
+fn a_layer_has_arrived_when_its_upload_is_ended_and_not_before() {
+    let world = World::new();
+    store(&world).unwrap();
+    let heard = world.heard.0.lock().unwrap();
+    let at = |wanted: &dyn Fn(&Event) -> bool| heard.iter().position(wanted).unwrap();
+    let ends = at(&|event| matches!(event, Event::Begin { work: Work::Request { method: "PUT", .. }, .. }));
+    let arrives = at(&|event| matches!(event, Event::Transfer(TransferEvent::Ended { .. })));
+    assert!(ends < arrives);
+    assert!(matches!(heard[arrives], Event::Transfer(TransferEvent::Ended { arrived: true, .. })));
 }
 
 #[test]
