@@ -2,7 +2,8 @@
 //!
 //! Clause: the distribution specification. What is whole goes with the request that ends its upload ("POST then PUT"), as
 //! containerd does it: a request costs docker-registry 2 ms of processor time. What is still written is sent in one chunk
-//! without its length, as docker does, and what was cut in one chunk more.
+//! without its length, as docker does, and what was cut in one chunk more. As that is the last, it may be smaller than the
+//! least size of chunks that some registries name (`OCI-Chunk-Min-Length`).
 
 use std::fs::File;
 
