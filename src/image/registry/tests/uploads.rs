@@ -7,6 +7,7 @@ use super::writing::noise;
 use super::*;
 use crate::effect::events::{TransferEvent, Work};
 use crate::effect::images::Registry as _;
+use crate::image::conforms::draft;
 use crate::image::memory::new_layer;
 
 /// A layer that cannot be compressed, of 9 MB: more than systems take for somebody who does not read.
@@ -293,4 +294,18 @@ fn who_may_not_look_for_a_blob_may_still_write_it() {
     world.registry.fault("HEAD", "/blobs/", Fault::Answer(405, "", String::new()));
     store(&world).unwrap();
     assert_eq!(stored(&world.registry), 1);
+}
+
+/// A HEAD says less than it seems: there are registries that know none, and who may write need not be allowed to read.
+#[test]
+fn a_refused_look_at_a_tag_counts_for_who_reads_more_than_for_who_writes() {
+    for (status, readable, writable) in [(405, true, true), (403, false, true), (401, false, false)] {
+        let world = World::new();
+        let draft = draft(&world.run(), None, "x");
+        for _ in 0..2 {
+            world.registry.fault("HEAD", "/v2/app/manifests/", Fault::Answer(status, "", String::new()));
+        }
+        assert_eq!(world.images.check_read(&world.name("app")).is_ok(), readable, "{status}");
+        assert_eq!(written(&world.images, &draft, world.name("app")).is_ok(), writable, "{status}");
+    }
 }
