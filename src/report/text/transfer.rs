@@ -11,6 +11,8 @@ pub(in crate::report) struct Shown {
     pub bytes: u64,
     /// Bytes in all, as far as that is known.
     pub size: Option<u64>,
+    /// Bytes that went over the line.
+    pub moved: u64,
     /// How long it has taken.
     pub took: Duration,
 }
@@ -39,6 +41,7 @@ pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
         what: if shown.len() == 1 { first.what.clone() } else { format!("{} layers", shown.len()) },
         bytes: shown.iter().map(|one| one.bytes).sum(),
         size: shown.iter().map(|one| one.size).sum(),
+        moved: shown.iter().map(|one| one.moved).sum(),
         took: shown.iter().map(|one| one.took).max().unwrap_or_default(),
     };
     let filled = all.size.map_or(0, |size| BAR * all.bytes.min(size) / size.max(1));
@@ -56,5 +59,5 @@ fn megabytes(bytes: u64) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
 fn rate(shown: &Shown) -> String {
-    format!("{:.1} MB/s", shown.bytes as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
+    format!("{:.1} MB/s", shown.moved as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
 }
