@@ -1,4 +1,4 @@
-//! Pushes that take long, as a bar on a terminal, elsewhere as a line now and then.
+//! Pushes and loads that take long, as a bar on a terminal, elsewhere as a line now and then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,8 @@ struct Transfer {
     what: String,
     bytes: u64,
     size: Option<u64>,
+    /// All is sent.
+    awaited: bool,
     began: Duration,
     told: Duration,
 }
@@ -48,19 +50,30 @@ impl Progress {
     /// Takes news at a time, counted from any moment.
     pub(super) fn hear(&mut self, event: &TransferEvent, now: Duration) -> Show {
         match event {
-            TransferEvent::Sent { id, what, bytes, size } => self.sent(*id, what, *bytes, *size, now),
+            TransferEvent::Sent { id, what, bytes, size } => {
+                let transfer = self.transfer(*id, what, now);
+                (transfer.bytes, transfer.size) = (*bytes, *size);
+                self.goes_on(*id, now)
+            }
+            TransferEvent::Awaited { id, what } => {
+                self.transfer(*id, what, now).awaited = true;
+                self.goes_on(*id, now)
+            }
             TransferEvent::Ended { id, arrived } => self.ended(*id, *arrived, now),
         }
     }
 
-    fn sent(&mut self, id: WorkId, what: &str, bytes: u64, size: Option<u64>, now: Duration) -> Show {
-        let new = || Transfer { what: what.to_owned(), bytes, size, began: now, told: now };
-        let transfer = self.transfers.entry(id).or_insert_with(new);
-        (transfer.bytes, transfer.size) = (bytes, size);
+    fn transfer(&mut self, id: WorkId, what: &str, now: Duration) -> &mut Transfer {
+        let new = || Transfer { what: what.to_owned(), bytes: 0, size: None, awaited: false, began: now, told: now };
+        self.transfers.entry(id).or_insert_with(new)
+    }
+
+    fn goes_on(&mut self, id: WorkId, now: Duration) -> Show {
         if self.columns.is_some() {
             let is_due = self.drawn.is_none_or(|drawn| now.saturating_sub(drawn) >= DRAWS);
             return if is_due { Show { line: None, bar: self.bar(now) } } else { Show::default() };
         }
+        let Some(transfer) = self.transfers.get_mut(&id) else { return Show::default() };
         if now.saturating_sub(transfer.told) < LINES {
             return Show::default();
         }
@@ -70,7 +83,7 @@ impl Progress {
 
     fn ended(&mut self, id: WorkId, arrived: bool, now: Duration) -> Show {
         let Some(transfer) = self.transfers.remove(&id) else { return Show::default() };
-        let is_told = arrived && transfer.is_long(now);
+        let is_told = arrived && transfer.is_long(now) && !transfer.awaited;
         let line = is_told.then(|| Line::info(transfer::sent(&transfer.shown(now))));
         Show { line, bar: self.bar(now) }
     }
@@ -95,7 +108,7 @@ impl Transfer {
 
     fn shown(&self, now: Duration) -> transfer::Shown {
         let took = now.saturating_sub(self.began);
-        transfer::Shown { what: self.what.clone(), bytes: self.bytes, size: self.size, took }
+        transfer::Shown { what: self.what.clone(), bytes: self.bytes, size: self.size, awaited: self.awaited, took }
     }
 }
 
@@ -149,6 +162,22 @@ mod tests {
         progress.hear(&unknown(two, 0), Duration::ZERO);
         let shown = progress.hear(&unknown(two, 30), Duration::from_secs(3));
         let bar = "[....................] Sending 2 layers: 30.0 MB, 10.0 MB/s";
+        assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
+    }
+
+    #[test]
+    fn a_wait_is_told_until_it_ends() {
+        let awaited = |id| TransferEvent::Awaited { id, what: "the daemon to take 'a.io/app'".into() };
+        let (mut progress, id) = (Progress::new(None), WorkId::next());
+        let mut hear = |event: &TransferEvent, second| progress.hear(event, Duration::from_secs(second));
+        assert_eq!(hear(&awaited(id), 100), Show::default());
+        assert_eq!(hear(&awaited(id), 110), line("Waiting for the daemon to take 'a.io/app': 10.0 s"));
+        assert_eq!(hear(&TransferEvent::Ended { id, arrived: true }, 125), Show::default());
+
+        let (mut progress, id) = (Progress::new(Some(80)), WorkId::next());
+        progress.hear(&awaited(id), Duration::ZERO);
+        let shown = progress.hear(&awaited(id), Duration::from_secs(3));
+        let bar = "[....................] Waiting for the daemon to take 'a.io/app': 3.0 s";
         assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
     }
 
