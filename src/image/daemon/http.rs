@@ -302,7 +302,7 @@ impl Chunks<'_> {
             return Ok(());
         }
         let head = format!("{:x}\r\n", bytes.len());
-        let out = &mut self.out;
+        let out = &mut *self.out;
         let sent =
             out.write_all(head.as_bytes()).and_then(|()| out.write_all(bytes)).and_then(|()| out.write_all(b"\r\n"));
         sent.map_err(|error| self.note(error))

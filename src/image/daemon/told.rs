@@ -32,7 +32,7 @@ impl News {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, latest: &Option<TransferEvent>) {
+    fn tell(&self, latest: Option<&TransferEvent>) {
         if let Some(event) = latest {
             self.events.emit(event.clone().into());
         }
@@ -50,7 +50,7 @@ impl Told {
         let repeated = Arc::clone(&news);
         let repeat = move || {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                repeated.tell(&repeated.latest());
+                repeated.tell(repeated.latest().as_ref());
             }
         };
         // Without the thread nothing is repeated.
@@ -81,13 +81,13 @@ impl Told {
     fn begin(&self, event: TransferEvent) {
         let mut latest = self.news.latest();
         *latest = Some(event);
-        self.news.tell(&latest);
+        self.news.tell(latest.as_ref());
     }
 
     /// Ends what is on its way, if there is something.
     pub(super) fn end(&self, arrived: bool) {
         let mut latest = self.news.latest();
-        self.news.tell(&latest);
+        self.news.tell(latest.as_ref());
         if let Some(TransferEvent::Sent { id, .. } | TransferEvent::Awaited { id, .. }) = latest.take() {
             self.news.events.emit(TransferEvent::Ended { id, arrived }.into());
         }
