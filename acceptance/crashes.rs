@@ -67,6 +67,7 @@ impl Builds {
             Medium::Registry | Medium::CacheImage => {}
             Medium::Layout => {
                 copy_folder(&platform.path("run-image"), &layout(&platform, &registry.image("run"))).unwrap();
+                give(&platform.path("layouts"), platform.user());
                 platform.env("CNB_USE_LAYOUT", "true");
                 platform.env("CNB_LAYOUT_DIR", platform.path("layouts").to_str().unwrap());
                 platform.env("CNB_EXPERIMENTAL_MODE", "quiet");
