@@ -15,7 +15,7 @@ use super::client::Call;
 use super::told::Told;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
-use crate::effect::events::{Facts, Listener, Outcome, Work};
+use crate::effect::events::{Facts, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::{assemble, media, sha256};
 use crate::model::digest::{DiffId, Digest};
@@ -102,7 +102,7 @@ fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Res
     let stored = plan.fetch(images, known)?;
     let told = Told::new(&images.listener.events);
     let mut content = |out: &mut dyn Write| {
-        plan.write_archive(out, known, &stored, &images.listener, &told)?;
+        plan.write_archive(out, known, &stored, images, &told)?;
         told.awaits(name);
         Ok(())
     };
@@ -243,7 +243,7 @@ impl<'a> Plan<'a> {
         out: &mut dyn Write,
         known: usize,
         stored: &Stored,
-        listener: &Listener,
+        images: &DaemonImages,
         told: &Told,
     ) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
@@ -261,14 +261,18 @@ impl<'a> Plan<'a> {
             let member = format!("/{diff_id}.tar");
             // The same layer may be there several times.
             if written.insert(diff_id) {
-                let layer = match self.source(index) {
+                let source = self.source(index);
+                let layer = match source {
                     Source::New(new) => Some(new),
                     Source::Stored(_) => stored.get(diff_id),
                 };
                 let layer = layer.ok_or_else(|| io::Error::other(format!("layer {diff_id} is lost")))?;
-                let work = listener.begin(Work::WriteLayer(layer.id.clone()));
+                let work = images.listener.begin(Work::WriteLayer(layer.id.clone()));
                 archive.file(&member, layer.size, |out| {
-                    told.layer(&layer.id, layer.size, out, |out| layer.tar.write_tar(out))
+                    told.layer(&layer.id, layer.size, out, |out| match (&source, &images.launch_cache) {
+                        (Source::New(new), Some(cache)) => cache.send(new, out),
+                        _ => layer.tar.write_tar(out),
+                    })
                 })?;
                 work.end(Outcome::Success, Facts { bytes: Some(layer.size), ..Facts::default() });
             }

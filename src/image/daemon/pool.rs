@@ -116,8 +116,8 @@ impl Pool {
     }
 
     fn open(&self) -> io::Result<Connection> {
-        // Whoever may wait for longer asks again.
-        let limit = Some(self.patience.answer);
+        // Whoever may wait for longer asks again; the system may give up a little early.
+        let limit = Some(self.patience.answer / 10);
         let stream: Box<dyn Stream> = match &self.address {
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path)?;

@@ -15,7 +15,7 @@ use super::*;
 use crate::cache::VolumeCache;
 use crate::effect::events::{Event, TransferEvent};
 use crate::effect::images::{DraftLayer, NewLayer, TarSource};
-use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, read, run_config};
+use crate::image::conforms::{Heard, Once, conforms, draft, found, layer, made_by, read, run_config};
 use crate::image::memory::{diff_id, new_layer};
 use crate::model::image::ImageConfig;
 
@@ -396,6 +396,20 @@ fn layers_come_from_the_launch_cache_when_it_has_them() {
     next.layers[5].0 = DraftLayer::New(layer("launcher", 9, 30_000));
     images().write(&next, &names()).unwrap();
     assert_eq!((damaged.exists(), tars()), (false, 2));
+}
+
+#[test]
+fn a_new_layer_is_read_once_for_daemon_and_launch_cache() {
+    let world = World::new(Store::Classic);
+    let dir = tempfile::tempdir().unwrap();
+    let images = world.images().with_launch_cache(Arc::new(VolumeCache::open(dir.path()).unwrap()));
+    let bytes = vec![7; 300_000];
+    let new = NewLayer { tar: Arc::new(Once(bytes.clone(), false.into())), ..new_layer("a", bytes.clone()) };
+    let cached = dir.path().join("committed").join(format!("{}.tar", new.diff_id));
+    let base = found(&images, RUN);
+    let draft = ImageDraft { layers: vec![(DraftLayer::New(new), made_by("a"))], ..draft(&base, None, "x") };
+    images.write(&draft, &names()).unwrap();
+    assert!(std::fs::read(cached).unwrap() == bytes);
 }
 
 fn is_tar(path: &std::path::Path) -> bool {
