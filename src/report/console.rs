@@ -168,7 +168,7 @@ impl Console {
         // What is shown last is the newest.
         self.show(progress.hear(event, now));
         drop(progress);
-        if let TransferEvent::Sent { .. } = event {
+        if let TransferEvent::Sent { .. } | TransferEvent::Awaited { .. } = event {
             self.look_after_pushes();
         }
     }

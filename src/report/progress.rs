@@ -1,4 +1,4 @@
-//! Pushes that take long, as a bar on a terminal, elsewhere as a line now and then.
+//! Pushes and loads that take long, as a bar on a terminal, elsewhere as a line now and then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +28,8 @@ struct Transfer {
     size: Option<u64>,
     /// How many bytes were sent: not those that were there when it began, and twice what was sent twice.
     moved: u64,
+    /// All is sent.
+    awaited: bool,
     began: Duration,
     told: Duration,
 }
@@ -51,17 +53,33 @@ impl Progress {
     pub(super) fn hear(&mut self, event: &TransferEvent, now: Duration) -> Show {
         match event {
             TransferEvent::Sent { id, what, bytes, size } => self.sent(*id, what, *bytes, *size, now),
+            TransferEvent::Awaited { id, what } => {
+                self.transfer(*id, what, 0, now).awaited = true;
+                self.due(now)
+            }
             TransferEvent::Ended { id, arrived } => self.ended(*id, *arrived, now),
         }
     }
 
     fn sent(&mut self, id: WorkId, what: &str, bytes: u64, size: Option<u64>, now: Duration) -> Show {
-        let new = || Transfer { what: what.to_owned(), bytes, size, moved: 0, began: now, told: now };
-        let transfer = self.transfers.entry(id).or_insert_with(new);
+        let transfer = self.transfer(id, what, bytes, now);
         // After a cut there may be fewer than before.
         transfer.moved += bytes.saturating_sub(transfer.bytes);
         (transfer.bytes, transfer.size) = (bytes, size);
         self.due(now)
+    }
+
+    /// What is on its way, which has so many bytes where it begins.
+    fn transfer(&mut self, id: WorkId, what: &str, bytes: u64, now: Duration) -> &mut Transfer {
+        self.transfers.entry(id).or_insert_with(|| Transfer {
+            what: what.to_owned(),
+            bytes,
+            size: None,
+            moved: 0,
+            awaited: false,
+            began: now,
+            told: now,
+        })
     }
 
     /// What is to be shown at a time, also where there is no news: a push may stall. There may be more at once.
@@ -85,7 +103,7 @@ impl Progress {
 
     fn ended(&mut self, id: WorkId, arrived: bool, now: Duration) -> Show {
         let Some(transfer) = self.transfers.remove(&id) else { return Show::default() };
-        let is_told = arrived && transfer.is_long(now);
+        let is_told = arrived && transfer.is_long(now) && !transfer.awaited;
         let line = is_told.then(|| Line::info(transfer::sent(&transfer.shown(now))));
         Show { line, bar: self.bar(now) }
     }
@@ -110,7 +128,8 @@ impl Transfer {
 
     fn shown(&self, now: Duration) -> transfer::Shown {
         let took = now.saturating_sub(self.began);
-        transfer::Shown { what: self.what.clone(), bytes: self.bytes, size: self.size, moved: self.moved, took }
+        let Self { bytes, size, moved, awaited, .. } = *self;
+        transfer::Shown { what: self.what.clone(), bytes, size, moved, awaited, took }
     }
 }
 
@@ -200,6 +219,22 @@ mod tests {
         let bar = "[....................] Sending layer 'a:b': 0.0 MB of 100.0 MB, 0.0 MB/s";
         assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
         assert_eq!(progress.due(Duration::from_secs(3)), Show::default());
+    }
+
+    #[test]
+    fn a_wait_is_told_until_it_ends() {
+        let awaited = |id| TransferEvent::Awaited { id, what: "the daemon to take 'a.io/app'".into() };
+        let (mut progress, id) = (Progress::new(None), WorkId::next());
+        assert_eq!(progress.hear(&awaited(id), Duration::from_secs(100)), Show::default());
+        let told = line("Waiting for the daemon to take 'a.io/app': 10.0 s");
+        assert_eq!(progress.due(Duration::from_secs(110)), told);
+        let ended = TransferEvent::Ended { id, arrived: true };
+        assert_eq!(progress.hear(&ended, Duration::from_secs(125)), Show::default());
+
+        let (mut progress, id) = (Progress::new(Some(80)), WorkId::next());
+        progress.hear(&awaited(id), Duration::ZERO);
+        let bar = "[....................] Waiting for the daemon to take 'a.io/app': 3.0 s";
+        assert_eq!(progress.due(Duration::from_secs(3)), Show { line: None, bar: Some(bar.into()) });
     }
 
     #[test]

@@ -33,8 +33,9 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 
 fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> Result<Analyzed, Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = resolve(&session, run, &keychain, image)?;
+    let run_image = run_image(&session, run, &keychain, image)?;
     session.warn_of_launch_cache();
+    let images = resolve(&session, image, &run_image)?;
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
@@ -50,18 +51,22 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> 
     analyzed(&session, run, &keychain, &images)
 }
 
-/// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
-pub(super) fn resolve(
+/// The run image: the one that is named, else one of run.toml or stack.toml.
+pub(super) fn run_image(
     session: &Session<Privileged>,
     run: &wire::Run<'_>,
     keychain: &Keychain,
     image: &str,
-) -> Result<Images, Failure> {
+) -> Result<String, Failure> {
+    match session.values.some_text(Key::RunImage) {
+        Some(name) => Ok(name),
+        None => choose_run_image(session, run, keychain, image),
+    }
+}
+
+/// Resolves the images of a build: names parse, and all that is written is on one registry.
+pub(super) fn resolve(session: &Session<Privileged>, image: &str, run_image: &str) -> Result<Images, Failure> {
     let values = &session.values;
-    let run_image = match values.some_text(Key::RunImage) {
-        Some(name) => name,
-        None => choose_run_image(session, run, keychain, image)?,
-    };
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
     cache_image(session)?;
@@ -76,7 +81,7 @@ pub(super) fn resolve(
     };
     Ok(Images {
         previous: stored(&previous)?,
-        run: stored(&run_image)?,
+        run: stored(run_image)?,
         tags: tags.iter().map(|tag| stored(tag)).collect::<Result<_, _>>()?,
         image: stored(image)?,
     })

@@ -16,9 +16,10 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 
 fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str) -> Result<(), Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = super::analyze::resolve(&session, creator, &keychain, image)?;
+    let run_image = super::analyze::run_image(&session, creator, &keychain, image)?;
     session.warn_without_cache();
     session.warn_of_launch_cache();
+    let images = super::analyze::resolve(&session, image, &run_image)?;
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);

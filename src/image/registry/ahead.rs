@@ -14,10 +14,10 @@ use super::client::{Client, Repository, lock};
 use super::error::Error;
 use super::push::From;
 use super::spool::{End, Spool};
-use super::upload::Told;
 use super::url::Url;
 use crate::effect::images::{Measured, NewLayer, TarSource};
 use crate::image::blob::{self, Blob};
+use crate::image::told::Told;
 use crate::model::reference::Reference;
 
 /// How much of a layer must be compressed, in bytes, before any of it is sent. What is whole by then is asked for first.

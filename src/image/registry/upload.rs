@@ -14,7 +14,7 @@ use super::insecure::{is_inner_address, is_local};
 use super::retry::Retries;
 use super::spool::Spool;
 use super::url::Url;
-use crate::effect::events::{TransferEvent, WorkId};
+use crate::image::told::Told;
 use crate::model::digest::Digest;
 
 /// Who got on by so many bytes may be cut as often again.
@@ -25,37 +25,6 @@ const STEP: u64 = 1 << 20;
 pub(super) enum Source<'a> {
     Bytes(&'a [u8]),
     File(&'a File),
-}
-
-/// Tells how far a blob is on its way, until this is dropped.
-pub(super) struct Told<'a> {
-    client: &'a Client,
-    what: String,
-    id: WorkId,
-    arrived: bool,
-}
-
-impl<'a> Told<'a> {
-    fn new(client: &'a Client, what: String) -> Self {
-        Self { client, what, id: WorkId::next(), arrived: false }
-    }
-
-    fn sent(&self, bytes: u64, size: Option<u64>) {
-        let event = TransferEvent::Sent { id: self.id, what: self.what.clone(), bytes, size };
-        self.client.listener.events.emit(event.into());
-    }
-
-    /// Tells that the registry has it.
-    pub(super) fn arrived(mut self) {
-        self.arrived = true;
-    }
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        let event = TransferEvent::Ended { id: self.id, arrived: self.arrived };
-        self.client.listener.events.emit(event.into());
-    }
 }
 
 impl Source<'_> {
@@ -103,7 +72,7 @@ impl Client {
         id: &str,
         spool: &Spool,
     ) -> Result<(Url, Told<'_>), Error> {
-        let told = Told::new(self, format!("layer '{id}'"));
+        let told = Told::new(&*self.listener.events, format!("layer '{id}'"));
         let hear = |bytes| told.sent(bytes, spool.size());
         hear(0);
         let next = self.patch(repository, url, 0, Body::Growing(spool, &hear))?;
@@ -118,7 +87,7 @@ impl Client {
         cut: Option<(Url, Error)>,
     ) -> Result<(), Error> {
         let what = lock(&self.names).get(digest).map(|id| format!("layer '{id}'"));
-        let told = Told::new(self, what.unwrap_or_else(|| format!("layer {digest}")));
+        let told = Told::new(&*self.listener.events, what.unwrap_or_else(|| format!("layer {digest}")));
         let size = source.size();
         self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size))?;
         told.arrived();

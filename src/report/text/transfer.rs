@@ -1,4 +1,4 @@
-//! Sentences of pushes that take long: layer, bytes, rate.
+//! Sentences of pushes and loads that take long: layer, bytes, rate.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub(in crate::report) struct Shown {
     pub size: Option<u64>,
     /// Bytes that went over the line.
     pub moved: u64,
+    /// All is sent, and somebody is waited for.
+    pub awaited: bool,
     /// How long it has taken.
     pub took: Duration,
 }
@@ -22,6 +24,9 @@ const BAR: u64 = 20;
 
 /// The line for one that is on its way.
 pub(in crate::report) fn sending(shown: &Shown) -> String {
+    if shown.awaited {
+        return format!("Waiting for {}: {:.1} s", shown.what, shown.took.as_secs_f64());
+    }
     let of = shown.size.map(|size| format!(" of {}", megabytes(size))).unwrap_or_default();
     format!("Sending {}: {}{of}, {}", shown.what, megabytes(shown.bytes), rate(shown))
 }
@@ -42,6 +47,7 @@ pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
         bytes: shown.iter().map(|one| one.bytes).sum(),
         size: shown.iter().map(|one| one.size).sum(),
         moved: shown.iter().map(|one| one.moved).sum(),
+        awaited: shown.iter().all(|one| one.awaited),
         took: shown.iter().map(|one| one.took).max().unwrap_or_default(),
     };
     let filled = all.size.map_or(0, |size| BAR * all.bytes.min(size) / size.max(1));
