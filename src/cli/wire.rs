@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::ending::Ending;
 use super::failure::Failure;
 use super::inputs::Key;
 use super::session::{Privileged, Session, Unprivileged, temp_dir};
@@ -31,14 +32,13 @@ use crate::model::image::ImageRecord;
 use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
 use crate::net::proxy::Proxies;
-use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
+use crate::os::{os_release, signal};
 use crate::phase::{build, detect, export, generate, rebase};
 use crate::report::Fan;
-use crate::report::build_logs::BuildLogs;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
-use crate::telemetry::{self, TelemetryConfig, ids, provider};
+use crate::telemetry::{self, TelemetryConfig, ids};
 
 /// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -159,9 +159,13 @@ pub(super) fn with_phase<S, T>(
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
     let (signals, owner) = (delivery::signals(&session.values), owner(&session));
     delivery::tell_odd_switches(&session);
-    let outbox = delivery::open(&session, phase, &signals, owner);
+    // Whoever tells the phase to stop waits from here on until it is known what is then to be cleaned up. Nothing is
+    // printed until then: nobody may read it.
+    let held = signal::hold();
+    let mut warnings = Vec::new();
+    let outbox = delivery::open(&session, phase, &signals, owner, &mut warnings);
     let files = session.values.flag(Key::Telemetry);
-    let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox));
+    let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox, &mut warnings));
     let spans = (files || live.is_some()).then(|| {
         let config = TelemetryConfig {
             files,
@@ -179,7 +183,7 @@ pub(super) fn with_phase<S, T>(
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
     let (listeners, clock) = (Arc::clone(&session.events), Arc::clone(&session.clock));
-    let logs = capture::open(&session, outbox.as_deref(), spans.as_ref());
+    let logs = capture::open(&session, outbox.as_deref(), spans.as_ref(), &mut warnings);
     let mut consumers = vec![Arc::clone(&listeners)];
     consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
     // Behind the spans, which know where work is in its trace.
@@ -204,22 +208,12 @@ pub(super) fn with_phase<S, T>(
         None => processes,
     };
     let told = Arc::clone(&events);
-    let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let deliver = {
-        let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
-        move |deadline| {
-            close_logs(logs.as_deref(), &*events);
-            if let Some(outbox) = outbox {
-                delivery::close(&outbox, deadline, &*events);
-            }
-        }
-    };
-    let hurried = outbox.clone();
-    let hurry = move || hurried.iter().for_each(|outbox| outbox.hurry());
-    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), deliver, hurry);
-    if spans.is_some() || logs.is_some() {
-        end_telemetry_at_a_panic(spans.clone(), logs.clone());
-    }
+    let left_behind = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
+    let processes = processes.telling_held_output(Box::new(left_behind));
+    let ending = Ending { spans: spans.clone(), logs, outbox, console: Arc::clone(&console) };
+    ending.end_spans_at_a_panic();
+    let processes = Stoppable::new(held, processes, ending.clone());
+    delivery::tell(&*listeners, warnings);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -232,20 +226,14 @@ pub(super) fn with_phase<S, T>(
     };
     let deadline = delivery::deadline(&session);
     let result = catch_unwind(AssertUnwindSafe(|| call(session, &run))).unwrap_or_else(|fault| {
-        // Spans and build logs have ended already.
-        if let Some(outbox) = &outbox {
-            delivery::close(outbox, deadline, &*listeners);
-        }
+        processes.done();
+        ending.end(deadline);
         resume_unwind(fault)
     });
     processes.done();
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);
-        let warnings = spans.warnings().into_iter();
-        for warning in warnings {
-            listeners.emit(SessionEvent::Telemetry(warning).into());
-        }
     }
     if let Err(failure) = &result {
         // It is printed when all of this is over.
@@ -253,36 +241,8 @@ pub(super) fn with_phase<S, T>(
             console.announce(event);
         }
     }
-    close_logs(logs.as_deref(), &*listeners);
-    if let Some(outbox) = outbox {
-        delivery::close(&outbox, deadline, &*listeners);
-    }
+    ending.end(deadline);
     result
-}
-
-/// Puts what build logs still have where it waits to be sent, and tells what is wrong with them.
-fn close_logs(logs: Option<&BuildLogs>, events: &dyn Events) {
-    let warnings = logs.map(BuildLogs::close).unwrap_or_default().into_iter();
-    for warning in warnings {
-        events.emit(SessionEvent::Telemetry(warning).into());
-    }
-}
-
-/// Spans and build logs end also when a fault of ours ends the program (telemetry R18).
-fn end_telemetry_at_a_panic(spans: Option<Arc<Spans>>, logs: Option<Arc<BuildLogs>>) {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if provider::is_printing() {
-            return;
-        }
-        report(panic);
-        if let Some(spans) = &spans {
-            spans.finish_after_panic();
-        }
-        if let Some(logs) = &logs {
-            drop(logs.close());
-        }
-    }));
 }
 
 /// Who owns what telemetry makes, where this process may give files away.

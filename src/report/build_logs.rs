@@ -28,10 +28,6 @@ use crate::telemetry::{describe, ids};
 /// How long a record waits for others to be sent with.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How often, and with what pause, somebody who prints is waited for when the process is about to die.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(10);
-
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wishes {
@@ -155,25 +151,24 @@ impl BuildLogs {
         if self.wishes.redacts { redacted } else { line }
     }
 
-    /// Puts everything into the spool, lines without an end too; what comes later is not heard. Gives what the user
-    /// should know, a sentence each. Whoever prints this very moment is not waited for longer than a moment.
+    /// Puts everything into the spool, lines without an end too. What comes later is not heard, and what programs print
+    /// that were left behind is not shown either: their output is let go, as at the end of the process. Gives what the
+    /// user should know, a sentence each.
     pub fn close(&self) -> Vec<String> {
-        // A panic may come from where the state is locked.
-        let Some(mut state) = try_lock(&self.state).filter(|state| !state.is_closed) else { return Vec::new() };
+        let mut state = self.state();
+        if state.is_closed {
+            return Vec::new();
+        }
         state.is_closed = true;
         state.early.clear();
         let (programs, own) = sources(&state);
         drop(state);
         self.closing.notify_all();
         for program in programs {
-            if let Some(mut printing) = try_lock(&program.0) {
-                printing.finish(&|_| {}, true);
-            }
+            program.lock().close();
         }
         for source in own {
-            if let Some(mut source) = try_lock(&source) {
-                source.finish();
-            }
+            lock(&source).finish();
         }
         let mut warnings = logs::warnings(&self.loss);
         warnings.extend(self.redactor.take_warning());
@@ -286,21 +281,26 @@ impl Events for BuildLogs {
 impl Capture for BuildLogs {
     fn program(&self, work: Option<WorkId>) -> Arc<dyn Printed> {
         let mut state = self.state();
-        let known = work.and_then(|work| state.works.get(&work)).cloned().filter(|_| self.wishes.records);
+        let records = self.wishes.records && !state.is_closed;
+        let known = work.and_then(|work| state.works.get(&work)).cloned().filter(|_| records);
         let source = known.and_then(|(work, phase, place)| self.source(&mut state, &work, phase, place));
         let scanner = || Scanner::new(Arc::clone(&self.redactor));
         let (strips, redacts) = (self.wishes.strips && source.is_some(), self.wishes.redacts);
-        let program = Arc::new(Program(
-            Mutex::new(Printing {
+        let program = Arc::new(Program {
+            redacts,
+            clock: Arc::clone(&self.clock),
+            printing: Mutex::new(Printing {
                 scanner: scanner(),
                 shown: (strips && redacts).then(scanner),
                 escapes: strips.then(Default::default),
                 output: source.map(|source| Output { lines: Default::default(), source }),
                 observed: 0,
+                redacted: Vec::new(),
+                is_closed: false,
             }),
-            Terms { redacts, clock: Arc::clone(&self.clock) },
-        ));
-        if !state.is_closed {
+            turn: Mutex::default(),
+        });
+        if records {
             state.programs.push(Arc::clone(&program));
         }
         program
@@ -308,11 +308,12 @@ impl Capture for BuildLogs {
 }
 
 /// What one program prints.
-struct Program(Mutex<Printing>, Terms);
-
-struct Terms {
+struct Program {
     redacts: bool,
     clock: Arc<dyn Clock>,
+    printing: Mutex<Printing>,
+    /// Held by who shows what was redacted.
+    turn: Mutex<()>,
 }
 
 struct Printing {
@@ -322,6 +323,10 @@ struct Printing {
     escapes: Option<[Escapes; 2]>,
     output: Option<Output>,
     observed: u64,
+    /// What may be shown now.
+    redacted: Vec<u8>,
+    /// Nothing more is heard.
+    is_closed: bool,
 }
 
 struct Output {
@@ -331,69 +336,92 @@ struct Output {
 
 impl Program {
     fn lock(&self) -> MutexGuard<'_, Printing> {
-        lock(&self.0)
+        lock(&self.printing)
+    }
+
+    /// Shows what was redacted so far, in the order in which it came.
+    fn show_redacted(&self, show: &dyn Fn(&[u8])) {
+        let _turn = lock(&self.turn);
+        let redacted = std::mem::take(&mut self.lock().redacted);
+        if !redacted.is_empty() {
+            show(&redacted);
+        }
     }
 }
 
 impl Printed for Program {
-    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) {
-        let Terms { redacts, clock } = &self.1;
-        if !redacts {
+    /// Records first, and shows when nothing is locked: nobody may read what is shown, and what was taken must not be lost.
+    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) -> bool {
+        let now = nanoseconds(self.clock.now());
+        if !self.lock().take(stream, bytes, now, self.redacts) {
+            return false;
+        }
+        if self.redacts {
+            self.show_redacted(show);
+        } else {
             show(bytes);
         }
-        self.lock().take(stream, bytes, nanoseconds(clock.now()), *redacts, show);
+        true
     }
 
     fn end(&self, show: &dyn Fn(&[u8])) {
-        let show = |bytes: &[u8]| {
-            if self.1.redacts {
-                show(bytes);
-            }
-        };
-        self.lock().finish(&show, false);
+        self.lock().finish(self.redacts);
+        self.show_redacted(show);
     }
 }
 
 impl Printing {
-    fn take(&mut self, stream: Stream, bytes: &[u8], now: u64, redacts: bool, show: &dyn Fn(&[u8])) {
+    /// Says whether the bytes are heard.
+    fn take(&mut self, stream: Stream, bytes: &[u8], now: u64, redacts: bool) -> bool {
+        if self.is_closed {
+            return false;
+        }
         self.observed = now;
         if let Some(shown) = &mut self.shown {
-            shown.push(stream, bytes, now, &mut |released| show(released.bytes));
+            shown.push(stream, bytes, now, &mut |released| self.redacted.extend_from_slice(released.bytes));
         }
         let stripped = self.escapes.as_mut().map(|escapes| escapes[stream.index()].strip(bytes));
         let shows = redacts && self.shown.is_none();
-        let output = &mut self.output;
         self.scanner.push(stream, stripped.as_deref().unwrap_or(bytes), now, &mut |released| {
             if shows {
-                show(released.bytes);
+                self.redacted.extend_from_slice(released.bytes);
             }
-            if let Some(output) = output {
+            if let Some(output) = &mut self.output {
                 output.take(released, now);
             }
         });
+        true
     }
 
     /// Nothing more is waited for: what is held is released, lines end, records go to the spool.
-    fn finish(&mut self, show: &dyn Fn(&[u8]), is_last: bool) {
+    fn finish(&mut self, redacts: bool) {
         if let Some(shown) = &mut self.shown {
-            shown.finish(&mut |released| show(released.bytes));
+            shown.finish(&mut |released| self.redacted.extend_from_slice(released.bytes));
         }
-        let (shows, observed) = (self.shown.is_none(), self.observed);
-        let output = &mut self.output;
+        let (shows, observed) = (redacts && self.shown.is_none(), self.observed);
         self.scanner.finish(&mut |released| {
             if shows {
-                show(released.bytes);
+                self.redacted.extend_from_slice(released.bytes);
             }
-            if let Some(output) = output {
+            if let Some(output) = &mut self.output {
                 output.take(released, observed);
             }
         });
-        if let Some(Output { lines, source }) = output {
+        if let Some(Output { lines, source }) = &mut self.output {
             for (lines, stream) in lines.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
                 lines.finish(&mut |piece| add(source, piece, observed, Some(stream), None));
             }
-            if is_last { source.finish() } else { source.flush() }
+            source.flush();
         }
+    }
+
+    /// The same at the end of the process.
+    fn close(&mut self) {
+        self.finish(false);
+        if let Some(output) = &mut self.output {
+            output.source.finish();
+        }
+        self.is_closed = true;
     }
 
     fn flush(&mut self) {
@@ -430,18 +458,6 @@ fn nanoseconds(time: SystemTime) -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks what somebody may hold who never comes back: a terminal that nobody reads, a thread that panics.
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    for _ in 0..TRIES {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => thread::sleep(PAUSE),
-        }
-    }
-    None
 }
 
 #[cfg(test)]

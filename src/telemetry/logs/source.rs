@@ -58,9 +58,11 @@ pub struct Source {
     uid: String,
     records: Vec<u8>,
     count: u32,
-    /// How many lines they are: the parts of a line count as one, and as none where an earlier part was dropped.
+    /// How many lines they are: the parts of a line count as one, and as none where that line is counted as dropped.
     lines: u64,
-    /// Of which streams the line is counted that the last record belongs to.
+    /// Of which streams there are records among them.
+    gathered: [bool; 2],
+    /// Of which streams the last line is counted as dropped.
     counted: [bool; 2],
     /// How many lines were dropped since the last record that was kept, and why the last of them was.
     dropped: u64,
@@ -83,6 +85,7 @@ impl Source {
             records: Vec::new(),
             count: 0,
             lines: 0,
+            gathered: [false; 2],
             counted: [false; 2],
             dropped: 0,
             why: String::new(),
@@ -99,11 +102,15 @@ impl Source {
         self.next += 1;
         self.encoder.record(&Record { uid: &self.uid, ..*record }, &mut self.records);
         self.count += 1;
-        let counted = &mut self.counted[usize::from(record.stream == Some("stderr"))];
-        if !*counted || record.part.is_none_or(|part| part.number == 1) {
-            self.lines += 1;
-            *counted = true;
+        let stream = usize::from(record.stream == Some("stderr"));
+        let begins = record.part.is_none_or(|part| part.number == 1);
+        if begins {
+            self.counted[stream] = false;
         }
+        if begins || !(self.gathered[stream] || self.counted[stream]) {
+            self.lines += 1;
+        }
+        self.gathered[stream] = true;
         if self.records.len() >= FULL {
             self.flush();
         }
@@ -121,18 +128,18 @@ impl Source {
             (std::mem::take(&mut self.records), self.count)
         };
         match self.store.append(self.process, &self.encoder.request(&records), count) {
-            Ok(()) => {
-                self.dropped = 0;
-                // Of the lines that go on, what comes next may be the first that is dropped.
-                self.counted = [false; 2];
-            }
+            Ok(()) => self.dropped = 0,
             Err(why) => {
+                for (counted, gathered) in self.counted.iter_mut().zip(self.gathered) {
+                    *counted |= gathered;
+                }
                 self.loss.add(self.lines, &why);
                 self.dropped += self.lines;
                 self.why = why.to_string();
             }
         }
         self.lines = 0;
+        self.gathered = [false; 2];
         // Its memory is used again.
         self.records = records;
         self.records.clear();
@@ -322,7 +329,7 @@ mod tests {
         add(&mut source, "a third", "stderr", None);
         source.finish();
         *store.cap.lock().unwrap() = usize::MAX;
-        // Of a fourth, which begins well, a part is dropped.
+        // Of a fourth, which begins well, parts are dropped, and others are not.
         add(&mut source, "begins", "stdout", part(1, false));
         source.flush();
         assert_eq!(dropped(&store.records()[0]), 3);
@@ -332,10 +339,16 @@ mod tests {
         add(&mut source, "and on", "stdout", part(3, false));
         source.flush();
         *store.cap.lock().unwrap() = usize::MAX;
-        add(&mut source, "ends", "stdout", part(4, true));
+        add(&mut source, "is there again", "stdout", part(4, false));
+        source.flush();
+        *store.cap.lock().unwrap() = 0;
+        add(&mut source, "and is not", "stdout", part(5, false));
+        source.flush();
+        *store.cap.lock().unwrap() = usize::MAX;
+        add(&mut source, "ends", "stdout", part(6, true));
         source.finish();
         let records = store.records();
-        assert_eq!((records.len(), dropped(&records[2])), (4, 1));
+        assert_eq!(records.iter().map(dropped).collect::<Vec<_>>(), [3, 0, 1, 0, 0]);
         let expected = "build logs are incomplete: 4 lines were dropped, as too much waited to be sent";
         assert_eq!(warnings(&loss), [expected]);
     }
