@@ -162,7 +162,8 @@ impl Source {
 
     /// What stands where lines are missing.
     fn dropped_record(&mut self) -> Vec<u8> {
-        let uid = format!("{}-{:010}-dropped", self.name, self.next);
+        // Sorted as texts, it is where they are missing: with the number of the last of them.
+        let uid = format!("{}-{:010}-dropped", self.name, self.next - u64::from(self.count) - 1);
         let body = format!("{} lines are missing here: {}", self.dropped, self.why);
         let mut records = Vec::new();
         let record = Record {
@@ -257,6 +258,14 @@ mod tests {
         }
     }
 
+    fn uid(record: &LogRecord) -> String {
+        let uid = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
+        match uid.value.as_ref().and_then(|value| value.value.clone()) {
+            Some(Value::StringValue(uid)) => uid,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn r32_each_record_is_there_once_in_order_with_a_name_of_its_own() {
         let (store, loss) = (Arc::new(Memory { cap: Mutex::new(usize::MAX), ..Memory::default() }), Arc::default());
@@ -270,10 +279,6 @@ mod tests {
             _ => panic!(),
         };
         assert!(records.iter().map(body).eq((0..20_000).map(|line| format!("line {line}"))));
-        let uid = |record: &LogRecord| {
-            let uid = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
-            format!("{:?}", uid.value)
-        };
         let uids: Vec<String> = records.iter().map(uid).collect();
         assert!(uids.windows(2).all(|pair| pair[0] < pair[1]), "sorted, so each is there once");
         assert!(warnings(&loss).is_empty());
@@ -293,6 +298,7 @@ mod tests {
         let counted: u64 = records.iter().map(dropped).sum();
         assert_eq!(records.iter().filter(|record| dropped(record) > 0).count(), 1);
         assert!(dropped(&records[kept]) > 0, "where they are missing");
+        assert!(records.iter().map(uid).is_sorted());
         assert_eq!(records.len() as u64 - 1 + counted, 20_010);
         assert_eq!(
             warnings(&loss),
