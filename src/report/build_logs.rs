@@ -2,7 +2,9 @@
 //!
 //! Telemetry T12, R30 to R37. Bytes are redacted as they come, cut into lines, and each line becomes a record with the span
 //! of who printed it; records go to the spool of [`crate::telemetry::outbox`], and nobody waits for a collector. With
-//! redaction asked for, the same pass decides what a terminal shows.
+//! redaction asked for, the same pass decides what a terminal shows. [`program`] has what one program prints.
+
+mod program;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,17 +13,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{InstrumentationScope, KeyValue};
 
+use self::program::Program;
 use super::spans::Spans;
 use super::text::Level;
 use crate::effect::clock::Clock;
 use crate::effect::events::{Event, Events, Phase, Work, WorkId};
-use crate::effect::processes::{Capture, Printed, Stream};
+use crate::effect::processes::{Capture, Printed};
 use crate::model::trace::TraceContext;
 use crate::os::signal;
 use crate::telemetry::attributes::Key;
-use crate::telemetry::logs::{self, Encoder, Escapes, Lines, Piece, Record, Severity, Source, Store};
+use crate::telemetry::logs::{self, Encoder, Escapes, Lines, Piece, Severity, Source, Store};
 use crate::telemetry::provider::SCOPE;
-use crate::telemetry::redact::{Redactor, Released, Scanner};
+use crate::telemetry::redact::Redactor;
 use crate::telemetry::spool::Loss;
 use crate::telemetry::{describe, ids};
 
@@ -124,7 +127,7 @@ impl BuildLogs {
                 let (programs, own) = sources(&state);
                 drop(state);
                 for program in &programs {
-                    program.lock().flush();
+                    program.flush();
                 }
                 for source in &own {
                     lock(source).flush();
@@ -165,7 +168,7 @@ impl BuildLogs {
         drop(state);
         self.closing.notify_all();
         for program in programs {
-            program.lock().close();
+            program.close();
         }
         for source in own {
             lock(&source).finish();
@@ -189,7 +192,7 @@ impl BuildLogs {
         });
         let mut source = lock(source);
         let mut lines = Lines::default();
-        let mut add = |piece: Piece<'_>| add(&mut source, piece, time, None, severity);
+        let mut add = |piece: Piece<'_>| program::add(&mut source, piece, time, None, severity);
         lines.push(stripped.as_deref().unwrap_or(line), time, &mut add);
         lines.finish(&mut add);
     }
@@ -284,172 +287,13 @@ impl Capture for BuildLogs {
         let records = self.wishes.records && !state.is_closed;
         let known = work.and_then(|work| state.works.get(&work)).cloned().filter(|_| records);
         let source = known.and_then(|(work, phase, place)| self.source(&mut state, &work, phase, place));
-        let scanner = || Scanner::new(Arc::clone(&self.redactor));
-        let (strips, redacts) = (self.wishes.strips && source.is_some(), self.wishes.redacts);
-        let program = Arc::new(Program {
-            redacts,
-            clock: Arc::clone(&self.clock),
-            printing: Mutex::new(Printing {
-                scanner: scanner(),
-                shown: (strips && redacts).then(scanner),
-                escapes: strips.then(Default::default),
-                output: source.map(|source| Output { lines: Default::default(), source }),
-                observed: 0,
-                redacted: Vec::new(),
-                is_closed: false,
-            }),
-            turn: Mutex::default(),
-        });
+        let program = Program::new(self.wishes, &self.redactor, Arc::clone(&self.clock), source);
+        let program = Arc::new(program);
         if records {
             state.programs.push(Arc::clone(&program));
         }
         program
     }
-}
-
-/// What one program prints.
-struct Program {
-    redacts: bool,
-    clock: Arc<dyn Clock>,
-    printing: Mutex<Printing>,
-    /// Held by who shows what was redacted.
-    turn: Mutex<()>,
-}
-
-struct Printing {
-    scanner: Scanner,
-    /// What is shown is scanned apart where records have no escape sequences: taking those out may join what was none.
-    shown: Option<Scanner>,
-    escapes: Option<[Escapes; 2]>,
-    output: Option<Output>,
-    observed: u64,
-    /// What may be shown now.
-    redacted: Vec<u8>,
-    /// Nothing more is heard.
-    is_closed: bool,
-}
-
-struct Output {
-    lines: [Lines; 2],
-    source: Source,
-}
-
-impl Program {
-    fn lock(&self) -> MutexGuard<'_, Printing> {
-        lock(&self.printing)
-    }
-
-    /// Shows what was redacted so far, in the order in which it came.
-    fn show_redacted(&self, show: &dyn Fn(&[u8])) {
-        let _turn = lock(&self.turn);
-        let redacted = std::mem::take(&mut self.lock().redacted);
-        if !redacted.is_empty() {
-            show(&redacted);
-        }
-    }
-}
-
-impl Printed for Program {
-    /// Records first, and shows when nothing is locked: nobody may read what is shown, and what was taken must not be lost.
-    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) -> bool {
-        let now = nanoseconds(self.clock.now());
-        if !self.lock().take(stream, bytes, now, self.redacts) {
-            return false;
-        }
-        if self.redacts {
-            self.show_redacted(show);
-        } else {
-            show(bytes);
-        }
-        true
-    }
-
-    fn end(&self, show: &dyn Fn(&[u8])) {
-        self.lock().finish(self.redacts);
-        self.show_redacted(show);
-    }
-}
-
-impl Printing {
-    /// Says whether the bytes are heard.
-    fn take(&mut self, stream: Stream, bytes: &[u8], now: u64, redacts: bool) -> bool {
-        if self.is_closed {
-            return false;
-        }
-        self.observed = now;
-        if let Some(shown) = &mut self.shown {
-            shown.push(stream, bytes, now, &mut |released| self.redacted.extend_from_slice(released.bytes));
-        }
-        let stripped = self.escapes.as_mut().map(|escapes| escapes[stream.index()].strip(bytes));
-        let shows = redacts && self.shown.is_none();
-        self.scanner.push(stream, stripped.as_deref().unwrap_or(bytes), now, &mut |released| {
-            if shows {
-                self.redacted.extend_from_slice(released.bytes);
-            }
-            if let Some(output) = &mut self.output {
-                output.take(released, now);
-            }
-        });
-        true
-    }
-
-    /// Nothing more is waited for: what is held is released, lines end, records go to the spool.
-    fn finish(&mut self, redacts: bool) {
-        if let Some(shown) = &mut self.shown {
-            shown.finish(&mut |released| self.redacted.extend_from_slice(released.bytes));
-        }
-        let (shows, observed) = (redacts && self.shown.is_none(), self.observed);
-        self.scanner.finish(&mut |released| {
-            if shows {
-                self.redacted.extend_from_slice(released.bytes);
-            }
-            if let Some(output) = &mut self.output {
-                output.take(released, observed);
-            }
-        });
-        if let Some(Output { lines, source }) = &mut self.output {
-            for (lines, stream) in lines.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
-                lines.finish(&mut |piece| add(source, piece, observed, Some(stream), None));
-            }
-            source.flush();
-        }
-    }
-
-    /// The same at the end of the process.
-    fn close(&mut self) {
-        self.finish(false);
-        if let Some(output) = &mut self.output {
-            output.source.finish();
-        }
-        self.is_closed = true;
-    }
-
-    fn flush(&mut self) {
-        if let Some(output) = &mut self.output {
-            output.source.flush();
-        }
-    }
-}
-
-impl Output {
-    fn take(&mut self, released: Released<'_>, now: u64) {
-        let Self { lines, source } = self;
-        let Released { stream, bytes, time } = released;
-        lines[stream.index()].push(bytes, time, &mut |piece| add(source, piece, now, Some(stream), None));
-    }
-}
-
-fn add(source: &mut Source, piece: Piece<'_>, observed: u64, stream: Option<Stream>, severity: Option<Severity>) {
-    source.add(&Record {
-        body: &String::from_utf8_lossy(piece.bytes),
-        time: piece.time,
-        observed,
-        severity,
-        stream: stream.map(Stream::name),
-        uid: "",
-        part: piece.part,
-        dropped: None,
-    });
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {

@@ -10,6 +10,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::effect::events::{Facts, Outcome, Step};
+use crate::effect::processes::Stream;
 use crate::model::id::{ModuleId, ModuleKind};
 use crate::telemetry::otlp::Form;
 use crate::telemetry::spool::Refused;
