@@ -77,8 +77,8 @@ impl State {
 }
 
 impl Stoppable {
-    /// From now on, the process heeds the signals that were held. At the end of its work it does with `ending` itself what
-    /// there is to do.
+    /// From now on, the process heeds the signals that were held; `ending` is what then comes to an end. After the work,
+    /// somebody else has begun with that.
     pub(super) fn new(signals: signal::Held, processes: OsProcesses, ending: Ending) -> Self {
         let state = Arc::<State>::default();
         let (running, at_signal) = (processes.running(), Arc::clone(&state));
