@@ -35,18 +35,17 @@ pub(super) fn signals(values: &Values) -> Vec<Signal> {
         .collect()
 }
 
-/// Where spans go that are sent as they end, if they are to be sent and can be. What is wrong is told.
-pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox) -> Option<Arc<Live>> {
+/// Where spans go that are sent as they end, if they are to be sent and can be. What is wrong is for the user.
+pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox, warnings: &mut Vec<String>) -> Option<Arc<Live>> {
     if !outbox.sends(Signal::Traces) {
         return None;
     }
     let mut resource = ResourceOverrides::parse(&session.env);
-    let mut warnings: Vec<String> = resource.warning.take().into_iter().collect();
+    warnings.extend(resource.warning.take());
     let follows = follows(&session.values);
     if follows && !session.values.flag(Key::Telemetry) {
         warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
     }
-    tell(&*session.events, warnings);
     let redactor = session.capture.as_ref().filter(|_| follows).map(|capture| Arc::clone(&capture.redactor));
     let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor));
     outbox.waits_for(Arc::clone(&live));
@@ -96,19 +95,21 @@ pub(super) fn tell_odd_switches<S>(session: &Session<S>) {
     tell(&*session.events, odd.collect());
 }
 
-/// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
-/// this comes before privileges are dropped. `owner` gets the spool.
+/// Opens an outbox for some signals; none where nothing can be sent. What is wrong is for the user. Files are read and
+/// made here, so this comes before privileges are dropped. `owner` gets the spool.
 pub(super) fn open<S>(
     session: &Session<S>,
     phase: Phase,
     signals: &[Signal],
     owner: Option<(u32, u32)>,
+    warnings: &mut Vec<String>,
 ) -> Option<Arc<Outbox>> {
     if signals.is_empty() {
         return None;
     }
-    let Settings { destinations, mut warnings } = Settings::parse(&session.env, signals);
-    let cap = cap(&session.values, &mut warnings);
+    let Settings { destinations, warnings: of_settings } = Settings::parse(&session.env, signals);
+    warnings.extend(of_settings);
+    let cap = cap(&session.values, warnings);
     let config = OutboxConfig {
         spool: SpoolConfig {
             folder: temp_dir(&session.env),
@@ -129,17 +130,16 @@ pub(super) fn open<S>(
         warnings.extend(more);
         outbox
     };
-    tell(&*session.events, warnings);
     if let (Some(outbox), Some(capture)) = (&outbox, &session.capture) {
         capture.redactor.add(outbox.secrets());
     }
     outbox.map(Arc::new)
 }
 
-/// Ends an outbox: sends what waits for `deadline` at most, and tells what the user should know.
-pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
+/// Ends an outbox: sends what waits for `deadline` at most, and gives what the user should know.
+pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) -> Vec<String> {
     let waits = |waiting| events.emit(SessionEvent::Delivering { waiting, deadline }.into());
-    tell(events, outbox.finish(deadline, &waits).warnings);
+    outbox.finish(deadline, &waits).warnings
 }
 
 /// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
@@ -158,7 +158,8 @@ pub(super) fn protect(env: &Environment) {
     }
 }
 
-fn tell(events: &dyn Events, warnings: Vec<String>) {
+/// Tells warnings.
+pub(super) fn tell(events: &dyn Events, warnings: Vec<String>) {
     for warning in warnings {
         events.emit(SessionEvent::Telemetry(warning).into());
     }

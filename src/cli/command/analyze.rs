@@ -4,7 +4,7 @@ use super::super::documents::Fault;
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -39,7 +39,7 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> 
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::Layers),
@@ -77,7 +77,7 @@ pub(super) fn resolve(session: &Session<Privileged>, image: &str, run_image: &st
         if !session.uses_layout() {
             parse(name)?;
         }
-        wire::stored_name(session, name)
+        stores::stored_name(session, name)
     };
     Ok(Images {
         previous: stored(&previous)?,

@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::model::seal::Seals;
@@ -23,7 +23,7 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::CacheDir),
@@ -35,8 +35,8 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     session.env.set("HOME", &user.home);
     session.env.set("USER", &user.name);
     session.emit(SessionEvent::Executing);
-    let _awake = wire::keep_daemon_awake(&session);
-    let cache = wire::volume_cache(&session)?;
+    let _awake = stores::keep_daemon_awake(&session);
+    let cache = stores::volume_cache(&session)?;
     let cache = cache.as_deref();
     let banner = |phase| session.emit(SessionEvent::Banner(phase));
     banner(Phase::Analyze);
