@@ -106,6 +106,7 @@ pub fn run(program: Program) -> u8 {
             };
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            delivery::protect(&env);
             let capture = capture::begin(&values, &env, &clock);
             if let Some(logs) = capture.as_ref().and_then(|capture| capture.logs.clone()) {
                 console.heard_by(logs);
@@ -115,7 +116,6 @@ pub fn run(program: Program) -> u8 {
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
-            delivery::protect(&env);
             let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
             session.capture = capture;
             match command::run(session) {
