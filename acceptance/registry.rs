@@ -177,24 +177,22 @@ fn credentials_come_from_a_helper_that_is_asked_for_this_registry_only() {
 
 #[test]
 fn a_certificate_of_an_authority_is_good_when_the_authority_is_named_and_not_before() {
-    let registry = Registry::with_an_authority();
-    let mut platform = Platform::new().run_image_in(&registry);
-    let app = registry.image("private");
-    platform.create(&app, &[]).exits(3).fails_with(&["failed to find accessible run image"]).done();
-    platform.env("SSL_CERT_FILE", registry.authority().to_str().unwrap());
-    platform.create(&app, &[]).exits(0).done();
-    drop(Image::fetch(&registry, &app, &platform.path("fetched")));
+    is_good_when_it_is_named(&Registry::with_an_authority());
 }
 
 #[test]
 fn a_certificate_that_signs_itself_is_good_when_it_is_named_and_not_before() {
-    let registry = Registry::with_its_own_certificate();
-    let mut platform = Platform::new().run_image_in(&registry);
+    is_good_when_it_is_named(&Registry::with_its_own_certificate());
+}
+
+#[track_caller]
+fn is_good_when_it_is_named(registry: &Registry) {
+    let mut platform = Platform::new().run_image_in(registry);
     let app = registry.image("private");
     platform.create(&app, &[]).exits(3).fails_with(&["failed to find accessible run image"]).done();
     platform.env("SSL_CERT_FILE", registry.authority().to_str().unwrap());
     platform.create(&app, &[]).exits(0).done();
-    drop(Image::fetch(&registry, &app, &platform.path("fetched")));
+    drop(Image::fetch(registry, &app, &platform.path("fetched")));
 }
 
 #[test]

@@ -122,28 +122,7 @@ fn what_is_refused_leaves_no_image_and_no_report() {
 fn a_run_image_whose_parts_do_not_fit_is_refused() {
     let world = world();
     let before = world.digest(APP_IMAGE);
-    let layout = world.layout(RUN_IMAGE);
-    let rewrite = |change: &dyn Fn(&mut Value, &mut Value)| {
-        newer().write(&layout);
-        let blob = |digest: &str| layout.join("blobs").join(digest.replace(':', "/"));
-        let read = |digest: &Value| -> Value {
-            serde_json::from_slice(&fs::read(blob(digest.as_str().unwrap())).unwrap()).unwrap()
-        };
-        let put = |value: &Value, descriptor: &mut Value| {
-            let bytes = value.to_string();
-            let digest = sha256(bytes.as_bytes());
-            fs::write(blob(&digest), &bytes).unwrap();
-            descriptor["digest"] = json!(digest);
-            descriptor["size"] = json!(bytes.len());
-        };
-        let mut index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
-        let mut manifest = read(&index["manifests"][0]["digest"]);
-        let mut config = read(&manifest["config"]["digest"]);
-        change(&mut manifest, &mut config);
-        put(&config, &mut manifest["config"]);
-        put(&manifest, &mut index["manifests"][0]);
-        fs::write(layout.join("index.json"), index.to_string()).unwrap();
-    };
+    let rewrite = |change: &dyn Fn(&mut Value, &mut Value)| newer().write_spoiled(&world.layout(RUN_IMAGE), change);
     let refused = |change: &dyn Fn(&mut Value, &mut Value), text: &str| {
         rewrite(change);
         world.run("rebaser", &[APP_IMAGE]).exits(1).says("failed to access run image: image '").says(text).done();

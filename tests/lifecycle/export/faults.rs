@@ -192,25 +192,7 @@ fn layers_of_a_run_image_that_may_not_be_read_are_left_out_with_a_warning() {
 fn spoil(world: &World, change: &dyn Fn(&mut Value, &mut Value)) {
     let layout = world.layout(RUN_IMAGE);
     fs::remove_dir_all(&layout).unwrap();
-    Image { layers: vec![empty_tar(), vec![0; 2048]], ..Image::default() }.write(&layout);
-    let blob = |digest: &str| layout.join("blobs").join(digest.replace(':', "/"));
-    let read = |digest: &Value| -> Value {
-        serde_json::from_slice(&fs::read(blob(digest.as_str().unwrap())).unwrap()).unwrap()
-    };
-    let put = |value: &Value, descriptor: &mut Value| {
-        let bytes = value.to_string();
-        let digest = sha256(bytes.as_bytes());
-        fs::write(blob(&digest), &bytes).unwrap();
-        descriptor["digest"] = json!(digest);
-        descriptor["size"] = json!(bytes.len());
-    };
-    let mut index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
-    let mut manifest = read(&index["manifests"][0]["digest"]);
-    let mut config = read(&manifest["config"]["digest"]);
-    change(&mut manifest, &mut config);
-    put(&config, &mut manifest["config"]);
-    put(&manifest, &mut index["manifests"][0]);
-    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    Image { layers: vec![empty_tar(), vec![0; 2048]], ..Image::default() }.write_spoiled(&layout, change);
     let reference = format!("{}@{}", layout.display(), world.digest(RUN_IMAGE));
     world.write("layers/analyzed.toml", &format!("[run-image]\nreference = \"{reference}\"\n"));
 }

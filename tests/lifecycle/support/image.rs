@@ -42,6 +42,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 impl Image {
     /// Writes the layout; layers are not compressed, which a layout may have.
     pub(crate) fn write(&self, layout: &Path) {
+        self.write_spoiled(layout, |_, _| {});
+    }
+
+    /// Writes the layout with a manifest and a configuration that `spoil` has changed.
+    pub(crate) fn write_spoiled(&self, layout: &Path, spoil: impl FnOnce(&mut Value, &mut Value)) {
         let blobs = layout.join("blobs/sha256");
         fs::create_dir_all(&blobs).unwrap();
         let blob = |media_type: &str, bytes: &[u8]| {
@@ -55,12 +60,13 @@ impl Image {
         config["rootfs"] = json!({ "type": "layers", "diff_ids": diff_ids });
         let layers: Vec<Value> =
             self.layers.iter().map(|layer| blob("application/vnd.oci.image.layer.v1.tar", layer)).collect();
-        let manifest = json!({
+        let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes()),
             "layers": layers,
         });
+        spoil(&mut manifest, &mut config);
+        manifest["config"] = blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
         let manifest = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
         let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
         fs::write(layout.join("index.json"), index.to_string()).unwrap();
