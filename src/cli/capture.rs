@@ -41,7 +41,9 @@ pub(super) fn begin(values: &Values, env: &Environment, clock: &Arc<dyn Clock>) 
         return None;
     }
     let redactor = Arc::<Redactor>::default();
-    redactor.add(secrets::find(values, env));
+    let found = secrets::find(values, env);
+    redactor.add(found.secrets);
+    found.gaps.iter().for_each(|gap| redactor.lack(gap));
     let logs = hears.then(|| BuildLogs::new(wishes, Arc::clone(&redactor), Arc::clone(clock)));
     Some(Capture { logs, redactor })
 }

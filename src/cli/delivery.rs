@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::Key;
+use super::parse::parse_bool;
 use super::resolve::Values;
 use super::session::{Session, temp_dir};
 use crate::effect::events::{Events, Phase, SessionEvent};
@@ -23,6 +24,8 @@ use crate::telemetry::spool::{DEFAULT_CAP, SpoolConfig};
 
 /// The value of `-traces-otlp` that asks for spans of buildpacks, too.
 const ALL: &str = "all";
+/// The variable that asks for spans that a person can read. It has no flag.
+const STDOUT: &str = "CNB_OTEL_STDOUT";
 /// How long the end of a phase may wait, unless somebody says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -88,11 +91,21 @@ pub(super) fn tell_odd_switches<S>(session: &Session<S>) {
     let switches =
         [Key::Telemetry, Key::TracesOtlp, Key::BuildLogsOtlp, Key::BuildLogsStripAnsi, Key::Redact].into_iter();
     let odd = switches.filter(|key| !session.values.fits(*key)).map(|key| {
-        let name = session.values.name(key);
         let or_all = if key == Key::TracesOtlp { ", nor all," } else { "" };
-        format!("{name} is neither true nor false{or_all} and counts as false")
+        (session.values.name(key), or_all)
     });
-    tell(&*session.events, odd.collect());
+    let stdout = prints_spans(&session.env).is_none().then(|| (STDOUT.to_owned(), ""));
+    let told =
+        odd.chain(stdout).map(|(name, or_all)| format!("{name} is neither true nor false{or_all} and counts as false"));
+    tell(&*session.events, told.collect());
+}
+
+/// Says whether spans are printed for a person, too; none where the variable says neither yes nor no.
+pub(super) fn prints_spans(env: &Environment) -> Option<bool> {
+    match env.get(STDOUT).filter(|value| !value.is_empty()) {
+        None => Some(false),
+        Some(value) => parse_bool(&value.to_string_lossy()),
+    }
 }
 
 /// Opens an outbox for some signals; none where nothing can be sent. What is wrong is for the user. Files are read and
@@ -143,14 +156,15 @@ pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) ->
 }
 
 /// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
-/// it was started with. That is done where headers or a key for collectors are set, or an address that may have a
-/// credential in it, also when nothing is sent (R41).
+/// it was started with. That is done where credentials for registries, headers or a key for collectors are set, or an
+/// address that may have a credential in it, also when nothing is sent (R41).
 pub(super) fn protect(env: &Environment) {
     let is_credential = |name: &str, value: &str| {
-        name.starts_with("OTEL_EXPORTER_OTLP_")
+        let of_collector = name.starts_with("OTEL_EXPORTER_OTLP_")
             && (name.ends_with("HEADERS")
                 || name.ends_with("CLIENT_KEY")
-                || (name.ends_with("ENDPOINT") && (value.contains(['?', '@']) || path_tokens(value).next().is_some())))
+                || (name.ends_with("ENDPOINT") && (value.contains(['?', '@']) || path_tokens(value).next().is_some())));
+        name == "CNB_REGISTRY_AUTH" || of_collector
     };
     let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
     if env.iter().any(|(name, value)| !value.is_empty() && is_credential(&text(name), &text(value))) {

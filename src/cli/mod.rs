@@ -108,6 +108,7 @@ pub fn run(program: Program) -> u8 {
             };
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            delivery::protect(&env);
             let capture = capture::begin(&values, &env, &clock);
             if let Some(logs) = capture.as_ref().and_then(|capture| capture.logs.clone()) {
                 console.heard_by(logs);
@@ -117,7 +118,6 @@ pub fn run(program: Program) -> u8 {
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
-            delivery::protect(&env);
             let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
             session.capture = capture;
             match command::run(session) {

@@ -166,7 +166,7 @@ pub(super) fn with_phase<S, T>(
             owner,
             platform_api: session.api,
             version: version::info().version,
-            stdout: files && variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
+            stdout: files && delivery::prints_spans(&session.env) == Some(true),
         };
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
