@@ -118,7 +118,9 @@ fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Res
         _ => failed(format!("parsing daemon response: {cause}")),
     })?;
     let id = outcome(&said).map_err(failed)?;
-    wait.map(Told::arrived);
+    if let Some(wait) = wait {
+        wait.arrived();
+    }
     Ok(Loaded { stored, id })
 }
 
