@@ -26,15 +26,18 @@ pub const MARK: &[u8] = b"[REDACTED]";
 /// Shorter texts are no secrets: they would be found everywhere.
 pub const SHORTEST: usize = 6;
 
-/// Longer secrets are looked for in pieces of this length, each by itself.
+/// Longer forms are looked for in pieces of this length, each by itself.
 const LONGEST: usize = 4096;
+
+/// No piece of a longer form is shorter: it would be found elsewhere.
+const SHORTEST_PIECE: usize = 64;
 
 /// How many bytes all secrets may have with their forms. This bounds the memory of the search, to some 40 times as much, and
 /// twice that while secrets are added: a phase has 48 MiB.
 const MOST: usize = 256 * 1024;
 
 const TOO_MANY: &str = "there are too many to look for all of them";
-const TOO_MANY_FORMS: &str = "there are too many to look for all their encoded forms";
+const TOO_MANY_FORMS: &str = "there are too many, or too long ones, to look for all their encoded forms";
 
 /// The secrets of a run. Secrets that are added later count from then on, in streams that are already open too.
 #[derive(Default)]
@@ -73,14 +76,16 @@ impl Redactor {
         let before = all.known.len();
         for secret in secrets {
             let secret = secret.as_ref().trim_ascii();
-            all.known.extend(pieces(secret).map(<[u8]>::to_vec));
+            if secret.len() >= SHORTEST {
+                all.known.insert(secret.to_vec());
+            }
         }
         if all.known.len() == before {
             return;
         }
         let (forms, gap) = forms(&all.known, MOST);
         // There will not be room for the others later, either.
-        all.known.retain(|secret| forms.contains(secret));
+        all.known.retain(|secret| pieces(secret).next().is_some_and(|piece| forms.contains(piece)));
         if let Some(gap) = gap.filter(|_| !all.gaps.iter().any(|known| known == TOO_MANY)) {
             all.lack(gap);
         }
@@ -119,28 +124,35 @@ impl Redactor {
 /// first, for more of them have room. Also what has no room.
 fn forms(known: &BTreeSet<Vec<u8>>, most: usize) -> (BTreeSet<Vec<u8>>, Option<&'static str>) {
     let (mut forms, mut bytes) = (BTreeSet::new(), 0);
-    let mut has_room = |form: Vec<u8>| {
-        let is_known = forms.contains(&form);
-        let has_room = is_known || bytes + form.len() <= most;
-        if has_room && !is_known {
-            bytes += form.len();
-            forms.insert(form);
-        }
-        has_room
+    // As many pieces as have room.
+    let mut has_room = |form: &[u8]| {
+        pieces(form).all(|piece| {
+            let is_known = forms.contains(piece);
+            let has_room = is_known || bytes + piece.len() <= most;
+            if has_room && !is_known {
+                bytes += piece.len();
+                forms.insert(piece.to_vec());
+            }
+            has_room
+        })
     };
     let mut by_length: Vec<&Vec<u8>> = known.iter().collect();
     by_length.sort_by_key(|secret| secret.len());
-    let have_room = by_length.iter().all(|secret| has_room((*secret).clone()));
+    let have_room = by_length.iter().all(|secret| has_room(secret));
     if !have_room {
         return (forms, Some(TOO_MANY));
     }
-    let have_room = by_length.into_iter().flat_map(|secret| variants::of(secret)).all(has_room);
+    let have_room = by_length.into_iter().flat_map(|secret| variants::in_order(secret)).all(|form| has_room(&form));
     (forms, (!have_room).then_some(TOO_MANY_FORMS))
 }
 
-/// A secret in pieces that are neither too long nor too short; the last overlaps the one before it.
-fn pieces(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let starts = (0..secret.len()).step_by(LONGEST);
-    let starts = starts.map(|start| start.min(secret.len().saturating_sub(LONGEST)));
-    starts.map(|start| &secret[start..secret.len().min(start + LONGEST)]).filter(|piece| piece.len() >= SHORTEST)
+/// A form in pieces that are neither too long nor too short; the last may overlap the one before it. What is cut is what
+/// is printed: wherever that is, inside a character or an escape, each piece is found.
+fn pieces(form: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let last = form.len().saturating_sub(SHORTEST_PIECE);
+    let starts = (0..form.len()).step_by(LONGEST);
+    starts.map(move |start| {
+        let end = form.len().min(start + LONGEST);
+        &form[start.min(last)..end]
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{MARK, Redactor, SHORTEST, Scanner, variants};
+use super::{MARK, Patterns, Redactor, SHORTEST, Scanner, variants};
 use crate::effect::processes::Stream;
 
 /// What happens to a scanner.
@@ -174,6 +174,47 @@ mod fuzz {
             prop_assert_eq!(redacted(&deeds), Naive::redacted(&deeds));
             Ok(())
         });
+    }
+
+    /// Long secrets have signs of several bytes, and such that every encoding writes in its own way, where pieces may end.
+    #[test]
+    fn r35_of_long_secrets_every_form_is_found_whole_as_a_simple_search_finds_it() {
+        let signs = vec!["a", "7", "ü", "€", "😀", "\"", "\n", "/", "<", "\u{1}"];
+        let around = proptest::collection::vec(proptest::sample::select(signs), 1..24);
+        let secrets = ("[a-z0-9]{8}", 4060_usize..4100, around, 0_usize..1200);
+        crate::fuzz::property(3, &secrets, |(letters, before, around, after)| {
+            let plain = letters.repeat(600);
+            let secret = [&plain[..before], &around.concat(), &plain[..after], "."].concat().into_bytes();
+            let redactor = Arc::new(Redactor::default());
+            let (found, gap) = super::super::forms(&[secret.clone()].into(), usize::MAX);
+            prop_assert_eq!(gap, None);
+            *redactor.patterns.write().unwrap() = Arc::new(Patterns::new(&found));
+            let mut all: Vec<Vec<u8>> = variants::of(&secret).into_iter().collect();
+            all.push(secret);
+            let text = all.join(&b"\x02"[..]);
+            let mut is_secret = vec![false; text.len()];
+            for form in &all {
+                for start in memchr::memmem::find_iter(&text, form) {
+                    is_secret[start..start + form.len()].fill(true);
+                }
+            }
+            let mut left = Vec::new();
+            super::super::scanner::replace(&text, Some(&is_secret), &mut false, |bytes| left.extend_from_slice(bytes));
+            let redacted = redactor.whole(&text);
+            prop_assert!(redacted == left, "{}", String::from_utf8_lossy(&redacted));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn r35_a_sign_of_several_bytes_where_a_piece_ends_is_no_gap_in_other_forms() {
+    let plain = "0123456789abcde\n".repeat(600);
+    for at in 4090..4100 {
+        let secret = format!("{}ü{}.", &plain[..at], &plain[at..8000]);
+        let json = serde_json::to_string(&format!("\t{secret}\t")).unwrap();
+        let redacted = String::from_utf8(redacted(&[Deed::Add(secret.into()), write(&json)])[0].clone()).unwrap();
+        assert_eq!(redacted, r#""\t[REDACTED]\t""#, "{at}");
     }
 }
 

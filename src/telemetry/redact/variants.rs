@@ -15,21 +15,17 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD
 
 /// Every form of a secret besides itself.
 pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
-    let mut forms: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for alphabet in [STANDARD, URL_SAFE] {
-        forms.extend(base64(secret, &alphabet));
-    }
-    forms.extend(wrapped(secret));
-    forms.extend(hex(secret));
-    forms.extend(urls(secret));
-    if let Ok(text) = std::str::from_utf8(secret) {
-        forms.extend(json(text));
-        forms.extend(html(text));
-        forms.extend(quoted(text));
-    }
-    forms.retain(|form| form.len() >= SHORTEST);
-    forms.remove(secret);
-    forms
+    in_order(secret).collect()
+}
+
+/// The same, the most usual ones first. A form may be there more than once.
+pub(super) fn in_order(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let text = std::str::from_utf8(secret).ok();
+    let in_base64 = [STANDARD, URL_SAFE].into_iter().flat_map(|alphabet| base64(secret, &alphabet));
+    let as_bytes = in_base64.chain(wrapped(secret)).chain(hex(secret)).chain(urls(secret));
+    let forms = text.into_iter().flat_map(json).chain(as_bytes);
+    let forms = forms.chain(text.into_iter().flat_map(html)).chain(text.into_iter().flat_map(quoted));
+    forms.filter(move |form| form.len() >= SHORTEST && form != secret)
 }
 
 /// In a JSON string: as most write it, with slashes escaped, and with more as numbers: what is not ASCII (Python, PHP), what
