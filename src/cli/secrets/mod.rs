@@ -9,6 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::credentials;
 use super::inputs::Key;
 use super::resolve::Values;
@@ -44,8 +46,7 @@ pub(super) fn find(values: &Values, env: &Environment) -> Found {
     if let Some(path) = credentials::config_file(env) {
         let mut files = Files::up_to(LONGEST_CONFIG);
         if let Some(config) = files.read(&path).filter(|_| !files.is_full()) {
-            let config = DockerConfig::parse(&String::from_utf8_lossy(&config));
-            found.secrets.extend(config.keychain().secrets().into_iter().map(String::into_bytes));
+            found.secrets.extend(of_docker(&String::from_utf8_lossy(&config)).into_iter().map(String::into_bytes));
         }
         if files.is_full() {
             found.gaps.push(format!("'{}' has more than 4 MiB and is not read", path.display()));
@@ -105,6 +106,20 @@ fn of_binding(binding: &Path, files: &mut Files) -> Vec<Vec<u8>> {
     secrets
 }
 
+/// What docker's configuration has in it that is secret: credentials, headers for its daemon, logins of proxies.
+fn of_docker(config: &str) -> Vec<String> {
+    let mut secrets = DockerConfig::parse(config).keychain().secrets();
+    let config: Value = serde_json::from_str(config).unwrap_or_default();
+    let texts = |object: &Value| -> Vec<String> {
+        let values = object.as_object().into_iter().flat_map(|object| object.values());
+        values.filter_map(|value| Some(value.as_str()?.to_owned())).collect()
+    };
+    secrets.extend(texts(&config["HttpHeaders"]).iter().flat_map(|value| header_secrets(value)));
+    let proxies = config["proxies"].as_object().into_iter().flat_map(|hosts| hosts.values()).flat_map(texts);
+    secrets.extend(proxies.flat_map(|address| proxy::secrets(&address)));
+    secrets
+}
+
 /// What a variable has in it that is secret: one of this process, or a file of its name in `<platform>/env`.
 enum Kind {
     /// `CNB_REGISTRY_AUTH`.
@@ -115,6 +130,8 @@ enum Kind {
     Proxy,
     /// Headers for collectors.
     Headers,
+    /// The address of a collector.
+    Collector,
     /// The file with the key that is shown to collectors.
     KeyFile,
     /// Its name says that it is secret.
@@ -137,6 +154,7 @@ impl Kind {
             "PWD" => Self::Other,
             _ if name.ends_with("_PROXY") => Self::Proxy,
             _ if name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("HEADERS") => Self::Headers,
+            _ if name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("ENDPOINT") => Self::Collector,
             _ if name.starts_with("OTEL_EXPORTER_OTLP_") && name.ends_with("CLIENT_KEY") => Self::KeyFile,
             name if tells(name) => Self::Telling,
             _ => Self::Other,
@@ -147,12 +165,14 @@ impl Kind {
         let text = String::from_utf8_lossy(value);
         let (found, whole) = match self {
             Self::Bindings | Self::KeyFile => (Vec::new(), None),
-            Self::RegistryAuth => {
-                let keychain = Keychain::from_registry_auth(&text);
-                (keychain.map(|keychain| keychain.secrets()).unwrap_or_default(), None)
-            }
+            Self::RegistryAuth => match Keychain::from_registry_auth(&text) {
+                Ok(keychain) => (keychain.secrets(), None),
+                // What is of no known form is no less secret.
+                Err(_) => return Self::Telling.secrets(value),
+            },
             Self::Proxy => (proxy::secrets(&text), None),
             Self::Headers => (of_headers(&text), None),
+            Self::Collector => ([of_query(&text), logins(&text)].concat(), None),
             Self::Other => (logins(&text), None),
             Self::Telling => ([lines(&text), logins(&text)].concat(), Some(value.to_vec())),
         };
@@ -181,6 +201,14 @@ fn logins(text: &str) -> Vec<String> {
     let logins = authorities.map(proxy::secrets);
     let is_secret = |login: &String| login.contains(':') || path_tokens(login).next().is_some();
     logins.filter(|login| login.first().is_some_and(is_secret)).flatten().collect()
+}
+
+/// The query of an address, its values alone too, and tokens in its path; as they are written, and decoded.
+fn of_query(address: &str) -> Vec<String> {
+    let (path, query) = address.trim().split_once('?').unwrap_or((address.trim(), ""));
+    let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    let parts = [query].into_iter().chain(values).chain(path_tokens(path)).filter(|part| !part.is_empty());
+    parts.flat_map(|part| [part.to_owned(), decoded(part.as_bytes())]).collect()
 }
 
 /// What the values of headers have in them that is secret, percent-encoded or not.

@@ -256,9 +256,40 @@ fn r35_a_long_configuration_of_docker_is_read_and_a_longer_one_told() {
 }
 
 #[test]
+fn r35_of_docker_also_headers_and_logins_of_proxies_are_secrets() {
+    let config = r#"{"HttpHeaders":{"X-Meta":"meta-secret","Authorization":"Bearer bearer-secret","N":1},
+        "proxies":{"default":{"httpProxy":"http://me:proxy%2Dsecret@p:1","noProxy":"r.io,1.2.3.4"},"x":1},
+        "auths":{"r.io":{"auth":"dXNlcjpkb2NrZXItcGFzcw=="}}}"#;
+    let found = found(&[(".docker/config.json", config)], &[]);
+    for secret in ["meta-secret", "bearer-secret", "proxy%2Dsecret", "proxy-secret", "docker-pass"] {
+        assert!(found.iter().any(|found| found == secret), "{secret}: {found:?}");
+    }
+    assert!(!found.iter().any(|found| found.contains("1.2.3.4")), "{found:?}");
+}
+
+#[test]
+fn r35_what_is_meant_as_credentials_is_secret_also_where_it_is_malformed() {
+    for text in ["Bearer registry-secret", r#"["registry-secret"]"#] {
+        assert_eq!(found(&[], &[("CNB_REGISTRY_AUTH", text)]), [text]);
+    }
+}
+
+#[test]
+fn r35_the_query_and_the_tokens_of_a_collectors_address_are_secrets() {
+    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] {
+        let address = "https://c.test:4318/path-token-of-user-1/v1?api-key=query%2Dsecret&flag";
+        let found = found(&[], &[(name, address)]);
+        for secret in ["path-token-of-user-1", "api-key=query%2Dsecret&flag", "query%2Dsecret", "query-secret"] {
+            assert!(found.iter().any(|found| found == secret), "{secret}: {found:?}");
+        }
+        assert!(!found.iter().any(|found| found.contains("c.test")), "{found:?}");
+    }
+}
+
+#[test]
 fn what_is_not_there_or_malformed_is_no_secret() {
     assert_eq!(
-        found(&[(".docker/config.json", "{")], &[("CNB_REGISTRY_AUTH", "{"), ("HTTP_PROXY", "http://p:1")]),
+        found(&[(".docker/config.json", "{")], &[("CNB_REGISTRY_AUTH", "{}"), ("HTTP_PROXY", "http://p:1")]),
         [""; 0]
     );
 }
