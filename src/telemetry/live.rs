@@ -129,6 +129,12 @@ impl Live {
             let files = if self.follows() { "; the files of telemetry have them all" } else { "" };
             warnings.push(format!("not all spans are sent: {}{files}", missing.join(", ")));
         }
+        if let Some(first) = unread.cut.first() {
+            let (first, others) = (first.display(), others(&unread.cut));
+            warnings.push(format!(
+                "spans may be missing from what is sent: '{first}'{others} was cut by the program it was made for"
+            ));
+        }
         if garbage > 0 {
             warnings
                 .push(format!("{garbage} entries in telemetry files of programs are no spans, so they are not sent"));

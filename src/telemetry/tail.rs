@@ -3,7 +3,7 @@
 //! Telemetry part "live spans". A half line waits for its end; a line that is too long is none. Each file is read on a
 //! thread of its own, so the end of a program waits for nothing: what it wrote last is read beside what comes next, and
 //! at the end of a phase for as long as that may wait. What is not read by then is known by its bytes, and a file that
-//! cannot be read by its name.
+//! cannot be read, or became shorter, by its name.
 
 use std::fs::File;
 use std::io;
@@ -40,6 +40,8 @@ struct State {
     files: Vec<Arc<Followed>>,
     /// Those that cannot be, and why.
     failed: Vec<(PathBuf, String)>,
+    /// Those that became shorter than what was read of them.
+    cut: Vec<PathBuf>,
     /// When nothing more may be read, once that is known.
     stop: Option<Instant>,
 }
@@ -72,6 +74,8 @@ pub struct Unread {
     pub paths: Vec<PathBuf>,
     /// The files that could not be read to their ends, and why.
     pub failed: Vec<(PathBuf, String)>,
+    /// The files that became shorter while they were read: lines may be missing.
+    pub cut: Vec<PathBuf>,
 }
 
 impl Readers {
@@ -132,7 +136,7 @@ impl Readers {
     /// What was not read, once nothing more may be.
     pub fn unread(&self) -> Unread {
         let state = self.state();
-        let mut unread = Unread { failed: state.failed.clone(), ..Unread::default() };
+        let mut unread = Unread { failed: state.failed.clone(), cut: state.cut.clone(), ..Unread::default() };
         for file in &state.files {
             unread.bytes += file.end().min(file.size()).saturating_sub(file.given.load(Ordering::Acquire));
             unread.paths.push(file.path.clone());
@@ -165,7 +169,16 @@ impl Readers {
                 // Looked at behind it: what was read before the end was written before it.
                 let count = count.min(usize::try_from(followed.end().saturating_sub(at)).unwrap_or(usize::MAX));
                 if count == 0 {
-                    break;
+                    let size = followed.size();
+                    if size >= at {
+                        break;
+                    }
+                    // Somebody writes it anew: from where its program began, if that is left.
+                    at = if size < from { 0 } else { from };
+                    lines = Lines::default();
+                    followed.given.store(at, Ordering::Release);
+                    self.cut(followed);
+                    continue;
                 }
                 at += count as u64;
                 lines.split(&piece[..count], take);
@@ -187,6 +200,13 @@ impl Readers {
     fn forget(&self, followed: &Arc<Followed>) {
         self.state().files.retain(|file| !Arc::ptr_eq(file, followed));
         self.changed.notify_all();
+    }
+
+    fn cut(&self, followed: &Followed) {
+        let mut state = self.state();
+        if !state.cut.contains(&followed.path) {
+            state.cut.push(followed.path.clone());
+        }
     }
 
     /// Gives a file up.
@@ -324,7 +344,7 @@ mod tests {
         drop(following);
         file.write_all(b"of somebody else\n").unwrap();
         assert!(!settled(&readers, Duration::ZERO));
-        let all = Unread { bytes: 10 * PIECE as u64, paths: vec!["f".into()], failed: Vec::new() };
+        let all = Unread { bytes: 10 * PIECE as u64, paths: vec!["f".into()], ..Unread::default() };
         assert_eq!(readers.unread(), all);
         drop(go_on);
         assert!(taken.recv().is_err(), "nothing more is read");
@@ -341,6 +361,30 @@ mod tests {
         assert!(settled(&readers, LONG));
         let failed = vec![("f".into(), "bad file descriptor".to_owned())];
         assert_eq!(readers.unread(), Unread { failed, ..Unread::default() });
+    }
+
+    #[test]
+    fn a_file_that_becomes_shorter_is_read_from_its_beginning_and_known() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"of an earlier run\n").unwrap();
+        let append = || fs::OpenOptions::new().append(true).open(file.path()).unwrap();
+        let (send, lines) = mpsc::channel();
+        let take = move |line: Option<&[u8]>| send.send(line.map(<[u8]>::to_vec)).unwrap();
+        let readers = Arc::<Readers>::default();
+        let following = readers.follow(file.reopen().unwrap(), "f".into(), 18, take).unwrap();
+        let next = || String::from_utf8(lines.recv_timeout(LONG).unwrap().unwrap()).unwrap();
+        append().write_all(b"one\ntwo\nhalf").unwrap();
+        assert_eq!([next(), next()], ["one", "two"]);
+        // To where the program began, and to less.
+        for (length, line) in [(18, "three"), (0, "four"), (0, "six")] {
+            file.as_file().set_len(length).unwrap();
+            append().write_all(format!("{line}\n").as_bytes()).unwrap();
+            assert_eq!(next(), line);
+        }
+        drop(following);
+        assert!(settled(&readers, LONG));
+        assert!(lines.recv().is_err());
+        assert_eq!(readers.unread(), Unread { cut: vec!["f".into()], ..Unread::default() });
     }
 
     #[test]
