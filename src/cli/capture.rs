@@ -29,15 +29,17 @@ pub(super) struct Capture {
     pub redactor: Arc<Redactor>,
 }
 
-/// Begins to hear, if anything was asked for that secrets are taken out of.
-pub(super) fn begin(values: &Values, env: &Environment, clock: &Arc<dyn Clock>) -> Option<Capture> {
+/// Begins to hear, if anything was asked for that secrets are taken out of. `colour` says whether what is shown has escape
+/// sequences.
+pub(super) fn begin(values: &Values, env: &Environment, clock: &Arc<dyn Clock>, colour: bool) -> Option<Capture> {
     let wishes = Wishes {
         records: values.flag(Key::BuildLogsOtlp),
         redacts: values.flag(Key::Redact),
         strips: values.flag(Key::BuildLogsStripAnsi),
+        plain: !colour,
     };
     let hears = wishes.records || wishes.redacts;
-    if !hears && !delivery::follows(values) {
+    if !hears && delivery::signals(values).is_empty() {
         return None;
     }
     let redactor = Arc::<Redactor>::default();
@@ -55,18 +57,23 @@ pub(super) fn open<S>(
     spans: Option<&Arc<Spans>>,
     warnings: &mut Vec<String>,
 ) -> Option<Arc<BuildLogs>> {
-    let logs = session.capture.as_ref()?.logs.as_ref()?;
+    let capture = session.capture.as_ref()?;
+    let logs = capture.logs.as_ref()?;
     let Some(outbox) = outbox.filter(|outbox| outbox.sends(Signal::Logs)) else {
         warnings.extend(logs.close());
         return session.values.flag(Key::Redact).then(|| Arc::clone(logs));
     };
-    let context = session.env.get(CNB_TRACEPARENT).and_then(|value| value.to_str());
-    let place = match (spans, context.and_then(|context| TraceContext::parse(context).ok())) {
+    let context = session.env.get(CNB_TRACEPARENT);
+    let place = match (spans, context.map(|context| TraceContext::parse(&context.to_string_lossy()))) {
         (Some(spans), _) => Place::Spans(Arc::clone(spans)),
-        (None, Some(context)) => Place::Context(context),
+        (None, Some(Ok(context))) => Place::Context(context),
+        (None, Some(Err(_))) => {
+            warnings.push(format!("{CNB_TRACEPARENT} is no W3C traceparent, so log records belong to no trace"));
+            Place::Unknown
+        }
         (None, None) => Place::Unknown,
     };
-    let mut overrides = ResourceOverrides::parse(&session.env);
+    let mut overrides = ResourceOverrides::parse(&session.env).without_secrets(&capture.redactor);
     // With spans it was told already.
     warnings.extend(overrides.warning.take().filter(|_| !outbox.sends(Signal::Traces)));
     let (api, version) = (session.api, version::info().version);

@@ -43,14 +43,17 @@ pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox, warnings: &mut Vec<
     if !outbox.sends(Signal::Traces) {
         return None;
     }
+    let redactor = session.capture.as_ref().map(|capture| Arc::clone(&capture.redactor));
     let mut resource = ResourceOverrides::parse(&session.env);
     warnings.extend(resource.warning.take());
+    if let Some(redactor) = &redactor {
+        resource = resource.without_secrets(redactor);
+    }
     let follows = follows(&session.values);
     if follows && !session.values.flag(Key::Telemetry) {
         warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
     }
-    let redactor = session.capture.as_ref().filter(|_| follows).map(|capture| Arc::clone(&capture.redactor));
-    let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor));
+    let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor.filter(|_| follows)));
     outbox.waits_for(Arc::clone(&live));
     Some(live)
 }

@@ -109,7 +109,7 @@ pub fn run(program: Program) -> u8 {
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             delivery::protect(&env);
-            let capture = capture::begin(&values, &env, &clock);
+            let capture = capture::begin(&values, &env, &clock, !no_color);
             if let Some(logs) = capture.as_ref().and_then(|capture| capture.logs.clone()) {
                 console.heard_by(logs);
             }

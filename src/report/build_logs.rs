@@ -40,6 +40,8 @@ pub struct Wishes {
     pub redacts: bool,
     /// Escape sequences are taken out of records.
     pub strips: bool,
+    /// They are taken out of what is shown.
+    pub plain: bool,
 }
 
 /// What records need besides lines.
@@ -138,20 +140,22 @@ impl BuildLogs {
 
     /// Hears a line of the lifecycle's own, as it is shown; gives it back as it may be shown.
     pub fn line(&self, level: Level, line: Vec<u8>) -> Vec<u8> {
-        let redacted = self.redactor.whole(&line);
         if self.wishes.records {
+            // Before secrets are looked for: what stood between two halves of one is gone then.
+            let stripped = self.wishes.strips.then(|| Escapes::default().strip(&line));
+            let recorded = self.redactor.whole(stripped.as_ref().unwrap_or(&line));
             let time = nanoseconds(self.clock.now());
             let mut state = self.state();
             match state.phases.last().map(|own| Arc::clone(&own.source)) {
                 _ if state.is_closed => {}
                 Some(source) => {
                     drop(state);
-                    self.add_own(&source, level, &redacted, time);
+                    add_own(&source, level, &recorded, time);
                 }
-                None => state.early.push((level, redacted.clone(), time)),
+                None => state.early.push((level, recorded, time)),
             }
         }
-        if self.wishes.redacts { redacted } else { line }
+        if self.wishes.redacts { self.redactor.whole(&line) } else { line }
     }
 
     /// Puts everything into the spool, lines without an end too. What comes later is not heard, and what programs print
@@ -180,21 +184,6 @@ impl BuildLogs {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-
-    fn add_own(&self, source: &Mutex<Source>, level: Level, line: &[u8], time: u64) {
-        let stripped = self.wishes.strips.then(|| Escapes::default().strip(line));
-        let severity = Some(match level {
-            Level::Debug => Severity::Debug,
-            Level::Info => Severity::Info,
-            Level::Warn => Severity::Warn,
-            Level::Error => Severity::Error,
-        });
-        let mut source = lock(source);
-        let mut lines = Lines::default();
-        let mut add = |piece: Piece<'_>| program::add(&mut source, piece, time, None, severity);
-        lines.push(stripped.as_deref().unwrap_or(line), time, &mut add);
-        lines.finish(&mut add);
     }
 
     /// Makes the source of a program or phase; none while records go nowhere.
@@ -231,7 +220,7 @@ impl BuildLogs {
                 let early = std::mem::take(&mut state.early);
                 drop(state);
                 for (level, line, time) in early {
-                    self.add_own(&source, level, &line, time);
+                    add_own(&source, level, &line, time);
                 }
             }
             Work::Process { .. } => {
@@ -254,6 +243,21 @@ impl BuildLogs {
             lock(&own.source).finish();
         }
     }
+}
+
+/// Makes records of a line of the lifecycle's own.
+fn add_own(source: &Mutex<Source>, level: Level, line: &[u8], time: u64) {
+    let severity = Some(match level {
+        Level::Debug => Severity::Debug,
+        Level::Info => Severity::Info,
+        Level::Warn => Severity::Warn,
+        Level::Error => Severity::Error,
+    });
+    let mut source = lock(source);
+    let mut lines = Lines::default();
+    let mut add = |piece: Piece<'_>| program::add(&mut source, piece, time, None, severity);
+    lines.push(line, time, &mut add);
+    lines.finish(&mut add);
 }
 
 fn sources(state: &State) -> (Vec<Arc<Program>>, Vec<Arc<Mutex<Source>>>) {

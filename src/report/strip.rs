@@ -17,17 +17,13 @@ enum State {
 }
 
 impl Strip {
-    /// Passes the next bytes on without CSI sequences (`ESC [ ... letter`). An ESC that starts none is kept.
+    /// Passes the next bytes on without CSI sequences (`ESC [ ... letter`). An ESC that starts none is kept, with the byte
+    /// behind it: so nothing that is left starts one, and taking them out again takes nothing more.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(bytes.len());
         for &byte in bytes {
             self.state = match (self.state, byte) {
-                (State::Text | State::Escape, 0x1b) => {
-                    if self.state == State::Escape {
-                        kept.push(0x1b);
-                    }
-                    State::Escape
-                }
+                (State::Text | State::Escape, 0x1b) => State::Escape,
                 (State::Text, _) => {
                     kept.push(byte);
                     State::Text
@@ -57,5 +53,13 @@ mod tests {
         let mut strip = Strip::default();
         let pieces: Vec<u8> = text.chunks(1).flat_map(|piece| strip.pass(piece)).collect();
         assert_eq!(pieces, whole);
+    }
+
+    #[test]
+    fn what_is_left_is_left_by_another_pass_too() {
+        for text in [&b"hun\x1b\x1b[1m[2mter2"[..], b"\x1b\x1b\x1b[m\x1b[m[m", b"\x1b(\x1b[1mB"] {
+            let once = Strip::default().pass(text);
+            assert_eq!(Strip::default().pass(&once), once, "{text:?}");
+        }
     }
 }

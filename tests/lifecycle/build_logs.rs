@@ -162,6 +162,12 @@ fn r33_the_ids_need_a_context_where_there_are_no_files() {
     assert_eq!((of_program.record.trace_id[0], of_program.record.flags), (0x0a, 0));
     assert!(of_program.record.span_id.len() == 8 && of_program.record.span_id[0..2] != [0xb7, 0xad]);
     assert!(!world.path("layers/tracing").exists());
+    // R19: one that is malformed is told.
+    let (outcome, records) = built(&world, &[], &[("CNB_OTEL_TRACEPARENT", Some("00-0af7"))]);
+    let told = "CNB_OTEL_TRACEPARENT is no W3C traceparent, so log records belong to no trace";
+    let outcome = outcome.exits(0);
+    assert_eq!(outcome.stdout.matches(told).count(), 1, "{}", outcome.stdout);
+    assert!(records.iter().all(|record| record.record.trace_id.is_empty()));
 }
 
 #[test]
@@ -273,6 +279,41 @@ fn r35_what_bin_detect_printed_is_redacted_where_it_is_shown() {
     world.buildpack("test/one", "0.12", "", "echo key hunter2; exit 0", "exit 0");
     let more = [("CNB_REDACT", Some("true")), ("CNB_LOG_LEVEL", Some("debug")), ("MY_KEY", Some("hunter2"))];
     world.run_with("detector", &[], &more).exits(0).says("key [REDACTED]").does_not_say("hunter2").done();
+}
+
+#[test]
+fn r35_secrets_are_looked_for_in_what_is_shown_without_colours() {
+    let world = world("exit 0", "printf 'a \\033[1;32mhun'; sleep 0.1; printf '\\033[0mter2 b\\n'");
+    for (no_color, shown) in [("true", "a [REDACTED] b\n"), ("false", "a \u{1b}[1;32mhun\u{1b}[0mter2 b\n")] {
+        let more = [("MY_TOKEN", Some("hunter2")), ("CNB_REDACT", Some("true")), ("CNB_NO_COLOR", Some(no_color))];
+        let outcome = world.run_with("builder", &[], &more).exits(0);
+        assert!(outcome.stdout.contains(shown), "{no_color}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn r35_secrets_in_what_users_add_to_the_resource_do_not_leave() {
+    let world = world("exit 0", "echo line");
+    for signal in ["CNB_BUILD_LOGS_OTLP", "CNB_TRACES_OTLP"] {
+        let collector = Collector::http();
+        let endpoint = collector.endpoint();
+        let more = [
+            (signal, Some("true")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(&*endpoint)),
+            ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("60s")),
+            ("MY_TOKEN", Some("hunter2")),
+            ("OTEL_EXPORTER_OTLP_HEADERS", Some("k=header-value")),
+            ("OTEL_RESOURCE_ATTRIBUTES", Some("team=a,token=x-hunter2,key=header-value")),
+        ];
+        world.run_with("builder", &[], &more).exits(0).done();
+        let requests = collector.requests();
+        assert!(!requests.is_empty());
+        for request in requests {
+            let text = format!("{:?}", request.payload);
+            assert!(text.contains("x-[REDACTED]") && text.contains("\"team\""), "{text}");
+            assert!(!text.contains("hunter2") && !text.contains("header-value"), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::{Wishes, lock, nanoseconds};
 use crate::effect::clock::Clock;
 use crate::effect::processes::{Printed, Stream};
+use crate::report::strip::Strip;
 use crate::telemetry::logs::{Escapes, Lines, Piece, Record, Severity, Source};
 use crate::telemetry::redact::{Redactor, Released, Scanner};
 
@@ -21,8 +22,9 @@ pub(super) struct Program {
 
 struct Printing {
     scanner: Scanner,
-    /// What is shown is scanned apart where records have no escape sequences: taking those out may join what was none.
-    shown: Option<Scanner>,
+    /// What is shown is scanned apart where it has escape sequences and records have none, or the other way round: taking
+    /// them out may join the parts of a secret.
+    shown: Option<Shown>,
     escapes: Option<[Escapes; 2]>,
     output: Option<Output>,
     observed: u64,
@@ -30,6 +32,12 @@ struct Printing {
     redacted: Vec<u8>,
     /// Nothing more is heard.
     is_closed: bool,
+}
+
+struct Shown {
+    scanner: Scanner,
+    /// Both streams are one on a terminal, and so are the sequences in them.
+    strip: Option<Strip>,
 }
 
 struct Output {
@@ -44,7 +52,8 @@ impl Program {
         let strips = wishes.strips && source.is_some();
         let printing = Printing {
             scanner: scanner(),
-            shown: (strips && wishes.redacts).then(scanner),
+            shown: (wishes.redacts && (strips || wishes.plain))
+                .then(|| Shown { scanner: scanner(), strip: wishes.plain.then(Strip::default) }),
             escapes: strips.then(Default::default),
             output: source.map(|source| Output { lines: Default::default(), source }),
             observed: 0,
@@ -107,7 +116,9 @@ impl Printing {
         }
         self.observed = now;
         if let Some(shown) = &mut self.shown {
-            shown.push(stream, bytes, now, &mut |released| self.redacted.extend_from_slice(released.bytes));
+            let stripped = shown.strip.as_mut().map(|strip| strip.pass(bytes));
+            let bytes = stripped.as_deref().unwrap_or(bytes);
+            shown.scanner.push(stream, bytes, now, &mut |released| self.redacted.extend_from_slice(released.bytes));
         }
         let stripped = self.escapes.as_mut().map(|escapes| escapes[stream.index()].strip(bytes));
         let shows = redacts && self.shown.is_none();
@@ -125,7 +136,7 @@ impl Printing {
     /// Nothing more is waited for: what is held is released, lines end, records go to the spool.
     fn finish(&mut self, redacts: bool) {
         if let Some(shown) = &mut self.shown {
-            shown.finish(&mut |released| self.redacted.extend_from_slice(released.bytes));
+            shown.scanner.finish(&mut |released| self.redacted.extend_from_slice(released.bytes));
         }
         let (shows, observed) = (redacts && self.shown.is_none(), self.observed);
         self.scanner.finish(&mut |released| {

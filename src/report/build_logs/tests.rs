@@ -111,7 +111,7 @@ fn seconds(record: &LogRecord) -> (u64, u64) {
     (record.time_unix_nano / 1_000_000_000, record.observed_time_unix_nano / 1_000_000_000)
 }
 
-const RECORDS: Wishes = Wishes { records: true, redacts: false, strips: false };
+const RECORDS: Wishes = Wishes { records: true, redacts: false, strips: false, plain: false };
 
 #[test]
 fn r33_a_record_has_the_time_of_the_first_byte_and_of_its_making() {
@@ -178,6 +178,31 @@ fn r35_what_is_shown_is_redacted_by_the_same_pass_if_that_is_wished() {
 }
 
 #[test]
+fn r35_secrets_are_looked_for_in_what_is_shown_and_sent_when_escape_sequences_are_gone() {
+    let halves = ["a \u{1b}[1;32mhun\u{1b}", "[0", "mter2 b\n"];
+    let (cut, joined) = (halves.concat(), "a [REDACTED] b\n");
+    for (plain, strips) in [(false, false), (false, true), (true, false), (true, true)] {
+        for records in [false, true] {
+            let test = Test::new(Wishes { records, redacts: true, strips, plain }, Place::Unknown);
+            let program = test.program();
+            for bytes in halves {
+                test.print(&*program, Stream::Stdout, bytes);
+            }
+            program.end(&|bytes| test.show(bytes));
+            assert_eq!(test.shown(), if plain { joined } else { &cut });
+            // The console has taken them out before.
+            let line = if plain { "a hunter2 b\n" } else { &cut };
+            let shown = test.logs.line(Level::Info, line.into());
+            assert_eq!(String::from_utf8(shown).unwrap(), if plain { joined } else { &cut });
+            test.logs.close();
+            let sent = |of_program: bool| if strips || (plain && !of_program) { joined } else { &cut };
+            let bodies = [sent(true).trim_end(), sent(false).trim_end()];
+            assert_eq!(test.records().iter().map(body).collect::<Vec<_>>(), if records { &bodies[..] } else { &[] });
+        }
+    }
+}
+
+#[test]
 fn r36_what_is_printed_after_the_end_of_a_program_is_recorded_until_all_is_closed() {
     let test = Test::new(RECORDS, Place::Unknown);
     let program = test.program();
@@ -193,7 +218,7 @@ fn r36_what_is_printed_after_the_end_of_a_program_is_recorded_until_all_is_close
 
 #[test]
 fn r36_without_records_programs_that_were_left_behind_are_shown_to_the_end() {
-    let test = Test::new(Wishes { records: false, redacts: true, strips: false }, Place::Unknown);
+    let test = Test::new(Wishes { redacts: true, ..Wishes::default() }, Place::Unknown);
     let program = test.program();
     test.logs.close();
     assert!(test.print(&*program, Stream::Stdout, "late\n"));

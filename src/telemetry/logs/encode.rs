@@ -83,7 +83,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Takes what all records share. Texts in it are redacted already.
+    /// Takes what all records share. What users added to the resource is redacted already.
     pub fn new(
         form: Form,
         resource: Vec<KeyValue>,

@@ -3,11 +3,14 @@
 //! Clause: OpenTelemetry's resource SDK, "Specifying resource information via an environment variable". Never in files:
 //! telemetry T9.
 
+use std::sync::Arc;
+
 use opentelemetry::KeyValue;
 
 use super::settings::decode;
 use crate::model::env::Environment;
 use crate::telemetry::attributes::Key;
+use crate::telemetry::redact::Redactor;
 
 /// What a user says of the resource.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +38,15 @@ impl ResourceOverrides {
             overrides.attributes.push(KeyValue::new(Key::ServiceName.name(), name.trim().to_owned()));
         }
         overrides
+    }
+
+    /// The same without secrets, which may be there by mistake (R35).
+    pub fn without_secrets(mut self, redactor: &Arc<Redactor>) -> Self {
+        let redacted = |text: &str| String::from_utf8_lossy(&redactor.whole(text.as_bytes())).into_owned();
+        for attribute in &mut self.attributes {
+            *attribute = KeyValue::new(redacted(attribute.key.as_str()), redacted(&attribute.value.as_str()));
+        }
+        self
     }
 
     /// The resource with what the user says: the service has their name, and what else the lifecycle knows stays.
@@ -82,6 +94,17 @@ mod tests {
         let shown = ["cnb.phase=build", "service.name=b"].map(str::to_owned).to_vec();
         let both = [("OTEL_RESOURCE_ATTRIBUTES", "service.name=a"), ("OTEL_SERVICE_NAME", "b")];
         assert_eq!(applied(&both), (shown, false));
+    }
+
+    #[test]
+    fn r35_secrets_in_what_users_add_are_taken_out() {
+        let redactor = Arc::<Redactor>::default();
+        redactor.add(["hunter2"]);
+        let list = ("OTEL_RESOURCE_ATTRIBUTES", "team=a,token=x%20hunter2,hunter2=b,service.name=hunter2s");
+        let overrides = ResourceOverrides::parse(&[list].into_iter().collect());
+        let all = overrides.without_secrets(&redactor).apply(&[KeyValue::new("service.name", "lifecycle")]);
+        let shown: Vec<_> = all.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
+        assert_eq!(shown, ["team=a", "token=x [REDACTED]", "[REDACTED]=b", "service.name=[REDACTED]s"]);
     }
 
     #[test]
