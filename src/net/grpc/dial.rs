@@ -18,8 +18,6 @@ use tokio_rustls::client::TlsStream;
 
 use super::Failed;
 use crate::net::Failure;
-use crate::net::proxy::{Proxies, is_direct};
-use crate::net::tls;
 use crate::os::lookup::Lookup;
 
 /// The longest head of a proxy's answer.
@@ -34,8 +32,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Whom to trust, and who this is; none for plain text.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// What may lie between.
-    pub(crate) proxies: Proxies,
+    /// What lies between: a proxy that is spoken to in plain HTTP.
+    pub(crate) proxy: Option<ureq::Proxy>,
 }
 
 impl Target {
@@ -63,26 +61,13 @@ pub(super) async fn dial(target: &Target, lookup: &Lookup, by: Instant) -> Resul
     let name = ServerName::try_from(target.host.clone()).map_err(|error| failed(error.to_string()))?;
     let mut config = ClientConfig::clone(config);
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
-        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        Failed::of_failure(match of_tls {
-            Some(error) => Failure { cause: tls::words(error), retryable: false },
-            None => Failure::of_io(&error),
-        })
-    })?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let stream = stream.map_err(|error| Failed::of_failure(Failure::of_io(&error)))?;
     Ok(Stream::Tls(Box::new(stream)))
 }
 
 async fn connect(target: &Target, lookup: &Lookup, by: Instant) -> Result<TcpStream, Failure> {
-    let Proxies { https, http, none } = &target.proxies;
-    let proxy = if target.tls.is_some() { https } else { http };
-    if proxy.is_empty() || is_direct(&target.authority(), none) {
-        return tcp(&target.host, target.port, lookup, by).await;
-    }
-    let proxy = ureq::Proxy::new(proxy).map_err(Failure::of)?;
-    if !matches!(proxy.protocol(), ureq::ProxyProtocol::Http) {
-        return Err(Failure { cause: "gRPC goes through http proxies only".to_owned(), retryable: false });
-    }
+    let Some(proxy) = &target.proxy else { return tcp(&target.host, target.port, lookup, by).await };
     let mut stream = tcp(proxy.host(), proxy.port(), lookup, by).await?;
     let login = proxy.username().map(|user| {
         let login = STANDARD.encode(format!("{user}:{}", proxy.password().unwrap_or_default()));
