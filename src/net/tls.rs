@@ -226,16 +226,30 @@ pub(crate) struct Secured {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
-impl Secured {
-    /// Why the server ended the connection, if it said so.
-    fn alert(&mut self) -> Option<Error> {
-        let StreamOwned { conn, sock } = &mut self.stream;
-        while conn.read_tls(sock).is_ok_and(|count| count > 0) {
-            if let Err(error) = conn.process_new_packets() {
-                return Some(error);
-            }
+/// What TLS says of a connection that failed: an error of its own, or what the server said before it left. Who wants a
+/// certificate says so when this side takes the connection for made, and may be gone before the request is written.
+pub(crate) fn reason(error: &io::Error, connection: &mut ClientConnection, socket: &mut dyn io::Read) -> Option<Error> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return Some(error.clone());
+    }
+    // Only then nobody waits for what is read.
+    if !matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted) {
+        return None;
+    }
+    loop {
+        if let Err(error) = connection.process_new_packets() {
+            return Some(error);
         }
-        None
+        if !connection.read_tls(socket).is_ok_and(|count| count > 0) {
+            return None;
+        }
+    }
+}
+
+impl Secured {
+    fn explained(&mut self, error: io::Error) -> ureq::Error {
+        reason(&error, &mut self.stream.conn, &mut self.stream.sock).map_or_else(|| error.into(), failed)
     }
 }
 
@@ -252,14 +266,13 @@ impl Transport for Secured {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let written = self.stream.write_all(&self.buffers.output()[..amount]);
-        // Who wants a certificate says so only now, and may have left before everything was written.
-        written.map_err(|error| self.alert().map_or_else(|| error.into(), failed))
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| self.explained(error))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let amount = read.map_err(|error| self.explained(error))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Failed;
-use crate::net::Failure;
+use crate::net::{Failure, tls};
 use crate::os::lookup::Lookup;
 
 /// The longest head of a proxy's answer.
@@ -141,11 +141,27 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Why a connection failed, in words: HTTP/2 keeps no more of it.
+fn explained(stream: &mut TlsStream<TcpStream>, error: io::Error) -> io::Error {
+    let (socket, connection) = stream.get_mut();
+    let reason = tls::reason(&error, connection, &mut Ready(socket));
+    reason.map_or(error, |reason| io::Error::new(io::ErrorKind::InvalidData, tls::words(&reason)))
+}
+
+/// What has come in already.
+struct Ready<'a>(&'a TcpStream);
+
+impl io::Read for Ready<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_read(cx, buffer).map_err(|error| explained(stream, error)),
         }
     }
 }
@@ -154,14 +170,14 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_write(cx, bytes).map_err(|error| explained(stream, error)),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_flush(cx).map_err(|error| explained(stream, error)),
         }
     }
 

@@ -175,6 +175,10 @@ impl Ways<'_> {
                     resent.left += records;
                     way.refusals += 1;
                     if way.refusals == REFUSALS {
+                        resent.trouble(format!(
+                            "{} gets no more: it refused {REFUSALS} requests in a row",
+                            lane.endpoint()
+                        ));
                         way.lane = None;
                     }
                     return;

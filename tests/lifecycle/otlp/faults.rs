@@ -190,17 +190,18 @@ fn r12_a_full_disk_below_the_spool_costs_lines_which_are_counted_and_says_so() {
     drop(narrow);
 }
 
-/// The spool is told by an error, as of a full disk. What the build starts is killed, as it would be without.
+/// Files of telemetry and the spool are told of it by an error, as of a full disk. What the build starts is killed, as it
+/// would be without.
 #[test]
-fn t13_a_limit_on_the_size_of_files_costs_lines_and_never_the_phase() {
+fn t13_a_limit_on_the_size_of_files_costs_lines_and_spans_and_never_the_phase() {
     let (_collector, endpoint) = away();
-    let world = ready(
-        "seq -f 'line %.0f of a build that prints more than it may' 1 20000\n\
-                       sh -c 'head -c 1000000 /dev/zero > \"$CNB_LAYERS_DIR/big\"'; echo \"it ended with $?\"",
-    );
+    let ended = "head -c 1000000 /dev/zero > \"$CNB_LAYERS_DIR/big\"; echo \"it ended with $?\"";
+    let world = ready(&format!("seq -f 'line %.0f of a build that prints more than it may' 1 20000; {ended}"));
     let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
     let built = world.run_with(limited(&world, 800), &[], &more).exits(0);
     built.says("build logs are incomplete: ").says("file too large").says("it ended with 153").done();
+    let built = world.run_with(limited(&world, 2), &[], &[("CNB_TELEMETRY", Some("true"))]).exits(0);
+    built.says("telemetry is incomplete: ").says("file too large").says("it ended with 153").done();
 }
 
 /// R32, R37, R40: the spans' collector takes connections and never answers.
