@@ -14,10 +14,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use crate::effect::clock::Clock as _;
-use crate::os::clock::SystemClock;
-use crate::os::error_text;
 use crate::os::lookup::LookupError;
+use crate::os::{clock, error_text};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ pub(crate) fn retry_after(value: &str, answered: Option<&str>) -> Option<Duratio
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let now = answered.and_then(date).unwrap_or_else(|| SystemClock.now().into());
+    let now = answered.and_then(date).unwrap_or_else(|| clock::now().into());
     Duration::try_from(date(value)? - now).ok()
 }
 
@@ -142,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_date_is_of_now() {
-        let then = OffsetDateTime::from(SystemClock.now()) + time::Duration::hours(2);
+        let then = OffsetDateTime::from(clock::now()) + time::Duration::hours(2);
         let then = then.format(&Rfc2822).unwrap().replace("+0000", "GMT");
         for date in [None, Some("long ago")] {
             let time = retry_after(&then, date).unwrap();

@@ -148,12 +148,12 @@ fn explained(stream: &mut TlsStream<TcpStream>, error: io::Error) -> io::Error {
     reason.map_or(error, |reason| io::Error::new(io::ErrorKind::InvalidData, tls::words(&reason)))
 }
 
-/// What has come in already.
+/// What has come in already, whether or not the runtime knows.
 struct Ready<'a>(&'a TcpStream);
 
 impl io::Read for Ready<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        Ok(rustix::io::read(self.0, buffer)?)
     }
 }
 
