@@ -58,7 +58,6 @@ fn r32_however_much_is_printed_that_is_no_text_a_phase_keeps_within_its_memory_a
         for (name, value) in [
             ("CNB_BUILD_LOGS_OTLP", "true"),
             ("CNB_REDACT", "true"),
-            ("CNB_BUILD_LOGS_STRIP_ANSI", "true"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("CNB_TELEMETRY_FLUSH_TIMEOUT", "100ms"),
             // What is not delivered goes with the platform.
