@@ -100,7 +100,7 @@ fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Loaded, Er
 /// Sends the image; of the first `known` layers it sends nothing.
 fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Loaded, Error> {
     let stored = plan.fetch(images, known)?;
-    let told = Told::new(&images.listener.events);
+    let told = Told::new(&*images.listener.events);
     let mut content = |out: &mut dyn Write| {
         plan.write_archive(out, known, &stored, images, &told)?;
         told.awaits(name);
@@ -244,7 +244,7 @@ impl<'a> Plan<'a> {
         known: usize,
         stored: &Stored,
         images: &DaemonImages,
-        told: &Told,
+        told: &Told<'_>,
     ) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
         let config = format!("{}.json", sha256::digest(&self.config).hex());

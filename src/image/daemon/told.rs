@@ -1,61 +1,23 @@
 //! How far an image is on its way into a daemon: told of each layer, and of the time until the daemon has unpacked it.
-//!
-//! News is repeated while nothing moves, so that who reads it sees that, too.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use crate::effect::events::{Events, TransferEvent, WorkId};
 
-/// How often news is repeated.
-const REPEATED: Duration = Duration::from_millis(500);
+/// After how many bytes there is news.
+const STEP: u64 = 1 << 20;
 
 /// Tells how far a load is. What did not end when this is dropped has failed.
-pub(super) struct Told {
-    news: Arc<News>,
-    /// Dropped, it ends the thread.
-    _stop: Sender<()>,
-}
-
-struct News {
-    events: Arc<dyn Events>,
+pub(super) struct Told<'a> {
+    events: &'a dyn Events,
     /// What is on its way.
-    latest: Mutex<Option<TransferEvent>>,
+    latest: RefCell<Option<TransferEvent>>,
 }
 
-impl News {
-    /// Told under this lock only: nothing follows the end of a transfer.
-    fn latest(&self) -> MutexGuard<'_, Option<TransferEvent>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, latest: Option<&TransferEvent>) {
-        if let Some(event) = latest {
-            self.events.emit(event.clone().into());
-        }
-    }
-}
-
-impl Told {
-    pub(super) fn new(events: &Arc<dyn Events>) -> Self {
-        Self::every(REPEATED, events)
-    }
-
-    fn every(pause: Duration, events: &Arc<dyn Events>) -> Self {
-        let news = Arc::new(News { events: Arc::clone(events), latest: Mutex::default() });
-        let (stop, stopped) = channel::<()>();
-        let repeated = Arc::clone(&news);
-        let repeat = move || {
-            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                repeated.tell(repeated.latest().as_ref());
-            }
-        };
-        // Without the thread nothing is repeated.
-        let _ = thread::Builder::new().name("daemon-load".to_owned()).spawn(repeat);
-        Self { news, _stop: stop }
+impl<'a> Told<'a> {
+    pub(super) fn new(events: &'a dyn Events) -> Self {
+        Self { events, latest: RefCell::default() }
     }
 
     /// Sends a layer of so many bytes to `out` by `write`.
@@ -68,7 +30,7 @@ impl Told {
     ) -> io::Result<()> {
         let what = format!("layer '{id}'");
         self.begin(TransferEvent::Sent { id: WorkId::next(), what, bytes: 0, size: Some(size) });
-        let sent = write(&mut Counted { out, news: &self.news });
+        let sent = write(&mut Counted { out, told: self });
         self.end(sent.is_ok());
         sent
     }
@@ -79,38 +41,43 @@ impl Told {
     }
 
     fn begin(&self, event: TransferEvent) {
-        let mut latest = self.news.latest();
-        *latest = Some(event);
-        self.news.tell(latest.as_ref());
+        self.events.emit(event.clone().into());
+        *self.latest.borrow_mut() = Some(event);
     }
 
     /// Ends what is on its way, if there is something.
     pub(super) fn end(&self, arrived: bool) {
-        let mut latest = self.news.latest();
-        self.news.tell(latest.as_ref());
-        if let Some(TransferEvent::Sent { id, .. } | TransferEvent::Awaited { id, .. }) = latest.take() {
-            self.news.events.emit(TransferEvent::Ended { id, arrived }.into());
-        }
+        let Some(latest) = self.latest.take() else { return };
+        let (TransferEvent::Sent { id, .. } | TransferEvent::Awaited { id, .. } | TransferEvent::Ended { id, .. }) =
+            latest;
+        self.events.emit(latest.into());
+        self.events.emit(TransferEvent::Ended { id, arrived }.into());
     }
 }
 
-impl Drop for Told {
+impl Drop for Told<'_> {
     fn drop(&mut self) {
         self.end(false);
     }
 }
 
 /// Counts what is written.
-struct Counted<'a> {
+struct Counted<'a, 'b> {
     out: &'a mut dyn Write,
-    news: &'a News,
+    told: &'a Told<'b>,
 }
 
-impl Write for Counted<'_> {
+impl Write for Counted<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.out.write(bytes)?;
-        if let Some(TransferEvent::Sent { bytes, .. }) = &mut *self.news.latest() {
+        if let Some(latest) = &mut *self.told.latest.borrow_mut()
+            && let TransferEvent::Sent { bytes, .. } = latest
+        {
+            let before = *bytes / STEP;
             *bytes += count as u64;
+            if *bytes / STEP > before {
+                self.told.events.emit(latest.clone().into());
+            }
         }
         Ok(count)
     }
@@ -127,29 +94,24 @@ mod tests {
     use crate::image::conforms::Heard;
 
     #[test]
-    fn news_is_repeated_while_nothing_moves_and_not_after_the_end() {
-        let heard = Arc::new(Heard::default());
-        let told = Told::every(Duration::from_millis(1), &heard.listener().events);
-        let times = |wanted: u64| {
-            let heard = heard.0.lock().unwrap();
-            let sent = |event: &&Event| matches!(event, Event::Transfer(TransferEvent::Sent { bytes, .. }) if *bytes == wanted);
-            heard.iter().filter(sent).count()
-        };
-        let stalls = |out: &mut dyn Write| {
-            out.write_all(b"one")?;
-            while times(3) < 3 {
-                thread::sleep(Duration::from_millis(1));
-            }
-            out.write_all(b"two")
-        };
-        told.layer("a:b", 6, &mut io::sink(), stalls).unwrap();
-        let ended = |event: Option<&Event>, wanted| matches!(event, Some(Event::Transfer(TransferEvent::Ended { arrived, .. })) if *arrived == wanted);
-        let is_last = |wanted| ended(heard.0.lock().unwrap().last(), wanted);
-        assert!(times(6) > 0 && is_last(true));
-        thread::sleep(Duration::from_millis(10));
-        assert!(is_last(true), "the end is the end");
+    fn every_piece_is_told_and_how_it_ended() {
+        let heard = Heard::default();
+        let told = Told::new(&heard);
+        let write = |out: &mut dyn Write| (0..5).try_for_each(|_| out.write_all(&vec![0; 700_000]));
+        told.layer("a:b", 3_500_000, &mut io::sink(), write).unwrap();
+        told.layer("c:d", 9, &mut io::sink(), |_| Err(io::Error::other("gone"))).unwrap_err();
         told.awaits("a.io/app");
         drop(told);
-        assert!(is_last(false));
+        let heard = heard.0.lock().unwrap();
+        let news = heard.iter().map(|event| match event {
+            Event::Transfer(TransferEvent::Sent { what, bytes, .. }) => format!("{what} {bytes}"),
+            Event::Transfer(TransferEvent::Awaited { what, .. }) => what.clone(),
+            Event::Transfer(TransferEvent::Ended { arrived, .. }) => arrived.to_string(),
+            other => panic!("{other:?}"),
+        });
+        let (one, two, wait) = ("layer 'a:b'", "layer 'c:d' 0", "the daemon to take 'a.io/app'");
+        let told = [0, 1_400_000, 2_100_000, 3_500_000, 3_500_000].map(|bytes| format!("{one} {bytes}"));
+        let rest = ["true", two, two, "false", wait, wait, "false"].map(str::to_owned);
+        assert_eq!(news.collect::<Vec<_>>(), [&told[..], &rest[..]].concat());
     }
 }

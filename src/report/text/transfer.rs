@@ -13,6 +13,8 @@ pub(in crate::report) struct Shown {
     pub size: Option<u64>,
     /// All is sent, and somebody is waited for.
     pub awaited: bool,
+    /// Bytes that went over the line.
+    pub moved: u64,
     /// How long it has taken.
     pub took: Duration,
 }
@@ -45,6 +47,7 @@ pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
         bytes: shown.iter().map(|one| one.bytes).sum(),
         size: shown.iter().map(|one| one.size).sum(),
         awaited: shown.iter().all(|one| one.awaited),
+        moved: shown.iter().map(|one| one.moved).sum(),
         took: shown.iter().map(|one| one.took).max().unwrap_or_default(),
     };
     let filled = all.size.map_or(0, |size| BAR * all.bytes.min(size) / size.max(1));
@@ -62,5 +65,5 @@ fn megabytes(bytes: u64) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
 fn rate(shown: &Shown) -> String {
-    format!("{:.1} MB/s", shown.bytes as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
+    format!("{:.1} MB/s", shown.moved as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
 }
