@@ -17,6 +17,8 @@ mod daemons;
 mod demo;
 /// Registries that refuse, break or talk nonsense.
 mod failures;
+/// Builds and rebases in OCI layouts.
+mod layouts;
 /// What a builder takes of this machine.
 #[expect(dead_code, reason = "only the demo shows the user's name")]
 mod machine;

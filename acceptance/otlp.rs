@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -34,6 +36,65 @@ printf 'the last one has no end'
     platform.write("buildpacks/samples_talks/0.1.0/buildpack.toml", descriptor);
     platform.order(&[("samples/talks", "0.1.0")]);
     platform
+}
+
+/// How many MiB the buildpack prints of each of what is no text.
+const MIB: usize = 100;
+
+/// Issue 8, "Bad input", scaled down: `benches/runs/all --only build-logs-limits` prints 10 GB. A phase has 48 MiB.
+#[test]
+fn r32_however_much_is_printed_that_is_no_text_a_phase_keeps_within_its_memory_and_the_build_is_as_without() {
+    let (registry, collector) = (Registry::plain(), Collector::start());
+    let escapes = r#"yes "$(printf '\033[31mred\033[0m\033]0;title\007\r')" | head -c "#;
+    for (endpoint, exit) in [(collector.endpoint("http/protobuf"), 0), ("http://127.0.0.1:9".to_owned(), 51)] {
+        let mut platform = platform(&registry);
+        let script = format!(
+            "#!/bin/sh\n{escapes}{MIB}M\nhead -c {MIB}M /dev/zero\nhead -c {MIB}M /dev/zero | tr '\\0' '\\303'\n\
+             echo; grep VmHWM /proc/$PPID/status\nexit {exit}\n"
+        );
+        platform.write("buildpacks/samples_talks/0.1.0/bin/build", &script);
+        platform.write("platform/env/NPM_TOKEN", "some-token-of-the-build");
+        let cache = platform.path("cache");
+        for (name, value) in [
+            ("CNB_BUILD_LOGS_OTLP", "true"),
+            ("CNB_REDACT", "true"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("CNB_TELEMETRY_FLUSH_TIMEOUT", "100ms"),
+            // What is not delivered goes with the platform.
+            ("TMPDIR", cache.to_str().unwrap()),
+        ] {
+            platform.env(name, value);
+        }
+        platform.fresh_layers();
+        platform.run("analyzer", &[&registry.image("app")]).exits(0).done();
+        platform.run("detector", &[]).exits(0).done();
+        let (code, size, end) = ended(&mut platform.command("builder", &[], false));
+        assert_eq!(code, Some(exit), "{end}");
+        // `CNB_NO_COLOR` takes the colours out of what is shown: 9 of 24 bytes of the first.
+        assert!(size > (5 * MIB) << 19, "{size} bytes are shown");
+        // The collector may be quick enough to take them all.
+        assert!(exit == 0 || end.contains("lines were dropped"), "{end}");
+        let peak = end.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak: usize = peak.expect("the peak of its memory").parse().unwrap();
+        assert!(peak < 48 * 1024, "{peak} KiB");
+    }
+}
+
+/// Runs a program that prints more than anybody wants to keep: its exit code, how many bytes it prints, and the last.
+fn ended(command: &mut Command) -> (Option<i32>, usize, String) {
+    let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = program.stdout.take().unwrap();
+    let (mut size, mut end, mut buffer) = (0, Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let count = output.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        size += count;
+        end.drain(..end.len().saturating_sub(1 << 16));
+        end.extend_from_slice(&buffer[..count]);
+    }
+    (program.wait().unwrap().code(), size, String::from_utf8_lossy(&end).into_owned())
 }
 
 fn text<'a>(entry: &'a Value, name: &str) -> &'a str {

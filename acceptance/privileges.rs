@@ -58,6 +58,16 @@ fn a_folder_that_the_user_may_write_keeps_its_owner() {
 }
 
 #[test]
+fn the_creator_needs_a_user_that_is_in_the_list_of_users() {
+    let registry = Registry::plain();
+    let mut platform = Platform::new().run_image_in(&registry);
+    platform.env("CNB_USER_ID", "3000000");
+    let text = "failed to set environment for user 3000000: unknown userid 3000000";
+    platform.create(&registry.image("app"), &[]).exits(1).fails_with(&[text]).done();
+    assert!(!platform.path("layers/analyzed.toml").exists(), "no phase has begun");
+}
+
+#[test]
 fn wrong_arguments_are_told_before_root_is_refused() {
     let platform = Platform::new();
     for program in ["detector", "builder"] {

@@ -3,7 +3,8 @@
 //! Clause: platform.md#exporter, platform.md#registry-authentication.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,6 +83,9 @@ fn what_umoci_unpacks_has_the_owners_modes_and_links_of_the_specification() {
     let script = platform.path("workspace/start.sh");
     platform.write("workspace/start.sh", "#!/bin/bash\n");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o750)).unwrap();
+    let (pipe, device) = (platform.path("workspace/pipe"), platform.path("workspace/device"));
+    tool(Command::new("mknod").arg(&pipe).arg("p"));
+    tool(Command::new("mknod").arg(&device).args(["c", "1", "3"]));
     platform.create(&app, &[]).exits(0).done();
     let root = Image::fetch(&registry, &app, &platform.path("fetched")).unpack(&platform.path("bundle"));
 
@@ -89,6 +93,10 @@ fn what_umoci_unpacks_has_the_owners_modes_and_links_of_the_specification() {
     let script = fs::metadata(inside("workspace/start.sh")).unwrap();
     assert_eq!(format!("{}:{}", script.uid(), script.gid()), platform.owner());
     assert_eq!((script.mode() & 0o7777, script.mtime()), (0o750, 315_532_801));
+    assert!(fs::metadata(inside("workspace/pipe")).unwrap().file_type().is_fifo());
+    let device = fs::metadata(inside("workspace/device")).unwrap();
+    assert!(device.file_type().is_char_device());
+    assert_eq!(device.rdev(), fs::metadata("/dev/null").unwrap().rdev());
     let launcher = fs::metadata(root.join("cnb/lifecycle/launcher")).unwrap();
     assert_eq!((launcher.uid(), launcher.gid(), launcher.mode() & 0o7777), (0, 0, 0o755));
     assert_eq!(

@@ -40,6 +40,12 @@ impl Image {
         let mut skopeo = registry.skopeo(&["copy", "--quiet", "--preserve-digests", "--src-tls-verify=false"]);
         skopeo.args(registry.reader());
         tool(skopeo.arg(format!("docker://{image}")).arg(format!("oci:{}:app", layout.display())));
+        Self::read_whole(layout)
+    }
+
+    /// Reads the only image of an OCI layout, and recomputes every digest and size.
+    #[track_caller]
+    pub(crate) fn read_whole(layout: &Path) -> Self {
         let image = Self::read(layout);
         image.conforms();
         image

@@ -181,6 +181,38 @@ mod tests {
     }
 
     #[test]
+    fn entries_have_types_and_modes_of_the_files_and_a_fixed_time() {
+        let fixture = Fixture::new();
+        let folder = "/layers/bp_x/kinds";
+        fixture.link(&format!("{folder}/link"), "program");
+        let pipe = fixture.at(format!("{folder}/pipe"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::set_permissions(&pipe, std::fs::Permissions::from_mode(0o640)).unwrap();
+        fixture.file(format!("{folder}/program"), "", 0o4755);
+        let shared = fixture.folder(format!("{folder}/shared"));
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        let mut bytes = Vec::new();
+        fixture.directory(folder, BUILD).unwrap().write_tar(&mut bytes).unwrap();
+        // Without contents and long names, each block is the header of an entry.
+        let headers: Vec<&[u8]> = bytes.chunks(512).take_while(|block| block[0] != 0).collect();
+        let kinds: Vec<_> = headers.iter().map(|header| (header[156], &header[100..107])).collect();
+        let expected: [(u8, &[u8]); 7] = [
+            (b'5', b"0000755"),
+            (b'5', b"0000755"),
+            (b'5', b"0000755"),
+            (b'2', b"0000777"),
+            (b'6', b"0000640"),
+            (b'0', b"0004755"),
+            (b'5', b"0001777"),
+        ];
+        assert_eq!(kinds, expected);
+        for header in headers {
+            assert_eq!(&header[136..147], format!("{:011o}", 315_532_801).as_bytes());
+            assert!(header[265..329].iter().all(|&byte| byte == 0), "an entry has no name of a user or group");
+        }
+    }
+
+    #[test]
     fn writes_the_same_bytes_each_time() {
         let fixture = plain();
         let tar = plan(&fixture.origin(), Path::new("/layers/bp_x/plain"), BUILD).unwrap();

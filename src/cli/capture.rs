@@ -9,7 +9,7 @@ use super::resolve::Values;
 use super::session::Session;
 use super::{delivery, secrets, version};
 use crate::effect::clock::Clock;
-use crate::effect::events::{Phase, SessionEvent};
+use crate::effect::events::Phase;
 use crate::model::env::Environment;
 use crate::model::trace::TraceContext;
 use crate::report::build_logs::{BuildLogs, Place, Sending, Wishes};
@@ -41,23 +41,23 @@ pub(super) fn begin(values: &Values, env: &Environment, clock: &Arc<dyn Clock>) 
         return None;
     }
     let redactor = Arc::<Redactor>::default();
-    redactor.add(secrets::find(values, env));
+    let found = secrets::find(values, env);
+    redactor.add(found.secrets);
+    found.gaps.iter().for_each(|gap| redactor.lack(gap));
     let logs = hears.then(|| BuildLogs::new(wishes, Arc::clone(&redactor), Arc::clone(clock)));
     Some(Capture { logs, redactor })
 }
 
-/// Tells where records go, if they go anywhere; gives who must hear programs.
+/// Tells where records go, if they go anywhere; gives who must hear programs. What is wrong is for the user.
 pub(super) fn open<S>(
     session: &Session<S>,
     outbox: Option<&Outbox>,
     spans: Option<&Arc<Spans>>,
+    warnings: &mut Vec<String>,
 ) -> Option<Arc<BuildLogs>> {
     let logs = session.capture.as_ref()?.logs.as_ref()?;
     let Some(outbox) = outbox.filter(|outbox| outbox.sends(Signal::Logs)) else {
-        let warnings = logs.close().into_iter();
-        for warning in warnings {
-            session.emit(SessionEvent::Telemetry(warning));
-        }
+        warnings.extend(logs.close());
         return session.values.flag(Key::Redact).then(|| Arc::clone(logs));
     };
     let context = session.env.get(CNB_TRACEPARENT).and_then(|value| value.to_str());
@@ -67,10 +67,8 @@ pub(super) fn open<S>(
         (None, None) => Place::Unknown,
     };
     let mut overrides = ResourceOverrides::parse(&session.env);
-    if let Some(warning) = overrides.warning.take().filter(|_| !outbox.sends(Signal::Traces)) {
-        // With spans it was told already.
-        session.emit(SessionEvent::Telemetry(warning));
-    }
+    // With spans it was told already.
+    warnings.extend(overrides.warning.take().filter(|_| !outbox.sends(Signal::Traces)));
     let (api, version) = (session.api, version::info().version);
     let of_phase = version.clone();
     logs.open(Sending {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::Key;
+use super::parse::parse_bool;
 use super::resolve::Values;
 use super::session::{Session, temp_dir};
 use crate::effect::events::{Events, Phase, SessionEvent};
@@ -23,6 +24,8 @@ use crate::telemetry::spool::{DEFAULT_CAP, SpoolConfig};
 
 /// The value of `-traces-otlp` that asks for spans of buildpacks, too.
 const ALL: &str = "all";
+/// The variable that asks for spans that a person can read. It has no flag.
+const STDOUT: &str = "CNB_OTEL_STDOUT";
 /// How long the end of a phase may wait, unless somebody says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -35,18 +38,17 @@ pub(super) fn signals(values: &Values) -> Vec<Signal> {
         .collect()
 }
 
-/// Where spans go that are sent as they end, if they are to be sent and can be. What is wrong is told.
-pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox) -> Option<Arc<Live>> {
+/// Where spans go that are sent as they end, if they are to be sent and can be. What is wrong is for the user.
+pub(super) fn live<S>(session: &Session<S>, outbox: &Outbox, warnings: &mut Vec<String>) -> Option<Arc<Live>> {
     if !outbox.sends(Signal::Traces) {
         return None;
     }
     let mut resource = ResourceOverrides::parse(&session.env);
-    let mut warnings: Vec<String> = resource.warning.take().into_iter().collect();
+    warnings.extend(resource.warning.take());
     let follows = follows(&session.values);
     if follows && !session.values.flag(Key::Telemetry) {
         warnings.push("spans of buildpacks are not sent: they write them to files only with -telemetry".to_owned());
     }
-    tell(&*session.events, warnings);
     let redactor = session.capture.as_ref().filter(|_| follows).map(|capture| Arc::clone(&capture.redactor));
     let live = Arc::new(Live::new(Arc::clone(outbox.spool()), resource, redactor));
     outbox.waits_for(Arc::clone(&live));
@@ -89,26 +91,38 @@ pub(super) fn tell_odd_switches<S>(session: &Session<S>) {
     let switches =
         [Key::Telemetry, Key::TracesOtlp, Key::BuildLogsOtlp, Key::BuildLogsStripAnsi, Key::Redact].into_iter();
     let odd = switches.filter(|key| !session.values.fits(*key)).map(|key| {
-        let name = session.values.name(key);
         let or_all = if key == Key::TracesOtlp { ", nor all," } else { "" };
-        format!("{name} is neither true nor false{or_all} and counts as false")
+        (session.values.name(key), or_all)
     });
-    tell(&*session.events, odd.collect());
+    let stdout = prints_spans(&session.env).is_none().then(|| (STDOUT.to_owned(), ""));
+    let told =
+        odd.chain(stdout).map(|(name, or_all)| format!("{name} is neither true nor false{or_all} and counts as false"));
+    tell(&*session.events, told.collect());
 }
 
-/// Opens an outbox for some signals; none where nothing can be sent, which is told. Files are read and made here, so
-/// this comes before privileges are dropped. `owner` gets the spool.
+/// Says whether spans are printed for a person, too; none where the variable says neither yes nor no.
+pub(super) fn prints_spans(env: &Environment) -> Option<bool> {
+    match env.get(STDOUT).filter(|value| !value.is_empty()) {
+        None => Some(false),
+        Some(value) => parse_bool(&value.to_string_lossy()),
+    }
+}
+
+/// Opens an outbox for some signals; none where nothing can be sent. What is wrong is for the user. Files are read and
+/// made here, so this comes before privileges are dropped. `owner` gets the spool.
 pub(super) fn open<S>(
     session: &Session<S>,
     phase: Phase,
     signals: &[Signal],
     owner: Option<(u32, u32)>,
+    warnings: &mut Vec<String>,
 ) -> Option<Arc<Outbox>> {
     if signals.is_empty() {
         return None;
     }
-    let Settings { destinations, mut warnings } = Settings::parse(&session.env, signals);
-    let cap = cap(&session.values, &mut warnings);
+    let Settings { destinations, warnings: of_settings } = Settings::parse(&session.env, signals);
+    warnings.extend(of_settings);
+    let cap = cap(&session.values, warnings);
     let config = OutboxConfig {
         spool: SpoolConfig {
             folder: temp_dir(&session.env),
@@ -129,28 +143,28 @@ pub(super) fn open<S>(
         warnings.extend(more);
         outbox
     };
-    tell(&*session.events, warnings);
     if let (Some(outbox), Some(capture)) = (&outbox, &session.capture) {
         capture.redactor.add(outbox.secrets());
     }
     outbox.map(Arc::new)
 }
 
-/// Ends an outbox: sends what waits for `deadline` at most, and tells what the user should know.
-pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) {
+/// Ends an outbox: sends what waits for `deadline` at most, and gives what the user should know.
+pub(super) fn close(outbox: &Outbox, deadline: Duration, events: &dyn Events) -> Vec<String> {
     let waits = |waiting| events.emit(SessionEvent::Delivering { waiting, deadline }.into());
-    tell(events, outbox.finish(deadline, &waits).warnings);
+    outbox.finish(deadline, &waits).warnings
 }
 
 /// Keeps others of the same user, buildpacks among them, from reading this process: its memory, and the environment that
-/// it was started with. That is done where headers or a key for collectors are set, or an address that may have a
-/// credential in it, also when nothing is sent (R41).
+/// it was started with. That is done where credentials for registries, headers or a key for collectors are set, or an
+/// address that may have a credential in it, also when nothing is sent (R41).
 pub(super) fn protect(env: &Environment) {
     let is_credential = |name: &str, value: &str| {
-        name.starts_with("OTEL_EXPORTER_OTLP_")
+        let of_collector = name.starts_with("OTEL_EXPORTER_OTLP_")
             && (name.ends_with("HEADERS")
                 || name.ends_with("CLIENT_KEY")
-                || (name.ends_with("ENDPOINT") && (value.contains(['?', '@']) || path_tokens(value).next().is_some())))
+                || (name.ends_with("ENDPOINT") && (value.contains(['?', '@']) || path_tokens(value).next().is_some())));
+        name == "CNB_REGISTRY_AUTH" || of_collector
     };
     let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
     if env.iter().any(|(name, value)| !value.is_empty() && is_credential(&text(name), &text(value))) {
@@ -158,7 +172,8 @@ pub(super) fn protect(env: &Environment) {
     }
 }
 
-fn tell(events: &dyn Events, warnings: Vec<String>) {
+/// Tells warnings.
+pub(super) fn tell(events: &dyn Events, warnings: Vec<String>) {
     for warning in warnings {
         events.emit(SessionEvent::Telemetry(warning).into());
     }

@@ -1,7 +1,7 @@
 //! The program: from arguments and environment to one phase, and from its outcome to an exit code.
 //!
 //! `inputs` is the table of inputs, `parse` and `resolve` read them, `session` holds what a phase runs with, `wire`
-//! chooses the real effects, `stop` ends them at a signal, `command` has one file for each phase, `failure` and `exit` end it.
+//! chooses the real effects, `stores` those for images and caches, `stop` ends them at a signal, `ending` tells how telemetry ended, `command` has one file for each phase, `failure` and `exit` end it.
 //!
 //! Clause: platform.md#operations; catalogue 1, sections 1.1 to 1.4.
 
@@ -11,6 +11,7 @@ mod credentials;
 mod delivery;
 mod dispatch;
 mod documents;
+mod ending;
 mod exit;
 mod failure;
 mod help;
@@ -20,6 +21,7 @@ mod resolve;
 mod secrets;
 mod session;
 mod stop;
+mod stores;
 mod version;
 mod wire;
 
@@ -106,6 +108,7 @@ pub fn run(program: Program) -> u8 {
             };
             let console = Console::on_terminal(Box::new(out), threshold, !no_color, terminal());
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            delivery::protect(&env);
             let capture = capture::begin(&values, &env, &clock);
             if let Some(logs) = capture.as_ref().and_then(|capture| capture.logs.clone()) {
                 console.heard_by(logs);
@@ -115,7 +118,6 @@ pub fn run(program: Program) -> u8 {
             }
             console.emit(SessionEvent::Starting(name).into());
             console.emit(SessionEvent::ParsingInputs.into());
-            delivery::protect(&env);
             let mut session = Session::new(phase, api, values, env, cwd, Arc::clone(&console), clock);
             session.capture = capture;
             match command::run(session) {

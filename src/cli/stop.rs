@@ -11,11 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use super::ending::Ending;
 use crate::effect::events::Outcome;
 use crate::effect::processes::{Command, Finished, Output, Processes, StartError};
 use crate::os::process::OsProcesses;
 use crate::os::signal;
-use crate::report::spans::Spans;
 
 /// How long programs may take to end. In a container the lifecycle is often the first process, and none outlives it.
 const GRACE: Duration = Duration::from_secs(3);
@@ -77,32 +77,29 @@ impl State {
 }
 
 impl Stoppable {
-    /// From now on, the process heeds the signals. `deliver` sends what waits to be sent, and takes no longer than told;
-    /// `hurry` is called instead when the work is done, and who sends then must come to an end.
-    pub(super) fn new(
-        processes: OsProcesses,
-        spans: Option<&Arc<Spans>>,
-        deliver: impl FnOnce(Duration) + Send + 'static,
-        hurry: impl FnOnce() + Send + 'static,
-    ) -> Self {
+    /// From now on, the process heeds the signals that were held; `ending` is what then comes to an end. After the work,
+    /// somebody else has begun with that.
+    pub(super) fn new(signals: signal::Held, processes: OsProcesses, ending: Ending) -> Self {
         let state = Arc::<State>::default();
-        let (running, at_signal, spans) = (processes.running(), Arc::clone(&state), spans.cloned());
+        let (running, at_signal) = (processes.running(), Arc::clone(&state));
         // Without the thread a signal ends the process at once: nothing that is left behind does harm.
-        let _ = signal::on_stop(move |signal| {
-            if at_signal.leave_work(Stage::Stopped) == Stage::Done {
-                hurry();
+        let _ = signals.heed(move |signal| {
+            let stage = at_signal.leave_work(Stage::Stopped);
+            // Also when the work is done: after a fault of ours one may still run.
+            running.signal_all(signal);
+            if stage == Stage::Done {
+                ending.hurry();
                 // Longer than it takes, unless nobody reads what the process says.
                 return thread::sleep(GRACE);
             }
-            running.signal_all(signal);
             // On another thread: nobody may read what the process says, and it must end all the same.
             let (ends, ended) = mpsc::channel();
             let clean_up = move || {
-                if let Some(spans) = spans {
+                if let Some(spans) = &ending.spans {
                     spans.finish(Outcome::Cancellation, None);
                 }
                 at_signal.settle(GRACE);
-                deliver(LAST_DELIVERY);
+                ending.end(LAST_DELIVERY);
                 let _ = ends.send(());
             };
             if thread::Builder::new().name("clean up".to_owned()).spawn(clean_up).is_ok() {
@@ -112,7 +109,7 @@ impl Stoppable {
         Self { processes, state }
     }
 
-    /// The work is done. Does not return when the phase was told to stop before.
+    /// The work is done, or a fault of ours ended it. Does not return when the phase was told to stop before.
     pub(super) fn done(&self) {
         if self.state.leave_work(Stage::Done) == Stage::Stopped {
             about_to_die();

@@ -1,47 +1,37 @@
-//! The one place that chooses real effects: where images are, how programs run, who hears events.
+//! The one place that chooses real effects: how programs run, who hears events, and, by [`super::stores`], where images
+//! and caches are.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use super::ending::Ending;
 use super::failure::Failure;
 use super::inputs::Key;
-use super::session::{Privileged, Session, Unprivileged, temp_dir};
+use super::session::{Session, Unprivileged};
 use super::stop::Stoppable;
+use super::stores::{self, NoImages, Stores};
 use super::{capture, delivery, exit, version};
 use crate::api::PlatformFeature;
 use crate::buildpack::api;
-use crate::cache::{ImageCache, VolumeCache};
+use crate::cache::ImageCache;
 use crate::effect::Effects;
-use crate::effect::cache::Cache;
 use crate::effect::clock::Clock;
-use crate::effect::events::{
-    CacheEvent, Events, Facts, Listener, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId,
-};
-use crate::effect::images::{ImageError, Images, Opened, StoreKind, WrittenImage};
+use crate::effect::events::{Events, Facts, Listener, Ongoing, Outcome, Phase, SessionEvent, Timed, Work, WorkId};
+use crate::effect::images::{Images, StoreKind};
 use crate::effect::processes::Processes;
 use crate::effect::telemetry::{NoTelemetry, ProcessTelemetry};
-use crate::image::daemon::{self, Awake, Daemon, DaemonConfig, DaemonImages};
-use crate::image::layout::{LayoutImages, layout_path};
-use crate::image::registry::{Keychain, RegistryConfig, RegistryImages};
-use crate::model::digest::DiffId;
-use crate::model::image::ImageRecord;
+use crate::image::registry::Keychain;
 use crate::model::order::GroupElement;
 use crate::model::target::RunTarget;
-use crate::net::proxy::Proxies;
-use crate::os::os_release;
 use crate::os::process::{OsProcesses, StreamTo};
+use crate::os::{os_release, signal};
 use crate::phase::{build, detect, export, generate, rebase};
 use crate::report::Fan;
-use crate::report::build_logs::BuildLogs;
 use crate::report::spans::Spans;
 use crate::telemetry::passthrough::Passthrough;
-use crate::telemetry::{self, TelemetryConfig, ids, provider};
-
-/// How often a daemon is asked whether it is there: podman's goes to sleep after 5 s.
-const PING_INTERVAL: Duration = Duration::from_millis(500);
+use crate::telemetry::{self, TelemetryConfig, ids};
 
 /// Standard output, which several printers share.
 #[derive(Clone)]
@@ -87,14 +77,12 @@ impl Run<'_> {
 
     /// Opens the place where the images of the build are. Requests and layers that are written are parts of the phase.
     pub(super) fn open_images<S>(&self, session: &Session<S>, keychain: &Keychain) -> Box<dyn Images> {
-        let listener = self.listener();
-        daemon_or_layout(session, &listener).unwrap_or_else(|| Box::new(registry(session, keychain, listener)))
+        stores::images(session, keychain, self.listener())
     }
 
     /// Opens the places where the images of the build and the cache image are.
     pub(super) fn open_stores<S>(&self, session: &Session<S>, keychain: &Keychain) -> Stores {
-        let listener = self.listener();
-        Stores { other: daemon_or_layout(session, &listener), registry: registry(session, keychain, listener) }
+        Stores::open(session, keychain, self.listener())
     }
 
     /// Names the cache image, if there is one. It is asked for when a phase first wants something of it.
@@ -105,7 +93,7 @@ impl Run<'_> {
     ) -> Option<ImageCache<'b>> {
         let name = session.values.some_text(Key::CacheImage)?;
         let keeps_old = session.api.has(PlatformFeature::KeepsOldCacheImage);
-        Some(ImageCache::new(&stores.registry, &name, &**self.events, keeps_old))
+        Some(stores.image_cache(&name, &**self.events, keeps_old))
     }
 
     /// Calls a phase's function; when it starts and how long it takes is told for who looks for a fault.
@@ -159,9 +147,13 @@ pub(super) fn with_phase<S, T>(
     let variable = |name: &str| session.env.get(name).map(ToOwned::to_owned);
     let (signals, owner) = (delivery::signals(&session.values), owner(&session));
     delivery::tell_odd_switches(&session);
-    let outbox = delivery::open(&session, phase, &signals, owner);
+    // Whoever tells the phase to stop waits from here on until it is known what is then to be cleaned up. Nothing is
+    // printed until then: nobody may read it.
+    let held = signal::hold();
+    let mut warnings = Vec::new();
+    let outbox = delivery::open(&session, phase, &signals, owner, &mut warnings);
     let files = session.values.flag(Key::Telemetry);
-    let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox));
+    let live = outbox.as_ref().and_then(|outbox| delivery::live(&session, outbox, &mut warnings));
     let spans = (files || live.is_some()).then(|| {
         let config = TelemetryConfig {
             files,
@@ -174,12 +166,12 @@ pub(super) fn with_phase<S, T>(
             owner,
             platform_api: session.api,
             version: version::info().version,
-            stdout: files && variable("CNB_OTEL_STDOUT").is_some_and(|value| value == "true"),
+            stdout: files && delivery::prints_spans(&session.env) == Some(true),
         };
         Arc::new(Spans::new(config, Arc::clone(&session.clock), ids::random()))
     });
     let (listeners, clock) = (Arc::clone(&session.events), Arc::clone(&session.clock));
-    let logs = capture::open(&session, outbox.as_deref(), spans.as_ref());
+    let logs = capture::open(&session, outbox.as_deref(), spans.as_ref(), &mut warnings);
     let mut consumers = vec![Arc::clone(&listeners)];
     consumers.extend(spans.clone().map(|spans| spans as Arc<dyn Events>));
     // Behind the spans, which know where work is in its trace.
@@ -204,22 +196,12 @@ pub(super) fn with_phase<S, T>(
         None => processes,
     };
     let told = Arc::clone(&events);
-    let held = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
-    let deliver = {
-        let (outbox, logs, events) = (outbox.clone(), logs.clone(), Arc::clone(&listeners));
-        move |deadline| {
-            close_logs(logs.as_deref(), &*events);
-            if let Some(outbox) = outbox {
-                delivery::close(&outbox, deadline, &*events);
-            }
-        }
-    };
-    let hurried = outbox.clone();
-    let hurry = move || hurried.iter().for_each(|outbox| outbox.hurry());
-    let processes = Stoppable::new(processes.telling_held_output(Box::new(held)), spans.as_ref(), deliver, hurry);
-    if spans.is_some() || logs.is_some() {
-        end_telemetry_at_a_panic(spans.clone(), logs.clone());
-    }
+    let left_behind = move |program: &Path| told.emit(SessionEvent::HeldOutput(program.to_owned()).into());
+    let processes = processes.telling_held_output(Box::new(left_behind));
+    let ending = Ending { spans: spans.clone(), logs, outbox, console: Arc::clone(&console) };
+    ending.end_spans_at_a_panic();
+    let processes = Stoppable::new(held, processes, ending.clone());
+    delivery::tell(&*listeners, warnings);
     let work = Ongoing::begin(&*events, None, Work::Phase(phase));
     let run = Run {
         phase,
@@ -232,20 +214,14 @@ pub(super) fn with_phase<S, T>(
     };
     let deadline = delivery::deadline(&session);
     let result = catch_unwind(AssertUnwindSafe(|| call(session, &run))).unwrap_or_else(|fault| {
-        // Spans and build logs have ended already.
-        if let Some(outbox) = &outbox {
-            delivery::close(outbox, deadline, &*listeners);
-        }
+        processes.done();
+        ending.end(deadline);
         resume_unwind(fault)
     });
     processes.done();
     end(work, &result);
     if let Some(spans) = spans {
         spans.finish(Outcome::Success, None);
-        let warnings = spans.warnings().into_iter();
-        for warning in warnings {
-            listeners.emit(SessionEvent::Telemetry(warning).into());
-        }
     }
     if let Err(failure) = &result {
         // It is printed when all of this is over.
@@ -253,36 +229,8 @@ pub(super) fn with_phase<S, T>(
             console.announce(event);
         }
     }
-    close_logs(logs.as_deref(), &*listeners);
-    if let Some(outbox) = outbox {
-        delivery::close(&outbox, deadline, &*listeners);
-    }
+    ending.end(deadline);
     result
-}
-
-/// Puts what build logs still have where it waits to be sent, and tells what is wrong with them.
-fn close_logs(logs: Option<&BuildLogs>, events: &dyn Events) {
-    let warnings = logs.map(BuildLogs::close).unwrap_or_default().into_iter();
-    for warning in warnings {
-        events.emit(SessionEvent::Telemetry(warning).into());
-    }
-}
-
-/// Spans and build logs end also when a fault of ours ends the program (telemetry R18).
-fn end_telemetry_at_a_panic(spans: Option<Arc<Spans>>, logs: Option<Arc<BuildLogs>>) {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if provider::is_printing() {
-            return;
-        }
-        report(panic);
-        if let Some(spans) = &spans {
-            spans.finish_after_panic();
-        }
-        if let Some(logs) = &logs {
-            drop(logs.close());
-        }
-    }));
 }
 
 /// Who owns what telemetry makes, where this process may give files away.
@@ -325,155 +273,4 @@ pub(super) fn verify_buildpack_apis(session: &Session<Unprivileged>, elements: &
 /// The target of this very system.
 pub(super) fn host_target() -> RunTarget {
     os_release::target(std::fs::read_to_string(Path::new("/etc/os-release")).ok().as_deref())
-}
-
-/// Opens the cache folder, if one is given. A cache image wins over it.
-pub(super) fn volume_cache(session: &Session<Unprivileged>) -> Result<Option<Box<dyn Cache>>, Failure> {
-    if session.values.some_text(Key::CacheImage).is_some() {
-        return Ok(None);
-    }
-    let Some(dir) = session.values.some_path(Key::CacheDir) else { return Ok(None) };
-    let cache = VolumeCache::open(&dir).map_err(|error| Failure::Setup {
-        action: "create volume cache".to_owned(),
-        cause: error.to_string(),
-        hint: Some(format!("Make the folder {} and let the user of this phase write it.", dir.display())),
-    })?;
-    Ok(Some(Box::new(cache)))
-}
-/// The name by which a store finds an image: for layouts the path of its folder, else what the platform wrote.
-pub(super) fn stored_name<S>(session: &Session<S>, name: &str) -> Result<String, Failure> {
-    if !session.uses_layout() {
-        return Ok(name.to_owned());
-    }
-    let path = layout_path(&session.values.path(Key::LayoutDir), name);
-    path.map(|path| path.display().to_string()).map_err(|error| Failure::reference(&error))
-}
-
-/// Connects to the daemon, if images are in one. Its socket may be one that only root may open.
-pub(super) fn connect_daemon(session: &mut Session<Privileged>) -> Result<(), Failure> {
-    if !session.uses_daemon() {
-        return Ok(());
-    }
-    let value =
-        |name: &str| session.env.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-    let config = DaemonConfig {
-        host: value("DOCKER_HOST"),
-        tls_verify: value("DOCKER_TLS_VERIFY"),
-        cert_path: value("DOCKER_CERT_PATH"),
-        api_version: value("DOCKER_API_VERSION"),
-    };
-    let daemon = Daemon::connect(&config).map_err(|error| {
-        Failure::Setup {
-        action: "initialize docker client".to_owned(),
-        cause: error.to_string(),
-        hint: Some(
-            "Give this phase the daemon's socket (/var/run/docker.sock, or another one in DOCKER_HOST) and start it as \
-             a user who may open it."
-                .to_owned(),
-        ),
-    }
-    })?;
-    session.daemon = Some(daemon);
-    Ok(())
-}
-
-/// Keeps the daemon awake, if there is one, until the result is dropped.
-pub(super) fn keep_daemon_awake(session: &Session<Unprivileged>) -> Option<Awake> {
-    let events = Arc::clone(&session.events);
-    let failed = move |error: daemon::Error| events.emit(SessionEvent::DaemonAsleep(error.to_string()).into());
-    session.daemon.as_ref().map(|daemon| daemon.keep_awake(PING_INTERVAL, failed))
-}
-
-/// Opens the place where images are, unless that is a registry.
-fn daemon_or_layout<S>(session: &Session<S>, listener: &Listener) -> Option<Box<dyn Images>> {
-    let (architecture, listener) = (os_release::architecture(), listener.clone());
-    if session.uses_layout() {
-        return Some(Box::new(LayoutImages::new(session.values.path(Key::LayoutDir), architecture, listener)));
-    }
-    if !session.uses_daemon() {
-        return None;
-    }
-    let Some(daemon) = session.daemon.clone() else { return Some(Box::new(NoImages(StoreKind::Daemon))) };
-    let launch_cache = launch_cache(session, &*listener.events);
-    let images = DaemonImages::new(daemon, architecture, temp_dir(&session.env), listener);
-    Some(match launch_cache {
-        Some(cache) => Box::new(images.with_launch_cache(cache)),
-        None => Box::new(images),
-    })
-}
-
-/// A client for registries, which has not spoken to any yet, also where the images of a build are elsewhere.
-pub(super) fn registry<S>(session: &Session<S>, keychain: &Keychain, listener: Listener) -> RegistryImages {
-    let config = RegistryConfig {
-        insecure: session.values.list(Key::InsecureRegistries),
-        keychain: keychain.clone(),
-        proxies: Proxies::of(&session.env),
-        ..RegistryConfig::new(os_release::architecture(), temp_dir(&session.env))
-    };
-    RegistryImages::new(config, listener)
-}
-
-/// Where the images of a build are, and where its cache image is, which may be the same.
-pub(super) struct Stores {
-    registry: RegistryImages,
-    /// The daemon or the layouts, if images go there.
-    other: Option<Box<dyn Images>>,
-}
-
-impl Stores {
-    /// Where the images of the build are.
-    pub(super) fn images(&self) -> &dyn Images {
-        self.other.as_deref().unwrap_or(&self.registry)
-    }
-
-    /// Where a cache image is.
-    pub(super) fn registry(&self) -> &dyn Images {
-        &self.registry
-    }
-}
-
-/// Opens the launch cache, if one is given. Without it a build takes longer, and no more (policy P28).
-fn launch_cache<S>(session: &Session<S>, events: &dyn Events) -> Option<Arc<dyn Cache>> {
-    match VolumeCache::open(&session.values.some_path(Key::LaunchCache)?) {
-        Ok(cache) => Some(Arc::new(cache)),
-        Err(error) => {
-            events.emit(CacheEvent::LaunchCacheFailed(format!("creating launch cache: {error}")).into());
-            None
-        }
-    }
-}
-
-/// The place for images of a phase that has none to do with, or is not connected to it yet.
-struct NoImages(StoreKind);
-
-impl NoImages {
-    fn error<T>() -> Result<T, ImageError> {
-        Err(ImageError::permanent("this phase reads and writes no images yet"))
-    }
-}
-
-impl Images for NoImages {
-    fn kind(&self) -> StoreKind {
-        self.0
-    }
-
-    fn open(&self, _: &str) -> Result<Opened, ImageError> {
-        Self::error()
-    }
-
-    fn check_read(&self, _: &str) -> Result<(), ImageError> {
-        Self::error()
-    }
-
-    fn check_write(&self, _: &str) -> Result<(), ImageError> {
-        Self::error()
-    }
-
-    fn layer(&self, _: &ImageRecord, _: &DiffId) -> Result<Box<dyn io::Read + Send>, ImageError> {
-        Self::error()
-    }
-
-    fn write(&self, _: &crate::effect::images::ImageDraft, _: &[String]) -> Result<WrittenImage, ImageError> {
-        Self::error()
-    }
 }

@@ -48,8 +48,9 @@ pub trait Capture: Send + Sync {
 
 /// Hears what one program prints.
 pub trait Printed: Send + Sync {
-    /// Takes bytes as they come, and hands to `show` what a person may read of them, now or later.
-    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8]));
+    /// Takes bytes as they come, and hands to `show` what a person may read of them, now or later. False says that nobody
+    /// listens any more: these bytes were not taken, and the program's output is let go.
+    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) -> bool;
 
     /// The program has ended: what was kept back is handed to `show`. Others that it left behind may print more.
     fn end(&self, show: &dyn Fn(&[u8]));

@@ -103,7 +103,11 @@ pub fn assemble(
         history.push(entry.clone());
     }
     check_layers(&layers)?;
-    let (diff_ids, layers): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
+    let (diff_ids, mut layers): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
+    // A layer may come from an image of the other family: one manifest with names of both is refused by some.
+    for layer in &mut layers {
+        layer.media_type = media::layer_in(family, &layer.media_type).to_owned();
+    }
 
     let config = render_config(&ImageConfig { history, diff_ids, ..draft.config.clone() });
     let config_descriptor = describe(or(&draft.base.config_media_type, media::config(family)), &config);
@@ -296,16 +300,30 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_layer_keeps_the_descriptor_of_the_previous_image() {
+    fn a_reused_layer_keeps_its_blob_and_is_called_as_in_the_manifest() {
         let mut previous = base(MediaFamily::Docker);
         previous.layers.rotate_left(1);
-        let draft = ImageDraft {
-            previous: Some(previous.clone()),
-            layers: vec![(DraftLayer::Reuse(diff_id(b"two")), made_by("a"))],
-            ..draft(&base(MediaFamily::Oci), None, "x")
+        let reused = |previous: &ImageRecord| {
+            let draft = ImageDraft {
+                previous: Some(previous.clone()),
+                layers: vec![(DraftLayer::Reuse(diff_id(b"two")), made_by("a"))],
+                ..draft(&base(MediaFamily::Oci), None, "x")
+            };
+            assembled(&draft).unwrap()
         };
-        let image = assembled(&draft).unwrap();
-        assert_eq!(Some(&image.layers[0]), previous.layers[0].descriptor.as_ref());
+        let expected = descriptor("2", media::layer(MediaFamily::Oci));
+        assert_eq!(reused(&previous).layers, [expected]);
+        // Whatever the previous image was: the same layers give the same manifest.
+        assert_eq!(reused(&previous).manifest, reused(&base(MediaFamily::Oci)).manifest);
+    }
+
+    #[test]
+    fn layers_of_a_base_are_called_as_in_the_manifest() {
+        // So it is in a rebase: the manifest stays the app image's, of another family than the new run image.
+        let rebased = ImageRecord { layers: base(MediaFamily::Oci).layers, ..base(MediaFamily::Docker) };
+        let image = assembled(&draft(&rebased, None, "x")).unwrap();
+        assert!(image.layers.iter().all(|layer| layer.media_type == media::layer(MediaFamily::Docker)));
+        assert_eq!(image.layers[0].digest, sha256::digest(b"1"));
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub(crate) fn conforms(images: &dyn Images, base: &str, names: &[String]) {
 
 /// A source that can be read once.
 #[derive(Debug)]
-struct Once(Vec<u8>, AtomicBool);
+pub(crate) struct Once(pub(crate) Vec<u8>, pub(crate) AtomicBool);
 
 impl TarSource for Once {
     fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -39,6 +39,27 @@ pub fn plain_layer(family: MediaFamily) -> &'static str {
     }
 }
 
+/// The media types of layers by their compression, docker's and OCI's: the bytes behind both are the same.
+const LAYERS: [[&str; 2]; 5] = [
+    ["application/vnd.docker.image.rootfs.diff.tar", "application/vnd.oci.image.layer.v1.tar"],
+    ["application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+gzip"],
+    ["application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.oci.image.layer.v1.tar+zstd"],
+    ["application/vnd.docker.image.rootfs.foreign.diff.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar"],
+    [
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    ],
+];
+
+/// What a layer of this media type is called in an image of a family; what has no name there keeps its own.
+pub(super) fn layer_in(family: MediaFamily, media_type: &str) -> &str {
+    match (LAYERS.iter().find(|names| names.contains(&media_type)), family) {
+        (Some([docker, _]), MediaFamily::Docker) => docker,
+        (Some([_, oci]), MediaFamily::Oci) => oci,
+        (None, _) => media_type,
+    }
+}
+
 /// The family of an image whose manifest has this media type.
 pub(super) fn family(manifest: &str) -> MediaFamily {
     if manifest.starts_with(DOCKER) { MediaFamily::Docker } else { MediaFamily::Oci }
@@ -79,6 +100,18 @@ mod tests {
             names.map(|(docker, oci)| (family(docker), family(oci)))[0],
             (MediaFamily::Docker, MediaFamily::Oci)
         );
+    }
+
+    #[test]
+    fn a_layer_keeps_its_compression_under_the_name_of_another_family() {
+        for [docker, oci] in LAYERS {
+            for media_type in [docker, oci] {
+                assert_eq!(layer_in(MediaFamily::Docker, media_type), docker);
+                assert_eq!(layer_in(MediaFamily::Oci, media_type), oci);
+            }
+        }
+        let nameless = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+        assert_eq!(layer_in(MediaFamily::Docker, nameless), nameless);
     }
 
     #[test]

@@ -15,3 +15,4 @@ pub mod memory;
 mod platform;
 pub mod registry;
 pub(crate) mod sha256;
+mod told;

@@ -44,6 +44,9 @@ pub fn hide() {
 /// Takes bytes as they come, from one thread for each program.
 pub type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
+/// Takes bytes of a pipe; false says that nobody wants more of it.
+type Taker = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// Where [`Output::Stream`] goes.
 #[derive(Clone)]
 pub enum StreamTo {
@@ -167,11 +170,17 @@ impl OsProcesses {
 
     /// Runs a program with both streams going to `sink`, which somebody else may hear first.
     fn run_piped(&self, command: &Command, sink: Sink) -> Result<Exit, StartError> {
-        let Some(capture) = &self.capture else { return self.run_to(command, || Pipes::new([sink])) };
+        let Some(capture) = &self.capture else {
+            let take = move |bytes: &[u8]| {
+                sink(bytes);
+                true
+            };
+            return self.run_to(command, || Pipes::new([Arc::new(take) as Taker]));
+        };
         let printed = capture.program(command.work);
         let apart = |stream| {
             let (printed, sink) = (Arc::clone(&printed), Arc::clone(&sink));
-            Arc::new(move |bytes: &[u8]| printed.take(stream, bytes, &*sink)) as Sink
+            Arc::new(move |bytes: &[u8]| printed.take(stream, bytes, &*sink)) as Taker
         };
         let exit = self.run_to(command, || Pipes::new([Stream::Stdout, Stream::Stderr].map(apart)));
         printed.end(&*sink);
@@ -179,7 +188,7 @@ impl OsProcesses {
     }
 
     /// Runs a program with its streams going to pipes. When it has ended, others that hold its output delay the return
-    /// by [`HELD_OUTPUT_GRACE`] at most; what they print later still goes where it went.
+    /// by [`HELD_OUTPUT_GRACE`] at most; what they print later still goes where it went, until nobody listens any more.
     fn run_to(&self, command: &Command, pipes: impl FnOnce() -> std::io::Result<Pipes>) -> Result<Exit, StartError> {
         let failed = |error: std::io::Error| start_error(command, &error);
         let Pipes { readers, writers } = pipes().map_err(failed)?;
@@ -240,15 +249,15 @@ struct Pipes {
 /// The end of a pipe that is read, and where its bytes go.
 struct Source {
     reader: PipeReader,
-    sink: Sink,
+    taker: Taker,
 }
 
 impl Pipes {
-    fn new(sinks: impl IntoIterator<Item = Sink>) -> std::io::Result<Self> {
+    fn new(takers: impl IntoIterator<Item = Taker>) -> std::io::Result<Self> {
         let mut pipes = Self { readers: Vec::new(), writers: Vec::new() };
-        for sink in sinks {
+        for taker in takers {
             let (reader, writer) = std::io::pipe()?;
-            pipes.readers.push(Source { reader, sink });
+            pipes.readers.push(Source { reader, taker });
             pipes.writers.push(writer);
         }
         Ok(pipes)
@@ -303,10 +312,7 @@ impl Source {
     fn pass_on(&mut self, buffer: &mut [u8]) -> bool {
         match self.reader.read(buffer) {
             Ok(0) => false,
-            Ok(count) => {
-                (self.sink)(&buffer[..count]);
-                true
-            }
+            Ok(count) => (self.taker)(&buffer[..count]),
             Err(error) => error.kind() == ErrorKind::Interrupted,
         }
     }
@@ -555,9 +561,10 @@ mod tests {
     }
 
     impl Printed for Heard {
-        fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) {
+        fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) -> bool {
             self.0.lock().unwrap().push((Some(stream), bytes.to_vec()));
             show(bytes);
+            !bytes.starts_with(b"no more\n")
         }
 
         fn end(&self, show: &dyn Fn(&[u8])) {
@@ -599,6 +606,17 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
+    }
+
+    #[test]
+    fn r36_output_that_nobody_listens_to_any_more_is_let_go() {
+        let dir = Dir::new();
+        let heard = Arc::new(Heard::default());
+        let processes = OsProcesses::new(StreamTo::Inherit).captured_by(Arc::new(Ears(Arc::clone(&heard))));
+        let command = dir.command("echo no more; exec yes");
+        assert_eq!(processes.run(&command, Output::Collect).unwrap().exit, Exit::Signal(Signal::SIGPIPE as i32));
+        let of_program = |(stream, _): &&(Option<Stream>, Vec<u8>)| stream.is_some();
+        assert_eq!(heard.0.lock().unwrap().iter().filter(of_program).count(), 1);
     }
 
     #[test]

@@ -10,31 +10,45 @@ use std::thread;
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
 
-/// From now on, calls `clean_up` on a thread of its own when the process is told to stop, and then lets it die by the
-/// signal. Threads that are started later, and programs, are not in the way: the former leave the signals to that
-/// thread, the latter start with none blocked.
-///
-/// # Errors
-/// The thread cannot be started; the process then dies at once when told to.
-pub fn on_stop(clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()> {
+/// The signals, which wait for who heeds them.
+#[must_use]
+pub struct Held(SigSet);
+
+/// From now on the signals wait until somebody heeds them. Threads that are started later leave them to that one, too, and
+/// programs start with none blocked.
+pub fn hold() -> Held {
+    // Before they wait: looking would drop one that does.
     let ignored = is_ignored(Signal::SIGINT);
-    let signals: SigSet =
-        [Signal::SIGTERM, Signal::SIGINT].into_iter().filter(|&signal| signal == Signal::SIGTERM || !ignored).collect();
-    signals.thread_block()?;
-    let wait = move || {
-        let Ok(signal) = signals.wait() else { return };
-        clean_up(signal);
-        // It dies by this one, whatever came after it.
-        let _ = SigSet::from(signal).thread_unblock();
-        let _ = raise(signal);
-        end(signal);
-    };
-    thread::Builder::new().name("stop".to_owned()).spawn(wait).map(drop).inspect_err(|_| {
-        let _ = signals.thread_unblock();
-    })
+    let heeded = [Signal::SIGTERM, Signal::SIGINT].into_iter().filter(|&signal| signal == Signal::SIGTERM || !ignored);
+    let signals = heeded.collect::<SigSet>();
+    // Where that fails the signal ends the process, as it would without.
+    let _ = signals.thread_block();
+    Held(signals)
 }
 
-/// Leaves the signals to other threads: to the one of [`on_stop`], or the one that the process began with.
+impl Held {
+    /// Calls `clean_up` on a thread of its own when the process is told to stop, or was meanwhile, and then lets it die by
+    /// the signal.
+    ///
+    /// # Errors
+    /// The thread cannot be started; the process then dies at once when told to.
+    pub fn heed(self, clean_up: impl FnOnce(Signal) + Send + 'static) -> io::Result<()> {
+        let Self(signals) = self;
+        let wait = move || {
+            let Ok(signal) = signals.wait() else { return };
+            clean_up(signal);
+            // It dies by this one, whatever came after it.
+            let _ = SigSet::from(signal).thread_unblock();
+            let _ = raise(signal);
+            end(signal);
+        };
+        thread::Builder::new().name("stop".to_owned()).spawn(wait).map(drop).inspect_err(|_| {
+            let _ = signals.thread_unblock();
+        })
+    }
+}
+
+/// Leaves the signals to other threads: to the one that heeds them, or the one that the process began with.
 pub fn leave_to_others() {
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     // Where that fails the signal ends the process, as it would without.

@@ -2,7 +2,9 @@
 //!
 //! Telemetry T12, R30 to R37. Bytes are redacted as they come, cut into lines, and each line becomes a record with the span
 //! of who printed it; records go to the spool of [`crate::telemetry::outbox`], and nobody waits for a collector. With
-//! redaction asked for, the same pass decides what a terminal shows.
+//! redaction asked for, the same pass decides what a terminal shows. [`program`] has what one program prints.
+
+mod program;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,26 +13,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{InstrumentationScope, KeyValue};
 
+use self::program::Program;
 use super::spans::Spans;
 use super::text::Level;
 use crate::effect::clock::Clock;
 use crate::effect::events::{Event, Events, Phase, Work, WorkId};
-use crate::effect::processes::{Capture, Printed, Stream};
+use crate::effect::processes::{Capture, Printed};
 use crate::model::trace::TraceContext;
 use crate::os::signal;
 use crate::telemetry::attributes::Key;
-use crate::telemetry::logs::{self, Encoder, Escapes, Lines, Piece, Record, Severity, Source, Store};
+use crate::telemetry::logs::{self, Encoder, Escapes, Lines, Piece, Severity, Source, Store};
 use crate::telemetry::provider::SCOPE;
-use crate::telemetry::redact::{Redactor, Released, Scanner};
+use crate::telemetry::redact::Redactor;
 use crate::telemetry::spool::Loss;
 use crate::telemetry::{describe, ids};
 
 /// How long a record waits for others to be sent with.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// How often, and with what pause, somebody who prints is waited for when the process is about to die.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,7 +127,7 @@ impl BuildLogs {
                 let (programs, own) = sources(&state);
                 drop(state);
                 for program in &programs {
-                    program.lock().flush();
+                    program.flush();
                 }
                 for source in &own {
                     lock(source).flush();
@@ -155,25 +154,24 @@ impl BuildLogs {
         if self.wishes.redacts { redacted } else { line }
     }
 
-    /// Puts everything into the spool, lines without an end too; what comes later is not heard. Gives what the user
-    /// should know, a sentence each. Whoever prints this very moment is not waited for longer than a moment.
+    /// Puts everything into the spool, lines without an end too. What comes later is not heard, and what programs print
+    /// that were left behind is not shown either: their output is let go, as at the end of the process. Gives what the
+    /// user should know, a sentence each.
     pub fn close(&self) -> Vec<String> {
-        // A panic may come from where the state is locked.
-        let Some(mut state) = try_lock(&self.state).filter(|state| !state.is_closed) else { return Vec::new() };
+        let mut state = self.state();
+        if state.is_closed {
+            return Vec::new();
+        }
         state.is_closed = true;
         state.early.clear();
         let (programs, own) = sources(&state);
         drop(state);
         self.closing.notify_all();
         for program in programs {
-            if let Some(mut printing) = try_lock(&program.0) {
-                printing.finish(&|_| {}, true);
-            }
+            program.close();
         }
         for source in own {
-            if let Some(mut source) = try_lock(&source) {
-                source.finish();
-            }
+            lock(&source).finish();
         }
         let mut warnings = logs::warnings(&self.loss);
         warnings.extend(self.redactor.take_warning());
@@ -194,7 +192,7 @@ impl BuildLogs {
         });
         let mut source = lock(source);
         let mut lines = Lines::default();
-        let mut add = |piece: Piece<'_>| add(&mut source, piece, time, None, severity);
+        let mut add = |piece: Piece<'_>| program::add(&mut source, piece, time, None, severity);
         lines.push(stripped.as_deref().unwrap_or(line), time, &mut add);
         lines.finish(&mut add);
     }
@@ -286,142 +284,16 @@ impl Events for BuildLogs {
 impl Capture for BuildLogs {
     fn program(&self, work: Option<WorkId>) -> Arc<dyn Printed> {
         let mut state = self.state();
-        let known = work.and_then(|work| state.works.get(&work)).cloned().filter(|_| self.wishes.records);
+        let records = self.wishes.records && !state.is_closed;
+        let known = work.and_then(|work| state.works.get(&work)).cloned().filter(|_| records);
         let source = known.and_then(|(work, phase, place)| self.source(&mut state, &work, phase, place));
-        let scanner = || Scanner::new(Arc::clone(&self.redactor));
-        let (strips, redacts) = (self.wishes.strips && source.is_some(), self.wishes.redacts);
-        let program = Arc::new(Program(
-            Mutex::new(Printing {
-                scanner: scanner(),
-                shown: (strips && redacts).then(scanner),
-                escapes: strips.then(Default::default),
-                output: source.map(|source| Output { lines: Default::default(), source }),
-                observed: 0,
-            }),
-            Terms { redacts, clock: Arc::clone(&self.clock) },
-        ));
-        if !state.is_closed {
+        let program = Program::new(self.wishes, &self.redactor, Arc::clone(&self.clock), source);
+        let program = Arc::new(program);
+        if records {
             state.programs.push(Arc::clone(&program));
         }
         program
     }
-}
-
-/// What one program prints.
-struct Program(Mutex<Printing>, Terms);
-
-struct Terms {
-    redacts: bool,
-    clock: Arc<dyn Clock>,
-}
-
-struct Printing {
-    scanner: Scanner,
-    /// What is shown is scanned apart where records have no escape sequences: taking those out may join what was none.
-    shown: Option<Scanner>,
-    escapes: Option<[Escapes; 2]>,
-    output: Option<Output>,
-    observed: u64,
-}
-
-struct Output {
-    lines: [Lines; 2],
-    source: Source,
-}
-
-impl Program {
-    fn lock(&self) -> MutexGuard<'_, Printing> {
-        lock(&self.0)
-    }
-}
-
-impl Printed for Program {
-    fn take(&self, stream: Stream, bytes: &[u8], show: &dyn Fn(&[u8])) {
-        let Terms { redacts, clock } = &self.1;
-        if !redacts {
-            show(bytes);
-        }
-        self.lock().take(stream, bytes, nanoseconds(clock.now()), *redacts, show);
-    }
-
-    fn end(&self, show: &dyn Fn(&[u8])) {
-        let show = |bytes: &[u8]| {
-            if self.1.redacts {
-                show(bytes);
-            }
-        };
-        self.lock().finish(&show, false);
-    }
-}
-
-impl Printing {
-    fn take(&mut self, stream: Stream, bytes: &[u8], now: u64, redacts: bool, show: &dyn Fn(&[u8])) {
-        self.observed = now;
-        if let Some(shown) = &mut self.shown {
-            shown.push(stream, bytes, now, &mut |released| show(released.bytes));
-        }
-        let stripped = self.escapes.as_mut().map(|escapes| escapes[stream.index()].strip(bytes));
-        let shows = redacts && self.shown.is_none();
-        let output = &mut self.output;
-        self.scanner.push(stream, stripped.as_deref().unwrap_or(bytes), now, &mut |released| {
-            if shows {
-                show(released.bytes);
-            }
-            if let Some(output) = output {
-                output.take(released, now);
-            }
-        });
-    }
-
-    /// Nothing more is waited for: what is held is released, lines end, records go to the spool.
-    fn finish(&mut self, show: &dyn Fn(&[u8]), is_last: bool) {
-        if let Some(shown) = &mut self.shown {
-            shown.finish(&mut |released| show(released.bytes));
-        }
-        let (shows, observed) = (self.shown.is_none(), self.observed);
-        let output = &mut self.output;
-        self.scanner.finish(&mut |released| {
-            if shows {
-                show(released.bytes);
-            }
-            if let Some(output) = output {
-                output.take(released, observed);
-            }
-        });
-        if let Some(Output { lines, source }) = output {
-            for (lines, stream) in lines.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
-                lines.finish(&mut |piece| add(source, piece, observed, Some(stream), None));
-            }
-            if is_last { source.finish() } else { source.flush() }
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Some(output) = &mut self.output {
-            output.source.flush();
-        }
-    }
-}
-
-impl Output {
-    fn take(&mut self, released: Released<'_>, now: u64) {
-        let Self { lines, source } = self;
-        let Released { stream, bytes, time } = released;
-        lines[stream.index()].push(bytes, time, &mut |piece| add(source, piece, now, Some(stream), None));
-    }
-}
-
-fn add(source: &mut Source, piece: Piece<'_>, observed: u64, stream: Option<Stream>, severity: Option<Severity>) {
-    source.add(&Record {
-        body: &String::from_utf8_lossy(piece.bytes),
-        time: piece.time,
-        observed,
-        severity,
-        stream: stream.map(Stream::name),
-        uid: "",
-        part: piece.part,
-        dropped: None,
-    });
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {
@@ -430,18 +302,6 @@ fn nanoseconds(time: SystemTime) -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks what somebody may hold who never comes back: a terminal that nobody reads, a thread that panics.
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    for _ in 0..TRIES {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => thread::sleep(PAUSE),
-        }
-    }
-    None
 }
 
 #[cfg(test)]

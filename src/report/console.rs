@@ -3,11 +3,12 @@
 //! Everything goes to one stream, standard output, as the reference has it (policy P1, P2).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::build_logs::BuildLogs;
-use super::progress::Progress;
+use super::progress::{Progress, Show};
 use super::strip::Strip;
 use super::text::{Level, Line, lines};
 use crate::effect::events::{Event, Events, SessionEvent, TransferEvent};
@@ -58,6 +59,9 @@ pub struct Console {
     told: Mutex<Vec<SessionEvent>>,
     progress: Mutex<Progress>,
     began: Instant,
+    /// Who looks after pushes while there are any.
+    ticker: Mutex<Option<thread::JoinHandle<()>>>,
+    myself: Weak<Self>,
     logs: OnceLock<Arc<BuildLogs>>,
 }
 
@@ -71,6 +75,8 @@ struct Out {
 /// Back to the first column, and nothing from there on.
 const CLEAR: &[u8] = b"\r\x1b[K";
 const RESET: &str = "\x1b[0m";
+/// How often pushes are looked after that give no news.
+const TICK: Duration = Duration::from_secs(1);
 
 impl Console {
     /// Makes one. Without colour, escape sequences are taken out of everything, programs' output included.
@@ -86,12 +92,14 @@ impl Console {
         columns: Option<usize>,
     ) -> Arc<Self> {
         let strip = (!colour).then(Strip::default);
-        Arc::new(Self {
+        Arc::new_cyclic(|myself| Self {
             threshold,
             out: Mutex::new(Out { writer, strip, bar: String::new() }),
             told: Mutex::default(),
             progress: Mutex::new(Progress::new(columns)),
             began: Instant::now(),
+            ticker: Mutex::default(),
+            myself: myself.clone(),
             logs: OnceLock::new(),
         })
     }
@@ -156,7 +164,48 @@ impl Console {
             return;
         }
         let now = self.began.elapsed();
-        let show = self.progress.lock().unwrap_or_else(PoisonError::into_inner).hear(event, now);
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is shown last is the newest.
+        self.show(progress.hear(event, now));
+        drop(progress);
+        if let TransferEvent::Sent { .. } | TransferEvent::Awaited { .. } = event {
+            self.look_after_pushes();
+        }
+    }
+
+    /// Sees to it that a thread shows pushes that stall, as long as there are any.
+    fn look_after_pushes(&self) {
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        if ticker.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let myself = self.myself.clone();
+        let look_after = move || {
+            loop {
+                thread::sleep(TICK);
+                if !myself.upgrade().is_some_and(|console| console.tick()) {
+                    return;
+                }
+            }
+        };
+        // Where the system gives no thread, only news is told.
+        *ticker = thread::Builder::new().spawn(look_after).ok();
+    }
+
+    /// Shows pushes that it is time for; tells whether there are any.
+    fn tick(&self) -> bool {
+        let now = self.began.elapsed();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let show = progress.due(now);
+            if show == Show::default() {
+                return !progress.is_idle();
+            }
+            self.show(show);
+        }
+    }
+
+    fn show(&self, show: Show) {
         if let Some(bar) = show.bar {
             let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = out.writer.write_all(&[CLEAR, bar.as_bytes()].concat());
@@ -258,15 +307,39 @@ mod tests {
         ] {
             let (out, id) = (Shared::default(), crate::effect::events::WorkId::next());
             let threshold = Threshold::parse(level).unwrap();
-            let mut console = Console::on_terminal(Box::new(out.clone()), threshold, false, Some(23));
+            // Nobody else draws.
+            let console = Console::on_terminal(Box::new(out.clone()), threshold, false, Some(23));
+            let mut console = Arc::into_inner(console).unwrap();
             console.emit(sent(id, 0));
-            Arc::get_mut(&mut console).unwrap().began -= std::time::Duration::from_secs(3);
+            console.began -= Duration::from_secs(3);
             console.emit(sent(id, 2));
             console.print(&Line::info("w"));
             console.emit(TransferEvent::Ended { id, arrived: true }.into());
             let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
             assert!(if expected.is_empty() { out.is_empty() } else { out.starts_with(expected) }, "{out:?}");
         }
+    }
+
+    #[test]
+    fn a_push_that_stalls_is_told_all_the_same() {
+        let (out, id) = (Shared::default(), crate::effect::events::WorkId::next());
+        let console =
+            Arc::into_inner(Console::new(Box::new(out.clone()), Threshold::From(Level::Info), false)).unwrap();
+        let sent = TransferEvent::Sent { id, what: "layer 'a:b'".into(), bytes: 2_000_000, size: None };
+        console.progress.lock().unwrap().hear(&sent, Duration::ZERO);
+        let began = console.began.checked_sub(Duration::from_secs(9)).unwrap();
+        let console = Arc::new_cyclic(|myself| Console { began, myself: myself.clone(), ..console });
+        let told = || String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        console.emit(sent.into());
+        // Another second has to pass. Nothing is sent meanwhile.
+        let waits = Instant::now();
+        while told().is_empty() && waits.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(told().starts_with("Sending layer 'a:b': 2.0 MB, 0.0 MB/s\n"), "{}", told());
+        console.emit(TransferEvent::Ended { id, arrived: false }.into());
+        let thread = console.ticker.lock().unwrap().take();
+        thread.unwrap().join().unwrap();
     }
 
     #[test]

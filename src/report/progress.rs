@@ -1,4 +1,4 @@
-//! Pushes that take long, as a bar on a terminal, elsewhere as a line now and then.
+//! Pushes and loads that take long, as a bar on a terminal, elsewhere as a line now and then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,10 @@ struct Transfer {
     what: String,
     bytes: u64,
     size: Option<u64>,
+    /// How many bytes were sent: not those that were there when it began, and twice what was sent twice.
+    moved: u64,
+    /// All is sent.
+    awaited: bool,
     began: Duration,
     told: Duration,
 }
@@ -49,28 +53,57 @@ impl Progress {
     pub(super) fn hear(&mut self, event: &TransferEvent, now: Duration) -> Show {
         match event {
             TransferEvent::Sent { id, what, bytes, size } => self.sent(*id, what, *bytes, *size, now),
+            TransferEvent::Awaited { id, what } => {
+                self.transfer(*id, what, 0, now).awaited = true;
+                self.due(now)
+            }
             TransferEvent::Ended { id, arrived } => self.ended(*id, *arrived, now),
         }
     }
 
     fn sent(&mut self, id: WorkId, what: &str, bytes: u64, size: Option<u64>, now: Duration) -> Show {
-        let new = || Transfer { what: what.to_owned(), bytes, size, began: now, told: now };
-        let transfer = self.transfers.entry(id).or_insert_with(new);
+        let transfer = self.transfer(id, what, bytes, now);
+        // After a cut there may be fewer than before.
+        transfer.moved += bytes.saturating_sub(transfer.bytes);
         (transfer.bytes, transfer.size) = (bytes, size);
+        self.due(now)
+    }
+
+    /// What is on its way, which has so many bytes where it begins.
+    fn transfer(&mut self, id: WorkId, what: &str, bytes: u64, now: Duration) -> &mut Transfer {
+        self.transfers.entry(id).or_insert_with(|| Transfer {
+            what: what.to_owned(),
+            bytes,
+            size: None,
+            moved: 0,
+            awaited: false,
+            began: now,
+            told: now,
+        })
+    }
+
+    /// What is to be shown at a time, also where there is no news: a push may stall. There may be more at once.
+    pub(super) fn due(&mut self, now: Duration) -> Show {
         if self.columns.is_some() {
             let is_due = self.drawn.is_none_or(|drawn| now.saturating_sub(drawn) >= DRAWS);
             return if is_due { Show { line: None, bar: self.bar(now) } } else { Show::default() };
         }
-        if now.saturating_sub(transfer.told) < LINES {
-            return Show::default();
-        }
-        transfer.told = now;
-        Show { line: Some(Line::info(transfer::sending(&transfer.shown(now)))), bar: None }
+        let due = self.transfers.values_mut().find(|transfer| now.saturating_sub(transfer.told) >= LINES);
+        let line = due.map(|transfer| {
+            transfer.told = now;
+            Line::info(transfer::sending(&transfer.shown(now)))
+        });
+        Show { line, bar: None }
+    }
+
+    /// Tells whether anything is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.transfers.is_empty()
     }
 
     fn ended(&mut self, id: WorkId, arrived: bool, now: Duration) -> Show {
         let Some(transfer) = self.transfers.remove(&id) else { return Show::default() };
-        let is_told = arrived && transfer.is_long(now);
+        let is_told = arrived && transfer.is_long(now) && !transfer.awaited;
         let line = is_told.then(|| Line::info(transfer::sent(&transfer.shown(now))));
         Show { line, bar: self.bar(now) }
     }
@@ -95,7 +128,8 @@ impl Transfer {
 
     fn shown(&self, now: Duration) -> transfer::Shown {
         let took = now.saturating_sub(self.began);
-        transfer::Shown { what: self.what.clone(), bytes: self.bytes, size: self.size, took }
+        let Self { bytes, size, moved, awaited, .. } = *self;
+        transfer::Shown { what: self.what.clone(), bytes, size, moved, awaited, took }
     }
 }
 
@@ -150,6 +184,57 @@ mod tests {
         let shown = progress.hear(&unknown(two, 30), Duration::from_secs(3));
         let bar = "[....................] Sending 2 layers: 30.0 MB, 10.0 MB/s";
         assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
+    }
+
+    #[test]
+    fn the_rate_is_of_what_was_sent_not_of_what_was_there() {
+        let (mut progress, id) = (Progress::new(None), WorkId::next());
+        let mut hear = |event: &TransferEvent, second| progress.hear(event, Duration::from_secs(second));
+        hear(&sent(id, 60), 0);
+        assert_eq!(hear(&sent(id, 80), 10), line("Sending layer 'a:b': 80.0 MB of 100.0 MB, 2.0 MB/s"));
+        // Cut, and 10 MB of it have to be sent again.
+        hear(&sent(id, 70), 11);
+        assert_eq!(hear(&sent(id, 90), 20), line("Sending layer 'a:b': 90.0 MB of 100.0 MB, 2.0 MB/s"));
+        hear(&sent(id, 100), 24);
+        let ended = TransferEvent::Ended { id, arrived: true };
+        assert_eq!(hear(&ended, 25), line("Sent layer 'a:b': 100.0 MB in 25.0 s, 2.0 MB/s"));
+    }
+
+    #[test]
+    fn what_stalls_is_told_every_ten_seconds_too() {
+        let (mut progress, one, two) = (Progress::new(None), WorkId::next(), WorkId::next());
+        progress.hear(&sent(one, 20), Duration::ZERO);
+        progress.hear(&sent(two, 0), Duration::ZERO);
+        assert_eq!(progress.due(Duration::from_secs(9)), Show::default());
+        for second in [10, 20] {
+            let now = Duration::from_secs(second);
+            let stalled = |done| line(&format!("Sending layer 'a:b': {done}.0 MB of 100.0 MB, 0.0 MB/s"));
+            assert_eq!([progress.due(now), progress.due(now)], [stalled(20), stalled(0)]);
+            assert_eq!(progress.due(now), Show::default());
+        }
+
+        let (mut progress, id) = (Progress::new(Some(80)), WorkId::next());
+        progress.hear(&sent(id, 0), Duration::ZERO);
+        let shown = progress.due(Duration::from_secs(3));
+        let bar = "[....................] Sending layer 'a:b': 0.0 MB of 100.0 MB, 0.0 MB/s";
+        assert_eq!(shown, Show { line: None, bar: Some(bar.into()) });
+        assert_eq!(progress.due(Duration::from_secs(3)), Show::default());
+    }
+
+    #[test]
+    fn a_wait_is_told_until_it_ends() {
+        let awaited = |id| TransferEvent::Awaited { id, what: "the daemon to take 'a.io/app'".into() };
+        let (mut progress, id) = (Progress::new(None), WorkId::next());
+        assert_eq!(progress.hear(&awaited(id), Duration::from_secs(100)), Show::default());
+        let told = line("Waiting for the daemon to take 'a.io/app': 10.0 s");
+        assert_eq!(progress.due(Duration::from_secs(110)), told);
+        let ended = TransferEvent::Ended { id, arrived: true };
+        assert_eq!(progress.hear(&ended, Duration::from_secs(125)), Show::default());
+
+        let (mut progress, id) = (Progress::new(Some(80)), WorkId::next());
+        progress.hear(&awaited(id), Duration::ZERO);
+        let bar = "[....................] Waiting for the daemon to take 'a.io/app': 3.0 s";
+        assert_eq!(progress.due(Duration::from_secs(3)), Show { line: None, bar: Some(bar.into()) });
     }
 
     #[test]

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,7 +67,7 @@ impl Live {
     }
 
     /// Sends what a program writes to its file from an offset on, until the result is dropped.
-    pub(super) fn follow(self: &Arc<Self>, file: File, path: PathBuf, from: u64) -> io::Result<Following> {
+    pub(super) fn follow(self: &Arc<Self>, file: File, path: PathBuf, from: u64) -> Option<Following> {
         let live = Arc::clone(self);
         // Every program has a share of the spool of its own; the lifecycle's own is another.
         let program = u64::MAX - 1 - self.programs.fetch_add(1, Ordering::Relaxed);
@@ -118,12 +117,12 @@ impl Live {
             |count, cause| format!("{count} could not be kept until then: {cause}"),
         );
         if let Some(first) = unread.paths.first().filter(|_| unread.bytes > 0) {
-            let others = match unread.paths.len() - 1 {
-                0 => String::new(),
-                others => format!(" and {others} other files"),
-            };
-            let (bytes, first) = (unread.bytes, first.display());
+            let (bytes, first, others) = (unread.bytes, first.display(), others(&unread.paths));
             missing.push(format!("there was no time to read {bytes} bytes of '{first}'{others}"));
+        }
+        if let Some((first, cause)) = unread.failed.first() {
+            let (first, others) = (first.display(), others(&unread.failed));
+            missing.push(format!("'{first}'{others} could not be read: {cause}"));
         }
         warnings.extend(self.redactor.iter().filter_map(|redactor| redactor.take_warning()));
         if !missing.is_empty() {
@@ -135,6 +134,14 @@ impl Live {
                 .push(format!("{garbage} entries in telemetry files of programs are no spans, so they are not sent"));
         }
         warnings
+    }
+}
+
+/// How many there are besides the first, in words.
+fn others<T>(files: &[T]) -> String {
+    match files.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} other files"),
     }
 }
 

@@ -96,7 +96,7 @@ impl Session {
     pub fn follow(&self, kind: ModuleKind, seen: &Seen) -> Option<Following> {
         let live = self.live().filter(|live| live.follows())?;
         let file = self.with_folder(kind, seen, |folder| self.faults.unless(folder.reads(seen)))??;
-        live.follow(file, seen.path.clone(), u64::try_from(seen.size()).unwrap_or(0)).ok()
+        live.follow(file, seen.path.clone(), u64::try_from(seen.size()).unwrap_or(0))
     }
 
     /// Builds the tracer of a phase, whose spans go to `<layers>/tracing/lifecycle/<phase>.jsonl`.

@@ -2,7 +2,8 @@
 //!
 //! Telemetry part "live spans". A half line waits for its end; a line that is too long is none. Each file is read on a
 //! thread of its own, so the end of a program waits for nothing: what it wrote last is read beside what comes next, and
-//! at the end of a phase for as long as that may wait. What is not read by then is known by its bytes.
+//! at the end of a phase for as long as that may wait. What is not read by then is known by its bytes, and a file that
+//! cannot be read by its name.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::os::error_text;
 
 /// How often a file is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,6 +38,8 @@ pub struct Readers {
 struct State {
     /// Those that are not read to their ends.
     files: Vec<Arc<Followed>>,
+    /// Those that cannot be, and why.
+    failed: Vec<(PathBuf, String)>,
     /// When nothing more may be read, once that is known.
     stop: Option<Instant>,
 }
@@ -61,25 +66,24 @@ pub struct Following {
 /// What was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// In all files.
+    /// In all files for which there was no time.
     pub bytes: u64,
     /// Where.
     pub paths: Vec<PathBuf>,
+    /// The files that could not be read to their ends, and why.
+    pub failed: Vec<(PathBuf, String)>,
 }
 
 impl Readers {
     /// Follows a file from an offset on. `take` gets each line, its end taken off; none in place of one that is too long
-    /// or was never ended.
-    ///
-    /// # Errors
-    /// There is no thread for it.
+    /// or was never ended. None where there is no thread for it, which [`Self::unread`] knows.
     pub fn follow(
         self: &Arc<Self>,
         file: File,
         path: PathBuf,
         from: u64,
         mut take: impl FnMut(Option<&[u8]>) + Send + 'static,
-    ) -> io::Result<Following> {
+    ) -> Option<Following> {
         let followed = Arc::new(Followed {
             file,
             path,
@@ -90,18 +94,20 @@ impl Readers {
         let (readers, file) = (Arc::clone(self), Arc::clone(&followed));
         self.state().files.push(Arc::clone(&followed));
         let started = thread::Builder::new().name("spans of a program".to_owned()).spawn(move || {
-            if readers.read(&file, from, &mut take) {
-                readers.forget(&file);
-            } else {
-                file.is_left.store(true, Ordering::Release);
-                readers.wake();
+            match readers.read(&file, from, &mut take) {
+                Ok(true) => readers.forget(&file),
+                Ok(false) => {
+                    file.is_left.store(true, Ordering::Release);
+                    readers.wake();
+                }
+                Err(error) => readers.fail(&file, &error),
             }
         });
         if let Err(error) = started {
-            self.forget(&followed);
-            return Err(error);
+            self.fail(&followed, &error);
+            return None;
         }
-        Ok(Following { readers: Arc::clone(self), followed })
+        Some(Following { readers: Arc::clone(self), followed })
     }
 
     /// Lets everything be read until `stop` and no longer; waits for that, but not longer than to `longest`. Says whether
@@ -125,16 +131,20 @@ impl Readers {
 
     /// What was not read, once nothing more may be.
     pub fn unread(&self) -> Unread {
-        let mut unread = Unread::default();
-        for file in &self.state().files {
+        let state = self.state();
+        let mut unread = Unread { failed: state.failed.clone(), ..Unread::default() };
+        for file in &state.files {
             unread.bytes += file.end().min(file.size()).saturating_sub(file.given.load(Ordering::Acquire));
             unread.paths.push(file.path.clone());
         }
         unread
     }
 
-    /// Gives the lines of a file to its end; says whether it came so far.
-    fn read(&self, followed: &Followed, from: u64, take: &mut impl FnMut(Option<&[u8]>)) -> bool {
+    /// Gives the lines of a file to its end; says whether it came so far before nothing more may be read.
+    ///
+    /// # Errors
+    /// The file cannot be read, also not when its program has ended.
+    fn read(&self, followed: &Followed, from: u64, take: &mut impl FnMut(Option<&[u8]>)) -> io::Result<bool> {
         let mut lines = Lines::default();
         let mut piece = vec![0; PIECE];
         let mut at = from;
@@ -143,10 +153,15 @@ impl Readers {
             let has_end = followed.end() != OPEN;
             loop {
                 if self.state().stop.is_some_and(|stop| stop <= Instant::now()) {
-                    return false;
+                    return Ok(false);
                 }
-                // What cannot be read now may be later.
-                let count = followed.file.read_at(&mut piece, at).unwrap_or(0);
+                let count = match followed.file.read_at(&mut piece, at) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if has_end => return Err(error),
+                    // What cannot be read now may be later.
+                    Err(_) => 0,
+                };
                 // Looked at behind it: what was read before the end was written before it.
                 let count = count.min(usize::try_from(followed.end().saturating_sub(at)).unwrap_or(usize::MAX));
                 if count == 0 {
@@ -160,7 +175,7 @@ impl Readers {
                 if lines.skips || !lines.half.is_empty() {
                     take(None);
                 }
-                return true;
+                return Ok(true);
             }
             let state = self.state();
             if followed.end() == OPEN {
@@ -172,6 +187,12 @@ impl Readers {
     fn forget(&self, followed: &Arc<Followed>) {
         self.state().files.retain(|file| !Arc::ptr_eq(file, followed));
         self.changed.notify_all();
+    }
+
+    /// Gives a file up.
+    fn fail(&self, followed: &Arc<Followed>, error: &io::Error) {
+        self.state().failed.push((followed.path.clone(), error_text(error)));
+        self.forget(followed);
     }
 
     /// Lets who waits look again.
@@ -248,6 +269,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write as _;
     use std::sync::mpsc;
 
@@ -302,11 +324,23 @@ mod tests {
         drop(following);
         file.write_all(b"of somebody else\n").unwrap();
         assert!(!settled(&readers, Duration::ZERO));
-        let all = Unread { bytes: 10 * PIECE as u64, paths: vec!["f".into()] };
+        let all = Unread { bytes: 10 * PIECE as u64, paths: vec!["f".into()], failed: Vec::new() };
         assert_eq!(readers.unread(), all);
         drop(go_on);
         assert!(taken.recv().is_err(), "nothing more is read");
         assert_eq!(readers.unread(), Unread { bytes: 9 * PIECE as u64, ..all });
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_known_by_its_name_and_keeps_nobody_waiting() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "line\n").unwrap();
+        let only_written = fs::OpenOptions::new().write(true).open(file.path()).unwrap();
+        let readers = Arc::<Readers>::default();
+        drop(readers.follow(only_written, "f".into(), 0, |_| panic!("nothing can be read")).unwrap());
+        assert!(settled(&readers, LONG));
+        let failed = vec![("f".into(), "bad file descriptor".to_owned())];
+        assert_eq!(readers.unread(), Unread { failed, ..Unread::default() });
     }
 
     #[test]

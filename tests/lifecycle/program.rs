@@ -197,6 +197,15 @@ fn every_name_of_an_image_is_read_before_anything_is_done() {
 }
 
 #[test]
+fn a_creator_tells_that_there_is_no_cache_before_it_refuses_a_name() {
+    let world = World::new();
+    let refused = [("CNB_CACHE_DIR", None), ("CNB_USE_LAYOUT", None)];
+    let outcome = world.run_with("creator", &["-run-image", "run", "A B"], &refused);
+    let told = "Warning: No cached data will be used, no cache specified.\n";
+    outcome.exits(3).says(&format!("{told}ERROR: failed to resolve inputs: could not parse reference: A B\n")).done();
+}
+
+#[test]
 fn what_is_not_there_yet_says_so() {
     let world = World::new();
     world.run("extender", &["x"]).says("is not supported yet").done();

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{APP_IMAGE, Started, World, nothing_starts};
-use crate::telemetry::{kill, send, wait_for};
+use crate::support::{APP_IMAGE, Collector, Started, World, nothing_starts};
+use crate::telemetry::{kill, panics, send, wait_for};
 
 #[test]
 fn a_buildpack_that_is_told_to_stop_may_clean_up_and_say_so() {
@@ -94,4 +94,39 @@ fn a_phase_whose_output_nobody_reads_ends_by_the_signal() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     kill(&builder.id().to_string());
     wait_for(|| builder.ended());
+}
+
+/// Whoever is told to stop in its first moments leaves nothing behind.
+#[test]
+fn r17_a_phase_that_is_told_to_stop_as_its_spool_is_made_leaves_none() {
+    let world = World::new();
+    let (library, collector) = (panics::faults(&world), Collector::http());
+    let endpoint = collector.endpoint();
+    let more = [
+        ("LD_PRELOAD", Some(library.as_str())),
+        ("INTERRUPTED_AT", Some(".spool")),
+        ("CNB_BUILD_LOGS_OTLP", Some("true")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+    ];
+    let outcome = world.run_with("analyzer", &[APP_IMAGE], &more).exits(128 + 2);
+    let left: Vec<_> = fs::read_dir(world.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // There may have been no time to send the first lines.
+    let is_told = |path: &std::path::PathBuf| outcome.stdout.contains(&format!("wait in '{}'", path.display()));
+    assert!(left.iter().all(is_told), "{left:?}: {}", outcome.report());
+    outcome.done();
+}
+
+/// What is wrong with spans is told at this end, too.
+#[test]
+fn r17_a_phase_that_is_told_to_stop_says_what_is_missing_of_its_telemetry() {
+    let world = World::new();
+    let build = "rm \"$CNB_OTEL_LOG_PATH\"; echo > \"$CNB_LAYERS_DIR/on\"; exec sleep 60";
+    world.buildpack("test/slow", "0.12", "", "exit 0", build);
+    world.order(&[&["test/slow"]]);
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    world.run("detector", &[]).exits(0).done();
+    let builder = world.start("builder", &[], &[("CNB_TELEMETRY", Some("true"))]);
+    wait_for(|| world.path("layers/test_slow/on").exists().then_some(()));
+    kill(&builder.id().to_string());
+    builder.outcome().exits(128 + 15).says("was cut or replaced by the program it was made for").done();
 }

@@ -8,7 +8,7 @@ mod kills;
 mod opt_in;
 /// Faults of the lifecycle's own. They come with a library, which a static program does not load.
 #[cfg(not(target_feature = "crt-static"))]
-mod panics;
+pub(crate) mod panics;
 /// What may be in no trace.
 mod privacy;
 /// Requests to registries and daemons.

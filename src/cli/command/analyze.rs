@@ -4,7 +4,7 @@ use super::super::documents::Fault;
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
@@ -33,12 +33,13 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 
 fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> Result<Analyzed, Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = resolve(&session, run, &keychain, image)?;
+    let run_image = run_image(&session, run, &keychain, image)?;
     session.warn_of_launch_cache();
+    let images = resolve(&session, image, &run_image)?;
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::Layers),
@@ -50,18 +51,22 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, image: &str) -> 
     analyzed(&session, run, &keychain, &images)
 }
 
-/// Resolves the images of a build: names parse, all that is written is on one registry, and there is a run image.
-pub(super) fn resolve(
+/// The run image: the one that is named, else one of run.toml or stack.toml.
+pub(super) fn run_image(
     session: &Session<Privileged>,
     run: &wire::Run<'_>,
     keychain: &Keychain,
     image: &str,
-) -> Result<Images, Failure> {
+) -> Result<String, Failure> {
+    match session.values.some_text(Key::RunImage) {
+        Some(name) => Ok(name),
+        None => choose_run_image(session, run, keychain, image),
+    }
+}
+
+/// Resolves the images of a build: names parse, and all that is written is on one registry.
+pub(super) fn resolve(session: &Session<Privileged>, image: &str, run_image: &str) -> Result<Images, Failure> {
     let values = &session.values;
-    let run_image = match values.some_text(Key::RunImage) {
-        Some(name) => name,
-        None => choose_run_image(session, run, keychain, image)?,
-    };
     let previous = values.some_text(Key::PreviousImage).unwrap_or_else(|| image.to_owned());
     let tags = values.list(Key::Tag);
     cache_image(session)?;
@@ -72,11 +77,11 @@ pub(super) fn resolve(
         if !session.uses_layout() {
             parse(name)?;
         }
-        wire::stored_name(session, name)
+        stores::stored_name(session, name)
     };
     Ok(Images {
         previous: stored(&previous)?,
-        run: stored(&run_image)?,
+        run: stored(run_image)?,
         tags: tags.iter().map(|tag| stored(tag)).collect::<Result<_, _>>()?,
         image: stored(image)?,
     })

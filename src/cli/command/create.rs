@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::api::PlatformFeature;
 use crate::effect::events::{Phase, SessionEvent};
 use crate::model::seal::Seals;
@@ -16,13 +16,14 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 
 fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str) -> Result<(), Failure> {
     let keychain = credentials::gather(&session, &[])?;
-    let images = super::analyze::resolve(&session, creator, &keychain, image)?;
+    let run_image = super::analyze::run_image(&session, creator, &keychain, image)?;
     session.warn_without_cache();
     session.warn_of_launch_cache();
+    let images = super::analyze::resolve(&session, image, &run_image)?;
     session.warn_of_parallel();
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[
         values.some_path(Key::CacheDir),
@@ -34,8 +35,8 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     session.env.set("HOME", &user.home);
     session.env.set("USER", &user.name);
     session.emit(SessionEvent::Executing);
-    let _awake = wire::keep_daemon_awake(&session);
-    let cache = wire::volume_cache(&session)?;
+    let _awake = stores::keep_daemon_awake(&session);
+    let cache = stores::volume_cache(&session)?;
     let cache = cache.as_deref();
     let banner = |phase| session.emit(SessionEvent::Banner(phase));
     banner(Phase::Analyze);

@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{credentials, documents, version, wire};
+use super::super::{credentials, documents, stores, version, wire};
 use super::extended;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, SessionEvent};
@@ -28,14 +28,14 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
     session.guard_layout()?;
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[values.some_path(Key::CacheDir), values.some_path(Key::LaunchCache)])?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
     let group = documents::group(&session.values.path(Key::Group))?;
     wire::verify_buildpack_apis(&session, &group.buildpacks)?;
-    let cache = wire::volume_cache(&session)?;
+    let cache = stores::volume_cache(&session)?;
     extended::guard(&session)?;
     let seals = cache.as_ref().map(|cache| cache.seals()).unwrap_or_default();
     exported(&session, run, &keychain, names, group, analyzed, cache.as_deref(), seals)
@@ -71,7 +71,7 @@ fn resolve(session: &Session<Privileged>, names: &[String]) -> Result<(Analyzed,
     }
     super::analyze::cache_image(session)?;
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
-    let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
+    let names = names.iter().map(|name| stores::stored_name(session, name)).collect::<Result<_, _>>()?;
     Ok((analyzed, names))
 }
 

@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::effect::events::{Phase, SessionEvent};
 use crate::image::registry::Keychain;
 use crate::model::reference::Reference;
@@ -24,7 +24,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>, mut inputs: Inputs) -> Result<(), Failure> {
     let keychain = credentials(&session, run, &mut inputs)?;
     session.emit(SessionEvent::EnsuringPrivileges);
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let session = session.drop_privileges()?;
     session.emit(SessionEvent::Executing);
     rebased(&session, run, &keychain, inputs)
@@ -49,7 +49,7 @@ fn resolve(session: &Session<Privileged>) -> Result<Inputs, Failure> {
         Reference::parse(name).map_err(|error| Failure::reference(&error))?;
     }
     super::analyze::same_registry(session, names.iter().map(String::as_str))?;
-    let names = names.iter().map(|name| wire::stored_name(session, name)).collect::<Result<_, _>>()?;
+    let names = names.iter().map(|name| stores::stored_name(session, name)).collect::<Result<_, _>>()?;
     Ok(Inputs { api: session.api, names, previous_image, app: None, run_image, force: values.flag(Key::Force) })
 }
 

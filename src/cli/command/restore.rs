@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::failure::Failure;
 use super::super::inputs::Key;
 use super::super::session::{Privileged, Session, Unprivileged};
-use super::super::{credentials, documents, wire};
+use super::super::{credentials, documents, stores, wire};
 use crate::api::PlatformFeature;
 use crate::effect::cache::Cache;
 use crate::effect::events::{Phase, RestoreEvent, SessionEvent};
@@ -29,7 +29,7 @@ pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
 fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Failure> {
     session.emit(SessionEvent::EnsuringPrivileges);
     let keychain = credentials::gather(&session, &[])?;
-    wire::connect_daemon(&mut session)?;
+    stores::connect_daemon(&mut session)?;
     let values = &session.values;
     session.own(&[values.some_path(Key::Layers), values.some_path(Key::CacheDir), values.some_path(Key::KanikoDir)])?;
     let session = session.drop_privileges()?;
@@ -51,7 +51,7 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
         documents::write(&analyzed_path, "analyzed", &schema::analyzed::render(analyzed))?;
     }
     check_cache_image(&session)?;
-    let cache = wire::volume_cache(&session)?;
+    let cache = stores::volume_cache(&session)?;
     let metadata = analyzed.unwrap_or_default().metadata;
     let seals = restored(&session, run, &keychain, group, metadata, cache.as_deref())?;
     if let Some(cache) = &cache {
@@ -95,7 +95,7 @@ fn pull(
     keychain: &Keychain,
     name: &str,
 ) -> Result<ImageRecord, kaniko::Error> {
-    let registry = wire::registry(session, keychain, run.listener());
+    let registry = stores::registry(session, keychain, run.listener());
     let saving = |path: &Path| session.emit(RestoreEvent::SavingImage(path.to_owned()));
     kaniko::pull(&session.values.path(Key::KanikoDir), &registry, name, saving)
 }

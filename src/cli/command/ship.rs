@@ -12,7 +12,7 @@ use crate::net::proxy::Proxies;
 use crate::os::lookup::Lookup;
 use crate::telemetry::otlp::settings::Settings;
 use crate::telemetry::otlp::{Network, Signal};
-use crate::telemetry::resend::{Resent, resend};
+use crate::telemetry::resend::{ResendError, Resent, resend};
 
 const HELP: &str = "\
 Send spans and log records that a phase could not deliver before it ended.
@@ -21,7 +21,7 @@ Usage: lifecycle ship [options] <spool>...
 
 A phase that sends to a collector prints the path of what it could not deliver in time. The collector is the one that
 the variables OTEL_EXPORTER_OTLP_* name now. A spool that is delivered is removed; what was delivered of one is not sent
-again.
+again. Files of traces (.jsonl) are no spools: a Collector's receiver otlp_json_file reads those.
 
 Options:
   --timeout <seconds>  give up when the collector has taken nothing for so long (default 30)
@@ -69,7 +69,7 @@ pub(in crate::cli) fn run(args: &[OsString], env: &Environment, out: &mut dyn Wr
                 resent.lost == 0 && resent.left == 0 && resent.damaged == 0 && resent.removed
             }
             Err(error) => {
-                let _ = writeln!(err, "ERROR: failed to send a spool: {error}");
+                let _ = writeln!(err, "ERROR: failed to send a spool: {error}{}", remedy(&error));
                 false
             }
         };
@@ -78,6 +78,17 @@ pub(in crate::cli) fn run(args: &[OsString], env: &Environment, out: &mut dyn Wr
         }
     }
     code
+}
+
+/// What to do with a file that is no spool: files of traces are told by their names.
+fn remedy(error: &ResendError) -> &'static str {
+    match error {
+        ResendError::NoSpool(path) if path.extension().is_some_and(|end| end == "jsonl") => {
+            "; files of traces are not sent by this program: let a Collector read them with its receiver otlp_json_file, or \
+             look at them with 'lifecycle trace'"
+        }
+        _ => "",
+    }
 }
 
 /// One line for what became of a spool.

@@ -47,6 +47,8 @@ pub enum ExportEvent {
         /// Where it was looked for.
         dir: PathBuf,
     },
+    /// The folder of SBOMs that the platform names cannot be listed.
+    SbomFolderUnreadable(PathBuf),
     /// A file of SBOMs is copied.
     SbomCopied {
         /// Its name.

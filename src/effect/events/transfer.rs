@@ -1,8 +1,8 @@
-//! How far blobs are on their way to a registry.
+//! How far blobs are on their way to a registry or daemon.
 
 use super::WorkId;
 
-/// News of a blob that is sent to a registry. There are many: one for each piece that is read.
+/// News of a blob that is sent to a registry or daemon. There are many: one for each piece that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferEvent {
     /// Some of it is sent.
@@ -16,11 +16,18 @@ pub enum TransferEvent {
         /// How many there are; `None` while it is still compressed.
         size: Option<u64>,
     },
-    /// The registry has it, or sending it has failed.
-    Ended {
-        /// The transfer.
+    /// All is sent, and the answer is awaited.
+    Awaited {
+        /// Names this wait in later events.
         id: WorkId,
-        /// The registry has it.
+        /// What is waited for: `the daemon to take 'a.io/app'`.
+        what: String,
+    },
+    /// It has arrived, or failed.
+    Ended {
+        /// The transfer or wait.
+        id: WorkId,
+        /// It has arrived.
         arrived: bool,
     },
 }

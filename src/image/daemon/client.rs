@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Error;
 use super::address::Address;
 use super::http::{Content, Framing, Head, Request, Unsent};
-use super::pool::{Lease, Pool};
+use super::pool::{Lease, Patience, Pool};
 use super::tls::Tls;
 
 /// The newest API that this client knows.
@@ -63,6 +64,8 @@ pub(super) struct Call<'a> {
     pub(super) query: Vec<(&'static str, String)>,
     /// The body.
     pub(super) content: Option<Content<'a>>,
+    /// The daemon packs or unpacks an image for it, and may be silent for long.
+    pub(super) works: bool,
 }
 
 /// An answer whose body is yet to be read.
@@ -84,8 +87,13 @@ impl Daemon {
     /// # Errors
     /// A value makes no sense, a certificate cannot be used, or no daemon answers.
     pub fn connect(config: &DaemonConfig) -> Result<Self, Error> {
+        Self::connect_with(config, Patience::default())
+    }
+
+    /// The same with another patience.
+    pub(super) fn connect_with(config: &DaemonConfig, patience: Patience) -> Result<Self, Error> {
         let address = Address::parse(&config.host)?;
-        let pool = Pool::new(address.clone(), tls(config, &address)?);
+        let pool = Pool::new(address.clone(), tls(config, &address)?, patience);
         let connect = |cause| Error::Connect { address: address.to_string(), cause };
         let first = pool.take().map_err(connect)?;
         let spoken = ping(first)?;
@@ -112,11 +120,13 @@ impl Daemon {
     /// Asks something; an answer that says no is an error.
     pub(super) fn call(&self, call: Call<'_>) -> Result<Answer, Error> {
         let target = target(&format!("{}{}", self.0.prefix, call.path), &call.query);
+        let patience = self.0.pool.patience();
+        let silence = if call.works { patience.work } else { patience.answer };
         let (lease, head, framing) = match call.content {
-            None if call.method != "POST" => self.repeat(call.method, &target)?,
+            None if call.method != "POST" => self.repeat(call.method, &target, silence)?,
             content => {
                 let mut lease = self.lively()?;
-                let (head, framing) = ask(&mut lease, call.method, &target, content)?;
+                let (head, framing) = ask(&mut lease, call.method, &target, content, silence)?;
                 (lease, head, framing)
             }
         };
@@ -130,18 +140,18 @@ impl Daemon {
 
     /// Asks whether the daemon is there.
     pub(super) fn ping(&self) -> Result<(), Error> {
-        let (lease, head, framing) = self.repeat("HEAD", PING)?;
+        let (lease, head, framing) = self.repeat("HEAD", PING, self.0.pool.patience().answer)?;
         drop(Body { lease: Some(lease), framing, keeps: head.keeps() });
         Ok(())
     }
 
     /// Asks for something that may be asked twice: a connection that idled may be closed by now.
-    fn repeat(&self, method: &'static str, target: &str) -> Result<(Lease, Head, Framing), Error> {
+    fn repeat(&self, method: &'static str, target: &str, silence: Duration) -> Result<(Lease, Head, Framing), Error> {
         loop {
             let mut lease = self.take()?;
-            match ask(&mut lease, method, target, None) {
+            match ask(&mut lease, method, target, None, silence) {
                 Ok((head, framing)) => return Ok((lease, head, framing)),
-                Err(Error::Transport { .. }) if lease.idled => {}
+                Err(error @ Error::Transport { .. }) if lease.idled && !error.is_silence() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -151,8 +161,13 @@ impl Daemon {
     fn lively(&self) -> Result<Lease, Error> {
         loop {
             let mut lease = self.take()?;
-            if !lease.idled || ask(&mut lease, "HEAD", PING, None).is_ok_and(|(head, _)| head.keeps()) {
+            if !lease.idled {
                 return Ok(lease);
+            }
+            match ask(&mut lease, "HEAD", PING, None, self.0.pool.patience().answer) {
+                Ok((head, _)) if head.keeps() => return Ok(lease),
+                Err(error) if error.is_silence() => return Err(error),
+                _ => {}
             }
         }
     }
@@ -163,20 +178,23 @@ impl Daemon {
     }
 }
 
-/// Sends a request and reads the head of its answer.
+/// Sends a request and reads the head of its answer. The daemon may be silent for so long, also within its answer.
 fn ask(
     lease: &mut Lease,
     method: &'static str,
     target: &str,
     content: Option<Content<'_>>,
+    silence: Duration,
 ) -> Result<(Head, Framing), Error> {
     let path = || target.split('?').next().unwrap_or_default().to_owned();
     let broken = |cause| Error::Transport { method, path: path(), cause };
     let host = lease.address().host_header();
     let connection = lease.connection().map_err(broken)?;
+    connection.allow(silence);
     match connection.send(&Request { method, target, host: &host }, content) {
         Ok(()) => connection.answer(method).map_err(broken),
         Err(Unsent::Content(cause)) => Err(Error::Content(cause)),
+        Err(Unsent::Connection(cause)) if cause.kind() == io::ErrorKind::TimedOut => Err(broken(cause)),
         // A daemon that has said why closes the connection: its words count more than the broken pipe (policy B32).
         Err(Unsent::Connection(cause)) => connection.answer(method).map_err(|_| broken(cause)),
     }
@@ -184,10 +202,11 @@ fn ask(
 
 /// Asks whether a daemon is there, and gives the newest API that it speaks, if it says so.
 fn ping(mut lease: Lease) -> Result<Option<ApiVersion>, Error> {
-    let (mut head, mut framing) = ask(&mut lease, "HEAD", PING, None)?;
+    let silence = lease.patience().answer;
+    let (mut head, mut framing) = ask(&mut lease, "HEAD", PING, None, silence)?;
     if head.status != 200 {
         // Some can only be asked in this way.
-        (head, framing) = ask(&mut lease, "GET", PING, None)?;
+        (head, framing) = ask(&mut lease, "GET", PING, None, silence)?;
     }
     let version = head.header("api-version").and_then(ApiVersion::parse);
     let body = Body { lease: Some(lease), framing, keeps: head.keeps() };

@@ -106,6 +106,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says whether the daemon was silent for too long.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Transport { cause, .. } if cause.kind() == io::ErrorKind::TimedOut)
+    }
+
     /// The status of the answer that says no.
     pub(super) fn status(&self) -> Option<u16> {
         if let Self::Refused { status, .. } = self { Some(*status) } else { None }

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -44,6 +45,12 @@ pub(super) enum Fault {
     Close,
     /// An image is not kept, and these are all the words about it.
     Say(&'static str),
+    /// An image is kept without its labels.
+    Strip,
+    /// The answer comes after so long.
+    Late(Duration),
+    /// The answer never comes, and the connection stays.
+    Silence,
 }
 
 /// A daemon.
@@ -59,6 +66,8 @@ pub(super) struct State {
     tags: BTreeMap<String, String>,
     faults: Vec<(&'static str, Fault)>,
     seen: Vec<String>,
+    /// The next image that is loaded loses its labels.
+    strips: bool,
     /// Names and sizes of the members of every archive that was loaded.
     pub(super) members: Vec<(String, usize)>,
     /// Connections that were ever made.
@@ -81,6 +90,7 @@ impl FakeDaemon {
             tags: BTreeMap::new(),
             faults: Vec::new(),
             seen: Vec::new(),
+            strips: false,
             members: Vec::new(),
             connections: 0,
         };
@@ -202,11 +212,19 @@ fn serve(stream: &mut BufReader<Box<dyn Stream>>, state: &Mutex<State>) -> io::R
         match &fault {
             Some(Fault::Hangup) => return Ok(()),
             Some(Fault::Answer(status, body)) => return answer(reply(*status, *body), stream),
+            // Until the client has had enough.
+            Some(Fault::Silence) => return io::copy(stream, &mut io::sink()).map(drop),
+            Some(Fault::Late(pause)) => thread::sleep(*pause),
             _ => {}
         }
         let body = if head.contains("Transfer-Encoding: chunked") { unchunk(stream)? } else { Vec::new() };
         let made = match &fault {
             Some(Fault::Say(words)) => reply(200, *words),
+            Some(Fault::Strip) => {
+                let mut state = state.lock().unwrap();
+                state.strips = true;
+                state.handle(&method, &target, &body)
+            }
             _ => state.lock().unwrap().handle(&method, &target, &body),
         };
         answer(made, stream)?;
@@ -385,12 +403,24 @@ impl State {
                 _ => return Err(format!("invalid diffID for layer {index}: expected \"{expected}\"")),
             }
         }
-        let id = self.keep(Image { tars, ..found });
-        let names: BTreeSet<&str> = image["RepoTags"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        for name in names {
+        let mut kept = Image { tars, ..found };
+        if std::mem::take(&mut self.strips) {
+            let mut config = kept.json();
+            config["config"]["Labels"] = Value::Null;
+            kept.config = config.to_string().into_bytes();
+        }
+        let id = self.keep(kept);
+        let names: BTreeSet<&str> =
+            image["RepoTags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for name in &names {
             self.tags.insert(full(name), id.clone());
         }
-        Ok(json!({ "stream": "Loaded image" }).to_string())
+        let words = match (names.first(), self.store) {
+            (Some(name), _) => format!("Loaded image: {name}"),
+            (None, Store::Podman) => format!("Loaded image: {id}"),
+            (None, _) => format!("Loaded image ID: {id}"),
+        };
+        Ok(json!({ "stream": words + "\n" }).to_string())
     }
 }
 

@@ -4,6 +4,7 @@
 //! may: with a length, in chunks, or up to the end of the connection. Clause: RFC 9112.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::{Duration, Instant};
 
 /// The most that the head of an answer may have, in bytes.
 const HEAD_LIMIT: u64 = 64 << 10;
@@ -63,12 +64,61 @@ pub(super) enum Framing {
 
 /// A connection.
 pub(super) struct Connection {
-    stream: BufReader<Box<dyn Stream>>,
+    stream: BufReader<Patient>,
+}
+
+/// A stream whose other side may neither give nor take a byte for so long at most. The stream itself gives up earlier
+/// with [`io::ErrorKind::WouldBlock`], or never.
+struct Patient {
+    stream: Box<dyn Stream>,
+    /// Who is at the other side.
+    address: String,
+    silence: Duration,
+}
+
+impl Patient {
+    fn wait(&mut self, mut act: impl FnMut(&mut dyn Stream) -> io::Result<usize>) -> io::Result<usize> {
+        let begun = Instant::now();
+        loop {
+            match act(&mut *self.stream) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if begun.elapsed() >= self.silence => {
+                    let silent = format!("nothing came from the daemon at {} for {:?}", self.address, self.silence);
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, silent));
+                }
+                Err(_) => {}
+                Ok(count) => return Ok(count),
+            }
+        }
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.read(buffer))
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wait(|stream| stream.flush().map(|()| 0)).map(drop)
+    }
 }
 
 impl Connection {
-    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream: BufReader::with_capacity(64 << 10, stream) }
+    /// A stream to a daemon at an address. It is patient as [`Self::allow`] says, if the stream itself gives up.
+    pub(super) fn new(stream: Box<dyn Stream>, address: String) -> Self {
+        let patient = Patient { stream, address, silence: Duration::MAX };
+        Self { stream: BufReader::with_capacity(64 << 10, patient) }
+    }
+
+    /// Says for how long the daemon may be silent from now on.
+    pub(super) fn allow(&mut self, silence: Duration) {
+        self.stream.get_mut().silence = silence;
     }
 
     /// Sends a request.
@@ -241,7 +291,7 @@ fn malformed(what: &str) -> io::Error {
 
 /// Writes a body in chunks. It never fails by itself, so a failure of it is one of the connection.
 struct Chunks<'a> {
-    out: &'a mut dyn Stream,
+    out: &'a mut Patient,
     buffer: Vec<u8>,
     broken: Option<io::Error>,
 }
@@ -252,7 +302,7 @@ impl Chunks<'_> {
             return Ok(());
         }
         let head = format!("{:x}\r\n", bytes.len());
-        let out = &mut self.out;
+        let out = &mut *self.out;
         let sent =
             out.write_all(head.as_bytes()).and_then(|()| out.write_all(bytes)).and_then(|()| out.write_all(b"\r\n"));
         sent.map_err(|error| self.note(error))
@@ -340,7 +390,7 @@ mod tests {
     fn script(says: &str, limit: usize) -> (Connection, Arc<Mutex<Vec<u8>>>) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let says = Cursor::new(says.as_bytes().to_vec());
-        (Connection::new(Box::new(Script { says, heard: heard.clone(), limit })), heard)
+        (Connection::new(Box::new(Script { says, heard: heard.clone(), limit }), "unix x".to_owned()), heard)
     }
 
     fn read(says: &str, method: &str) -> io::Result<(u16, bool, String)> {

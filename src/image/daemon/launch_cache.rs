@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::effect::cache::{Cache, CacheError};
+use crate::effect::cache::{Cache, CacheError, LayerDraft};
 use crate::effect::events::{CacheEvent, Events};
 use crate::effect::images::{NewLayer, TarSource};
 use crate::image::sha256::{Sha256, Verified};
@@ -41,6 +41,24 @@ impl Cached {
     }
 }
 
+/// Writes to a daemon and into a cache.
+struct Both<'a> {
+    out: &'a mut dyn Write,
+    draft: Box<dyn LayerDraft + 'a>,
+}
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.draft.write(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 impl LaunchCache {
     /// A layer, if the cache has it and it is sound.
     pub(super) fn layer(&self, diff_id: &DiffId) -> Option<NewLayer> {
@@ -56,6 +74,17 @@ impl LaunchCache {
     pub(super) fn read(&self, diff_id: &DiffId) -> Option<Box<dyn Read + Send>> {
         self.layer(diff_id)?;
         Cached { cache: Arc::clone(&self.0), diff_id: diff_id.clone() }.read().ok()
+    }
+
+    /// Sends a new layer to `out`, and in the same pass to where [`Self::keep`] finds it, if the cache does not have it and
+    /// has room.
+    pub(super) fn send(&self, layer: &NewLayer, out: &mut dyn Write) -> io::Result<()> {
+        let is_here = self.0.size(&layer.diff_id) == Some(layer.size);
+        let Some(draft) = (!is_here).then(|| self.0.draft()).flatten() else { return layer.tar.write_tar(out) };
+        let mut both = Both { out, draft };
+        layer.tar.write_tar(&mut both)?;
+        both.draft.keep(&layer.diff_id, layer.size);
+        Ok(())
     }
 
     /// Keeps the layers of an image that was written, and no others. Of a layer whose bytes are not at hand the daemon

@@ -1,6 +1,8 @@
 //! An image into a daemon: `docker load` of an archive, then a tag for each name.
 //!
-//! Catalogue 2, section 4.3; policy B32. The archive has the configuration, a member for each layer, and `manifest.json`.
+//! Catalogue 2, section 4.3; policy P26, B32. The archive has the configuration, a member for each layer, and
+//! `manifest.json`, and no name for the image: the daemon tells its id, and a name moves only after it was looked at. So do
+//! docker with graph drivers, with containerd from 24 on, and podman.
 //! A daemon with graph drivers does not read layers that it has, if all layers below are the same, too: for those an
 //! empty member is enough. Any other store, and a daemon that refuses such an archive, gets every byte.
 
@@ -12,8 +14,9 @@ use serde_json::{Deserializer, Value, json};
 use super::client::Call;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
 use crate::archive::FileWriter;
-use crate::effect::events::{Facts, Listener, Outcome, Work};
+use crate::effect::events::{Facts, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
+use crate::image::told::Told;
 use crate::image::{assemble, media, sha256};
 use crate::model::digest::{DiffId, Digest};
 use crate::model::image::{Descriptor, ImageConfig, ImageRecord, MediaFamily};
@@ -49,8 +52,8 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
         return Err(targets.into_iter().find_map(Result::err).unwrap_or(Error::NoNames));
     };
     let name = first.to_string();
-    let stored = load(images, &plan, &name)?;
-    let id = loaded(images, &plan, &name)?;
+    let Loaded { stored, id } = load(images, &plan, &name)?;
+    let id = checked(images, &plan, &name, id)?;
     if let Some(cache) = &images.launch_cache {
         cache.keep(&plan.own_layers(&stored), &*images.listener.events);
     }
@@ -72,12 +75,20 @@ pub(super) fn write(images: &DaemonImages, draft: &ImageDraft, names: &[String])
 /// Layers that came from the daemon or the launch cache, to be sent.
 type Stored = BTreeMap<DiffId, NewLayer>;
 
-/// Sends the image, if need be a second time with all its bytes; gives the layers that had to be fetched for it.
-fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Stored, Error> {
+/// An image that a daemon says it has taken.
+struct Loaded {
+    /// The layers that had to be fetched for it.
+    stored: Stored,
+    /// The id that it got; some daemons do not say.
+    id: Option<String>,
+}
+
+/// Sends the image, if need be a second time with all its bytes.
+fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Loaded, Error> {
     let known = if images.is_containerd()? { 0 } else { plan.known() };
     match send(images, plan, name, known) {
         Err(first @ (Error::Load { .. } | Error::Refused { .. })) if known > 0 => match send(images, plan, name, 0) {
-            Ok(stored) => Ok(stored),
+            Ok(loaded) => Ok(loaded),
             Err(second @ (Error::Load { .. } | Error::Content(_))) => Err(second),
             // That not all bytes can be had is not why the image was refused.
             Err(_) => Err(first),
@@ -87,26 +98,57 @@ fn load(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<Stored, Er
 }
 
 /// Sends the image; of the first `known` layers it sends nothing.
-fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Stored, Error> {
+fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Result<Loaded, Error> {
     let stored = plan.fetch(images, known)?;
-    let mut content = |out: &mut dyn Write| plan.write_archive(out, name, known, &stored, &images.listener);
-    let answer = images.call(
-        "load",
-        Call {
-            method: "POST",
-            path: "/images/load".to_owned(),
-            query: vec![("quiet", "1".to_owned())],
-            content: Some(&mut content),
-        },
-    )?;
+    let mut wait = None;
+    let mut content = |out: &mut dyn Write| {
+        plan.write_archive(out, known, &stored, images)?;
+        let told = Told::new(&*images.listener.events, format!("the daemon to take '{name}'"));
+        told.awaited();
+        wait = Some(told);
+        Ok(())
+    };
+    let path = "/images/load".to_owned();
+    let query = vec![("quiet", "1".to_owned())];
+    let call = Call { method: "POST", path: path.clone(), query, content: Some(&mut content), works: true };
+    let answer = images.call("load", call)?;
     let failed = |cause| Error::Load { name: name.to_owned(), cause };
-    let said = answer.read(DOCUMENT_LIMIT).map_err(|error| failed(format!("parsing daemon response: {error}")))?;
-    outcome(&said).map_err(failed)?;
-    Ok(stored)
+    let said = answer.read(DOCUMENT_LIMIT).map_err(|cause| match cause.kind() {
+        io::ErrorKind::TimedOut => Error::Transport { method: "POST", path, cause },
+        _ => failed(format!("parsing daemon response: {cause}")),
+    })?;
+    let id = outcome(&said).map_err(failed)?;
+    if let Some(wait) = wait {
+        wait.arrived();
+    }
+    Ok(Loaded { stored, id })
 }
 
-/// What a daemon says at the end of loading: one message after the other, any of which may be that it failed.
-fn outcome(said: &[u8]) -> Result<(), String> {
+/// Tells how much of a layer is written.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+    size: u64,
+    told: &'a Told<'a>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.bytes += count as u64;
+        self.told.sent(self.bytes, Some(self.size));
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What a daemon says at the end of loading: one message after the other, any of which may be that it failed. Gives the
+/// id of the image.
+fn outcome(said: &[u8]) -> Result<Option<String>, String> {
+    let mut id = None;
     for message in Deserializer::from_slice(said).into_iter::<Value>() {
         let message = message.map_err(|error| format!("parsing daemon response: {error}"))?;
         let detail = &message["errorDetail"]["message"];
@@ -116,14 +158,19 @@ fn outcome(said: &[u8]) -> Result<(), String> {
         if !message["errorDetail"].is_null() {
             return Err(message["errorDetail"].to_string());
         }
+        // Docker says `Loaded image ID: sha256:...`, podman `Loaded image: sha256:...`.
+        let words = message["stream"].as_str().filter(|text| text.starts_with("Loaded image")).unwrap_or_default();
+        let last = words.split_whitespace().last().filter(|word| Digest::parse(word).is_ok());
+        id = last.map(str::to_owned).or(id);
     }
-    Ok(())
+    Ok(id)
 }
 
-/// The id of the image that was loaded. A daemon that said nothing and has another image, or none, has not loaded it.
-fn loaded(images: &DaemonImages, plan: &Plan<'_>, name: &str) -> Result<String, Error> {
+/// The id of the image that was loaded, after a look at it. A daemon that has another image, or none, has not loaded it.
+fn checked(images: &DaemonImages, plan: &Plan<'_>, name: &str, id: Option<String>) -> Result<String, Error> {
     let lost = || Error::Load { name: name.to_owned(), cause: "the daemon does not have the image".to_owned() };
-    let (found, _) = images.inspect(name, None)?.ok_or_else(lost)?;
+    let id = id.unwrap_or_else(|| sha256::digest(&plan.config).to_string());
+    let (found, _) = images.inspect(&id, None)?.ok_or_else(lost)?;
     if found.config.diff_ids != plan.diff_ids || found.config.config.labels != plan.draft.config.config.labels {
         return Err(lost());
     }
@@ -219,10 +266,9 @@ impl<'a> Plan<'a> {
     fn write_archive(
         &self,
         out: &mut dyn Write,
-        name: &str,
         known: usize,
         stored: &Stored,
-        listener: &Listener,
+        images: &DaemonImages,
     ) -> io::Result<()> {
         let mut archive = FileWriter::new(out);
         let config = format!("{}.json", sha256::digest(&self.config).hex());
@@ -239,18 +285,27 @@ impl<'a> Plan<'a> {
             let member = format!("/{diff_id}.tar");
             // The same layer may be there several times.
             if written.insert(diff_id) {
-                let layer = match self.source(index) {
+                let source = self.source(index);
+                let layer = match source {
                     Source::New(new) => Some(new),
                     Source::Stored(_) => stored.get(diff_id),
                 };
                 let layer = layer.ok_or_else(|| io::Error::other(format!("layer {diff_id} is lost")))?;
-                let work = listener.begin(Work::WriteLayer(layer.id.clone()));
-                archive.file(&member, layer.size, |out| layer.tar.write_tar(out))?;
+                let work = images.listener.begin(Work::WriteLayer(layer.id.clone()));
+                let told = Told::new(&*images.listener.events, format!("layer '{}'", layer.id));
+                archive.file(&member, layer.size, |out| {
+                    let out = &mut Counted { out, bytes: 0, size: layer.size, told: &told };
+                    match (&source, &images.launch_cache) {
+                        (Source::New(new), Some(cache)) => cache.send(new, out),
+                        _ => layer.tar.write_tar(out),
+                    }
+                })?;
+                told.arrived();
                 work.end(Outcome::Success, Facts { bytes: Some(layer.size), ..Facts::default() });
             }
             members.push(member);
         }
-        let manifest = json!([{ "Config": config, "Layers": members, "RepoTags": [name] }]).to_string();
+        let manifest = json!([{ "Config": config, "Layers": members, "RepoTags": null }]).to_string();
         archive.file("manifest.json", manifest.len() as u64, |out| out.write_all(manifest.as_bytes()))?;
         archive.finish()
     }
@@ -304,8 +359,14 @@ mod tests {
     #[test]
     fn hears_every_message_of_a_load() {
         let fine = r#"{"stream":"The image a:1 already exists, renaming the old one"}{"status":"Loading","progressDetail":{}}"#;
-        assert_eq!(outcome(fine.as_bytes()), Ok(()));
-        assert_eq!(outcome(b"\n"), Ok(()));
+        assert_eq!(outcome(fine.as_bytes()), Ok(None));
+        assert_eq!(outcome(b"\n"), Ok(None));
+        let id = sha256::digest(b"x").to_string();
+        for words in ["Loaded image ID: ", "Loaded image: "] {
+            let said = format!(r#"{fine}{{"stream":"{words}{id}\n"}}"#);
+            assert_eq!(outcome(said.as_bytes()), Ok(Some(id.clone())));
+        }
+        assert_eq!(outcome(br#"{"stream":"Loaded image: a.io/app:1"}"#), Ok(None));
         let late = format!(r#"{fine}{{"errorDetail":{{"message":"no space left"}},"error":"other"}}"#);
         assert_eq!(outcome(late.as_bytes()), Err("no space left".to_owned()));
         assert_eq!(outcome(br#"{"error":"bad"}"#), Err("bad".to_owned()));

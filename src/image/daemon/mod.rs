@@ -85,11 +85,12 @@ impl DaemonImages {
         path: String,
         query: Vec<(&'static str, String)>,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let answer = match self.call(about, Call { method: "GET", path: path.clone(), query, content: None }) {
-            Ok(answer) => answer,
-            Err(error) if error.status() == Some(404) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let answer =
+            match self.call(about, Call { method: "GET", path: path.clone(), query, content: None, works: false }) {
+                Ok(answer) => answer,
+                Err(error) if error.status() == Some(404) => return Ok(None),
+                Err(error) => return Err(error),
+            };
         answer.read(DOCUMENT_LIMIT).map(Some).map_err(|cause| Error::Transport { method: "GET", path, cause })
     }
 
@@ -149,7 +150,8 @@ impl DaemonImages {
     fn tag(&self, id: &str, repository: &str, tag: &str) -> Result<(), Error> {
         let query = vec![("repo", repository.to_owned()), ("tag", tag.to_owned())];
         let path = format!("/images/{id}/tag");
-        let answer = self.call("tag", Call { method: "POST", path: path.clone(), query, content: None })?;
+        let answer =
+            self.call("tag", Call { method: "POST", path: path.clone(), query, content: None, works: false })?;
         answer.read(DOCUMENT_LIMIT).map(drop).map_err(|cause| Error::Transport { method: "POST", path, cause })
     }
 
@@ -164,7 +166,7 @@ impl DaemonImages {
     fn save(&self, image: &ImageRecord, wanted: &[DiffId]) -> Result<BTreeMap<DiffId, save::Saved>, Error> {
         let mut query = vec![("names", image.identifier.clone())];
         query.extend(self.platform(&image.config.architecture).map(|platform| ("platform", platform)));
-        let call = Call { method: "GET", path: "/images/get".to_owned(), query, content: None };
+        let call = Call { method: "GET", path: "/images/get".to_owned(), query, content: None, works: true };
         save::layers(self.call("save", call)?.body, image, wanted, &self.temp_dir)
     }
 }

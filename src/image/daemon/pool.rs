@@ -18,10 +18,27 @@ use crate::os::lookup::Lookup;
 /// How long it may take to reach another machine.
 const CONNECT: Duration = Duration::from_secs(15);
 
+/// How long a daemon may say nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Where it looks something up or notes it down.
+    pub(super) answer: Duration,
+    /// Where it packs or unpacks an image, and says nothing before it is done.
+    pub(super) work: Duration,
+}
+
+impl Default for Patience {
+    /// Daemons under load take seconds to answer; 50 GB take half an hour on a disk that writes 30 MB/s.
+    fn default() -> Self {
+        Self { answer: Duration::from_secs(60), work: Duration::from_secs(1800) }
+    }
+}
+
 /// Connections to one daemon.
 pub(super) struct Pool {
     address: Address,
     tls: Option<Tls>,
+    patience: Patience,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -42,13 +59,18 @@ pub(super) struct Lease {
 
 impl Pool {
     /// No connections yet.
-    pub(super) fn new(address: Address, tls: Option<Tls>) -> Arc<Self> {
-        Arc::new(Self { address, tls, state: Mutex::default(), changed: Condvar::new() })
+    pub(super) fn new(address: Address, tls: Option<Tls>, patience: Patience) -> Arc<Self> {
+        Arc::new(Self { address, tls, patience, state: Mutex::default(), changed: Condvar::new() })
     }
 
     /// Where the daemon is.
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// How long the daemon may say nothing.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A connection that idled, or a new one. Where none can be opened, waits for one that is lent.
@@ -94,18 +116,27 @@ impl Pool {
     }
 
     fn open(&self) -> io::Result<Connection> {
+        // Whoever may wait for longer asks again; the system may give up a little early.
+        let limit = Some(self.patience.answer / 10);
         let stream: Box<dyn Stream> = match &self.address {
-            Address::Unix(path) => Box::new(UnixStream::connect(path)?),
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(limit)?;
+                Box::new(stream)
+            }
             Address::Tcp { host, port, .. } => {
                 let stream = connect(host, *port)?;
                 stream.set_nodelay(true)?;
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(limit)?;
                 match &self.tls {
                     Some(tls) => Box::new(tls.wrap(host, stream)?),
                     None => Box::new(stream),
                 }
             }
         };
-        Ok(Connection::new(stream))
+        Ok(Connection::new(stream, self.address.to_string()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -134,6 +165,11 @@ impl Lease {
     /// Where it goes.
     pub(super) fn address(&self) -> &Address {
         &self.pool.address
+    }
+
+    /// How long the daemon may say nothing.
+    pub(super) fn patience(&self) -> Patience {
+        self.pool.patience
     }
 
     /// Gives it back, to be used again.

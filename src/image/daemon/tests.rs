@@ -10,10 +10,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::fake::{FakeDaemon, Fault, Store, is_empty};
+use super::pool::Patience;
 use super::*;
 use crate::cache::VolumeCache;
+use crate::effect::events::{Event, TransferEvent};
 use crate::effect::images::{DraftLayer, NewLayer, TarSource};
-use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, read, run_config};
+use crate::image::conforms::{Heard, Once, conforms, draft, found, layer, made_by, read, run_config};
 use crate::image::memory::{diff_id, new_layer};
 use crate::model::image::ImageConfig;
 
@@ -178,6 +180,85 @@ fn an_image_that_was_there_before_is_not_taken_for_the_new_one() {
     assert_eq!(error, "loading image \"a.io/app:1\": the daemon does not have the image");
 }
 
+#[test]
+fn no_name_moves_to_an_image_that_is_not_right() {
+    for store in [Store::Classic, Store::Containerd, Store::Podman] {
+        let world = World::new(store);
+        let images = world.images();
+        let base = found(&images, RUN);
+        images.write(&draft(&base, None, "old"), &names()).unwrap();
+        let old = found(&images, APP);
+        world.daemon.fault("images/load", Fault::Strip);
+        let error = message(images.write(&draft(&base, None, "new"), &names()));
+        assert_eq!(error, "loading image \"a.io/app:1\": the daemon does not have the image", "{store:?}");
+        assert_eq!(found(&images, APP), old, "{store:?}");
+    }
+}
+
+#[test]
+fn a_load_is_told_layer_by_layer_and_then_until_the_daemon_answers() {
+    let world = World::new(Store::Classic);
+    let heard = Arc::new(Heard::default());
+    let daemon = Daemon::connect(&world.config()).unwrap();
+    let images = DaemonImages::new(daemon, "amd64", world.temp.path().to_owned(), heard.listener());
+    images.write(&draft(&found(&images, RUN), None, "x"), &names()).unwrap();
+    let heard = heard.0.lock().unwrap();
+    let mut sizes = BTreeMap::new();
+    let mut ends = Vec::new();
+    for event in heard.iter() {
+        match event {
+            Event::Transfer(TransferEvent::Sent { id, what, bytes, size }) => {
+                assert!(Some(*bytes) <= *size);
+                sizes.insert(*id, (what.as_str(), *bytes));
+            }
+            Event::Transfer(TransferEvent::Awaited { id, what }) => drop(sizes.insert(*id, (what, 0))),
+            Event::Transfer(TransferEvent::Ended { id, arrived: true }) => ends.push(sizes[id]),
+            _ => {}
+        }
+    }
+    let awaited = ("the daemon to take 'a.io/app:1'", 0);
+    assert_eq!(ends, [("layer 'app'", 200_000), ("layer 'empty'", 1024), ("layer 'launcher'", 20_000), awaited]);
+}
+
+/// A daemon that may be silent for two seconds, and while it works for a minute.
+fn impatient(world: &World, work: Duration) -> DaemonImages {
+    let patience = Patience { answer: Duration::from_secs(2), work };
+    let daemon = Daemon::connect_with(&world.config(), patience).unwrap();
+    DaemonImages::new(daemon, "amd64", world.temp.path().to_owned(), Arc::new(Heard::default()).listener())
+}
+
+#[test]
+fn a_daemon_that_is_silent_for_too_long_is_an_error_that_names_daemon_and_call() {
+    let world = World::new(Store::Classic);
+    let images = impatient(&world, Duration::from_secs(3));
+    let base = found(&images, RUN);
+    let socket = format!("unix {}", world.daemon.socket().display());
+    let calls: [(&str, &str, &dyn Fn() -> ImageError); 3] = [
+        ("GET /v1.41/images/a.io/app:1/json", "2s", &|| images.open(APP).unwrap_err()),
+        ("POST /v1.41/images/load", "3s", &|| images.write(&draft(&base, None, "x"), &names()).unwrap_err()),
+        ("GET /v1.41/images/get", "3s", &|| images.layer(&base, &base.layers[0].diff_id).map(drop).unwrap_err()),
+    ];
+    for (call, limit, ask) in calls {
+        world.daemon.seen();
+        world.daemon.fault(call, Fault::Silence);
+        let error = ask().message;
+        assert!(error.ends_with(&format!("{call}: nothing came from the daemon at {socket} for {limit}")), "{error}");
+        assert_eq!(
+            world.daemon.seen().iter().filter(|seen| seen.starts_with(call)).count(),
+            1,
+            "it is not asked again"
+        );
+    }
+}
+
+#[test]
+fn a_daemon_that_unpacks_an_image_may_be_silent_for_longer() {
+    let world = World::new(Store::Classic);
+    let images = impatient(&world, Duration::from_secs(60));
+    world.daemon.fault("images/load", Fault::Late(Duration::from_millis(2500)));
+    images.write(&draft(&found(&images, RUN), None, "x"), &names()).unwrap();
+}
+
 #[derive(Debug)]
 struct Changed;
 
@@ -315,6 +396,20 @@ fn layers_come_from_the_launch_cache_when_it_has_them() {
     next.layers[5].0 = DraftLayer::New(layer("launcher", 9, 30_000));
     images().write(&next, &names()).unwrap();
     assert_eq!((damaged.exists(), tars()), (false, 2));
+}
+
+#[test]
+fn a_new_layer_is_read_once_for_daemon_and_launch_cache() {
+    let world = World::new(Store::Classic);
+    let dir = tempfile::tempdir().unwrap();
+    let images = world.images().with_launch_cache(Arc::new(VolumeCache::open(dir.path()).unwrap()));
+    let bytes = vec![7; 300_000];
+    let new = NewLayer { tar: Arc::new(Once(bytes.clone(), false.into())), ..new_layer("a", bytes.clone()) };
+    let cached = dir.path().join("committed").join(format!("{}.tar", new.diff_id));
+    let base = found(&images, RUN);
+    let draft = ImageDraft { layers: vec![(DraftLayer::New(new), made_by("a"))], ..draft(&base, None, "x") };
+    images.write(&draft, &names()).unwrap();
+    assert!(std::fs::read(cached).unwrap() == bytes);
 }
 
 fn is_tar(path: &std::path::Path) -> bool {

@@ -3,6 +3,7 @@
 //! Clause: platform.md#oci-image-layout; catalogue 2, section 4.4; policy P30. Each image has a layout of its own; see
 //! [`layout_path`]. An image may be sparse: its index, manifest and configuration are there and layers are not.
 
+mod leftovers;
 mod path;
 mod read;
 mod write;

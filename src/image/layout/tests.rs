@@ -74,6 +74,30 @@ fn check_blobs(folder: &Path) {
 }
 
 #[test]
+fn what_a_killed_writer_left_goes_with_the_next_image_unless_somebody_writes() {
+    let world = World::new(MediaFamily::Oci);
+    let run = found(&world.images, "run");
+    let write = |label: &str| drop(world.images.write(&draft(&run, None, label), &["app".to_owned()]).unwrap());
+    write("one");
+    let folder = world.folder("app");
+    let left = folder.join(".write-abcdef");
+    fs::write(&left, "half of a layer").unwrap();
+    let other = leftovers::Writing::begin(&world.folder("run"));
+    write("two");
+    assert!(!left.exists(), "another layout is another folder");
+    drop(other);
+
+    let other = leftovers::Writing::begin(&folder);
+    fs::write(&left, "of somebody who writes").unwrap();
+    write("three");
+    assert!(left.exists());
+    drop(other);
+    write("four");
+    assert!(!left.exists());
+    check_blobs(&folder);
+}
+
+#[test]
 fn tells_of_each_layer_that_it_stores_once() {
     let world = World::new(MediaFamily::Oci);
     let run = found(&world.images, "run");

@@ -1,7 +1,8 @@
 //! Writing an image as a layout.
 //!
 //! Blobs first, the index last: a build that stops half-way leaves the image that was there before. Each file is
-//! written beside its place and renamed. Blobs of earlier images are left alone.
+//! written beside its place and renamed, and what a writer that was killed left there is removed by the next one. Blobs
+//! of earlier images are left alone.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -13,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use oci_spec::image::{ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION};
 use tempfile::NamedTempFile;
 
+use super::leftovers::{UNFINISHED, Writing};
 use super::path::Place;
 use super::read::is_missing;
 use super::{Error, blob_path};
@@ -88,6 +90,7 @@ fn write_one(
     let folder = &place.folder;
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    let _writing = Writing::begin(folder);
     let mut withheld = Vec::new();
     for (layer, _) in &draft.layers {
         match layer {
@@ -124,6 +127,7 @@ fn write_one(
 pub fn write_sparse(folder: &Path, image: &ImageRecord, documents: &Documents) -> Result<(), Error> {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
+    let _writing = Writing::begin(folder);
     for document in [&documents.config, &documents.manifest] {
         put(folder, &blob_path(folder, sha256::digest(document).hex()), document)?;
     }
@@ -258,7 +262,7 @@ fn lock(kept: &Kept) -> MutexGuard<'_, BTreeMap<DiffId, (Blob, File)>> {
 /// Gives a kept layer its name, or copies it where a file without name cannot get one.
 fn settle(folder: &Path, blob: &Blob, mut file: File) -> Result<(), Error> {
     let target = blob_path(folder, blob.digest.hex());
-    let linked = tempfile::Builder::new().prefix(".write-").make_in(folder, |path| give_name(&file, path));
+    let linked = tempfile::Builder::new().prefix(UNFINISHED).make_in(folder, |path| give_name(&file, path));
     if let Ok(linked) = linked {
         file.set_permissions(Permissions::from_mode(0o644)).map_err(Error::file("chmod", &target))?;
         return linked.persist(&target).map_err(|error| Error::file("rename", &target)(error.error));
@@ -294,7 +298,7 @@ fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// A file in the layout that is gone unless it is persisted.
 fn temporary(folder: &Path) -> Result<NamedTempFile, Error> {
-    tempfile::Builder::new().prefix(".write-").tempfile_in(folder).map_err(Error::file("create", folder))
+    tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder).map_err(Error::file("create", folder))
 }
 
 fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use super::spool::{End, Spool};
 use super::url::Url;
 use crate::effect::images::{Measured, NewLayer, TarSource};
 use crate::image::blob::{self, Blob};
+use crate::image::told::Told;
 use crate::model::reference::Reference;
 
 /// How much of a layer must be compressed, in bytes, before any of it is sent. What is whole by then is asked for first.
@@ -33,11 +34,11 @@ struct Sent {
 pub(super) type Unsent = Option<(File, Option<Error>)>;
 
 /// A blob that is on its way.
-struct Begun {
+struct Begun<'a> {
     /// Where the upload can be asked for.
     url: Url,
-    /// Where it is ended, once all was sent.
-    sent: Result<Url, Error>,
+    /// Where it is ended, once all was sent, and who hears of that.
+    sent: Result<(Url, Told<'a>), Error>,
 }
 
 /// Says that nobody waits any more, also when a thread ends early.
@@ -139,13 +140,18 @@ impl RegistryImages {
         repository: &Repository,
         blob: &Blob,
         spool: &Spool,
-        begun: Option<Result<Begun, Error>>,
+        begun: Option<Result<Begun<'_>, Error>>,
     ) -> Result<(), Error> {
         let Some(begun) = begun else {
             return self.send(repository, blob, From::Spool(spool.file()));
         };
         let Begun { url, sent } = begun?;
-        match sent.and_then(|url| self.client.end(repository, &url, &blob.digest)) {
+        let ended = sent.and_then(|(url, told)| {
+            self.client.end(repository, &url, &blob.digest)?;
+            told.arrived();
+            Ok(())
+        });
+        match ended {
             Ok(()) => Ok(()),
             // It, or what stands before it, takes no request without a length.
             Err(error) if matches!(error.status(), Some(400 | 411)) => {
@@ -158,7 +164,7 @@ impl RegistryImages {
 
 impl Client {
     /// Sends a blob as it is written; `None` where it is whole before there is enough of it.
-    fn send_while_written(&self, repository: &Repository, id: &str, spool: &Spool) -> Result<Option<Begun>, Error> {
+    fn send_while_written(&self, repository: &Repository, id: &str, spool: &Spool) -> Result<Option<Begun<'_>>, Error> {
         if !spool.grows_beyond(ENOUGH) {
             return Ok(None);
         }

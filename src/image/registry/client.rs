@@ -14,6 +14,7 @@ use super::http::{Answer, Body, Request, Transport, may_be_plain};
 use super::insecure::Insecure;
 use super::retry::{Pause, Retries, RetryPolicy};
 use super::token::Token;
+use super::upload::next_url;
 use super::url::{Scheme, Url};
 use crate::effect::events::{Facts, Listener, Note, Outcome, SessionEvent, Work};
 use crate::model::digest::Digest;
@@ -232,7 +233,8 @@ impl Client {
         finish(reply, call.method, call.accepts, call.limit)
     }
 
-    /// Sends a request and follows where reading is redirected to.
+    /// Sends a request and follows where it is redirected to, as Go's client does but for one thing: what writes is not
+    /// made one that reads.
     fn follow(
         &self,
         repository: &Repository,
@@ -253,11 +255,16 @@ impl Client {
             let answer = self.transport.send(&request).map_err(|failure| {
                 if call.body.is_called_off() { Error::CalledOff } else { transport(call.method, &url, failure) }
             })?;
-            let redirected = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
-            if !redirected || !matches!(call.method, "GET" | "HEAD") {
+            let reads = matches!(call.method, "GET" | "HEAD");
+            let redirected = matches!(answer.status, 307 | 308) || (reads && matches!(answer.status, 301..=303));
+            if !redirected {
                 return Ok(Reply { sent: call.body.len().unwrap_or(0), ..Reply::new(url, answer) });
             }
-            url = location(call.method, &url, &answer)?;
+            url = if reads {
+                location(call.method, &url, &answer)?
+            } else {
+                next_url(call.method, repository, &url, &answer)?
+            };
         }
         Err(Error::Answer { method: call.method, url: url.to_string(), cause: "too many redirects".to_owned() })
     }
@@ -337,9 +344,7 @@ pub(super) fn finish(
     limit: Option<u64>,
 ) -> Result<Reply, Error> {
     if !accepts.contains(&reply.answer.status) {
-        // What cannot be read of a reason does not matter.
-        let body = reply.answer.read(REFUSAL_LIMIT).unwrap_or_default();
-        let (reasons, body) = error::reasons(&body);
+        let (reasons, body) = error::reasons(&reply.answer.start(REFUSAL_LIMIT));
         let refusal = Refusal {
             status: reply.answer.status,
             is_head: method == "HEAD",

@@ -71,6 +71,18 @@ pub enum Error {
         /// What is wrong with the answer.
         cause: String,
     },
+    /// A registry does not have of an upload what was sent.
+    #[error("{method} {url}: of {sent} bytes that were sent the registry has {has}")]
+    Incomplete {
+        /// The request's method.
+        method: &'static str,
+        /// Where it went, without its query.
+        url: String,
+        /// How many bytes it has, as it says.
+        has: u64,
+        /// How many bytes of the blob were sent to it.
+        sent: u64,
+    },
     /// The credentials for a registry are of a form that nobody knows.
     #[error("parsing auth header: unknown auth type from header")]
     AuthType,
@@ -168,6 +180,7 @@ impl Error {
         match self {
             Self::Status { refusal, .. } => refusal.is_retryable(),
             Self::Transport { retryable, .. } => *retryable,
+            Self::Incomplete { .. } => true,
             // An answer counts more than none.
             Self::Unreachable { https, http } => {
                 http.is_retryable() || (http.status().is_none() && https.is_retryable())
@@ -180,6 +193,14 @@ impl Error {
     /// How long the registry asks to wait before the next try.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         if let Self::Status { refusal, .. } = self { refusal.retry_after } else { None }
+    }
+
+    /// The status of an answer that will be the same next time, if that is why.
+    pub(super) fn lasting_status(&self) -> Option<u16> {
+        match self {
+            Self::Status { refusal, .. } if !refusal.is_retryable() => Some(refusal.status),
+            _ => None,
+        }
     }
 
     /// The status of the answer, if there was one.

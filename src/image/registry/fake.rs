@@ -6,6 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use crate::image::sha256;
 
 /// A registry on 127.0.0.1.
@@ -31,8 +35,14 @@ pub(super) enum Auth {
 pub(super) enum Fault {
     /// The answer is this status, with headers and a body.
     Answer(u16, &'static str, String),
-    /// The answer is this status at once, whatever is still sent, and the connection ends.
-    Refuse(u16),
+    /// The answer is this status at once with a body, whatever is still sent, and the connection ends.
+    Refuse(u16, &'static str),
+    /// The answer is this status, and sends to the same place of a server, or of this one.
+    Redirect(u16, String),
+    /// Only so many bytes of the request's body are kept, and the answer says so.
+    Keep(usize),
+    /// The right thing is done, but this is what the answer says of the bytes that are there.
+    Range(&'static str),
     /// The connection ends without an answer.
     Hangup,
     /// The body of the answer ends after some bytes.
@@ -93,8 +103,32 @@ impl Reply {
     }
 }
 
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A certificate that signs itself, for nobody who looks at it.
+fn certificate() -> Arc<ServerConfig> {
+    let pem = include_str!("../daemon/tests/certificates/daemon.pem");
+    let key = include_str!("../daemon/tests/certificates/daemon-key.pem");
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+}
+
 impl FakeRegistry {
     pub(super) fn start() -> Self {
+        Self::listen(|stream| Box::new(stream))
+    }
+
+    /// One behind TLS.
+    pub(super) fn start_tls() -> Self {
+        let config = certificate();
+        Self::listen(move |stream| Box::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)))
+    }
+
+    fn listen(wrap: impl Fn(TcpStream) -> Box<dyn Stream> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State { mounts: true, ..State::default() }));
@@ -102,8 +136,8 @@ impl FakeRegistry {
         thread::spawn(move || {
             // Ends with the test's process; a connection ends with its client.
             for stream in listener.incoming().map_while(Result::ok) {
-                let (state, own) = (shared.clone(), own.clone());
-                thread::spawn(move || serve(&stream, &state, &own));
+                let (state, own, stream) = (shared.clone(), own.clone(), wrap(stream));
+                thread::spawn(move || serve(stream, &state, &own));
             }
         });
         Self { address, state }
@@ -142,8 +176,8 @@ impl FakeRegistry {
     }
 }
 
-fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
-    let mut input = BufReader::new(stream.try_clone().ok()?);
+fn serve(stream: Box<dyn Stream>, state: &Mutex<State>, own: &str) -> Option<()> {
+    let mut input = BufReader::new(stream);
     loop {
         let mut line = String::new();
         input.read_line(&mut line).ok().filter(|count| *count > 0)?;
@@ -168,15 +202,17 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
                 .position(|(m, t, fault)| (m == "*" || *m == method) && target.contains(t) && fits(fault));
             index.map(|index| state.faults.remove(index).2)
         };
-        if let Some(Fault::Refuse(status)) = fault {
-            let mut out = stream;
-            out.write_all(format!("HTTP/1.1 {status} -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
-                .ok()?;
+        if let Some(Fault::Refuse(status, body)) = fault {
+            state.lock().ok()?.seen.push(Seen { method, target, headers, body: Vec::new() });
+            // It ends with the connection.
+            let text = format!("HTTP/1.1 {status} -\r\nConnection: close\r\n\r\n{body}");
+            input.get_mut().write_all(text.as_bytes()).ok()?;
+            input.get_mut().flush().ok()?;
             return None;
         }
         let most = if let Some(Fault::CutRequest(count)) = fault { count } else { usize::MAX };
         let body = if chunked { read_chunks(&mut input, most)? } else { read_body(&mut input, length.min(most))? };
-        let seen = Seen { method, target, headers, body };
+        let mut seen = Seen { method, target, headers, body };
         let answer = {
             let mut state = state.lock().ok()?;
             state.seen.push(seen.clone());
@@ -192,6 +228,18 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
                     let (name, value) = header.split_once(": ").unwrap_or(("x-none", ""));
                     reply(*status).with(name, value).body(body.clone())
                 }
+                Some(Fault::Redirect(status, server)) => {
+                    reply(*status).with("Location", format!("{server}{}", seen.target))
+                }
+                Some(Fault::Keep(count)) => {
+                    seen.body.truncate(*count);
+                    state.answer(&seen, own)
+                }
+                Some(Fault::Range(range)) => {
+                    let mut answer = state.answer(&seen, own);
+                    answer.headers.retain(|(name, _)| name != "Range");
+                    answer.with("Range", *range)
+                }
                 _ => state.answer(&seen, own),
             }
         };
@@ -206,7 +254,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
             text.extend(["Content-Length: ", &answer.body.len().to_string(), "\r\n"]);
         }
         text.push_str("\r\n");
-        let mut out = stream;
+        let out = input.get_mut();
         out.write_all(text.as_bytes()).ok()?;
         if seen.method != "HEAD" {
             if let Some(Fault::CutAnswer(count)) = fault {
@@ -215,6 +263,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, own: &str) -> Option<()> {
             }
             out.write_all(&answer.body).ok()?;
         }
+        out.flush().ok()?;
     }
 }
 
@@ -371,7 +420,7 @@ impl State {
                     return reply(416);
                 }
                 upload.extend(&seen.body);
-                reply(202).with("Location", next)
+                reply(202).with("Location", next).with("Range", format!("0-{}", upload.len().saturating_sub(1)))
             }
             "PUT" => {
                 upload.extend(&seen.body);

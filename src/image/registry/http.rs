@@ -13,6 +13,7 @@ use ureq::http;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, SendBody};
 
+use super::connection::{self, Attentive, is_broken};
 use super::insecure::is_local;
 use super::spool::Spool;
 use super::url::{Scheme, Url};
@@ -108,6 +109,7 @@ impl Transport {
 
     /// Sends a request once. Redirects are answers like others.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        connection::begin();
         let agent = self.agent(request)?;
         let mut builder = http::Request::builder().method(request.method).uri(request.url.secret_text());
         for (name, value) in &request.headers {
@@ -153,7 +155,7 @@ impl Transport {
             .timeout_per_read(Some(self.timeouts.stall))
             .timeout_per_write(Some(self.timeouts.stall))
             .build();
-        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(Attentive);
         let resolver = self.resolver.clone();
         let agent = if scheme == Scheme::Https {
             let tls = Tls::new(request.insecure)
@@ -187,6 +189,13 @@ impl Answer {
         }
     }
 
+    /// As much of the body as arrives, up to `limit` bytes.
+    pub(super) fn start(&mut self, limit: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.body.as_reader().take(limit).read_to_end(&mut bytes);
+        bytes
+    }
+
     /// The body as a stream.
     pub(super) fn into_reader(self) -> impl Read + Send + 'static {
         self.body.into_reader()
@@ -204,6 +213,11 @@ struct Rest<'a> {
 impl Read for Rest<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if is_broken() {
+            // Nobody gets it, but ureq counts it.
+            self.left -= most as u64;
+            return Ok(most);
+        }
         let count = self.file.read_at(&mut buffer[..most], self.offset)?;
         self.offset += count as u64;
         self.left -= count as u64;

@@ -8,6 +8,7 @@ mod ahead;
 mod auth;
 mod challenge;
 mod client;
+mod connection;
 mod error;
 #[cfg(test)]
 mod fake;
@@ -157,12 +158,8 @@ impl Images for RegistryImages {
         let reference = Reference::parse(name).map_err(Error::from)?;
         let repository = self.client.repository(&reference);
         match self.client.head(&repository, reference.version(), repository.pull()) {
-            // Neither denied nor for a moment: there are registries that know no HEAD. Who opens the image learns more.
-            Err(error @ Error::Status { .. })
-                if !matches!(error.status(), Some(401 | 403)) && !error.is_retryable() =>
-            {
-                Ok(())
-            }
+            // There are registries that know no HEAD. Who opens the image learns more.
+            Err(error) if error.lasting_status().is_some_and(|status| !matches!(status, 401 | 403)) => Ok(()),
             result => Ok(result.map(drop)?),
         }
     }

@@ -103,7 +103,7 @@ impl RegistryImages {
         let found = match self.client.head(&repository, reference.version(), repository.push()) {
             Ok(found) => found,
             // Who may write need not be allowed to look, and there are registries that know no HEAD.
-            Err(error) if error.status().is_some_and(|status| status != 401) && !error.is_retryable() => None,
+            Err(error) if error.lasting_status().is_some_and(|status| status != 401) => None,
             Err(error) => return Err(error),
         };
         if found.as_ref() == Some(&image.manifest_descriptor.digest) {

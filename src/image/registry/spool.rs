@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::client::lock;
+use super::connection::is_broken;
 use super::error::Error;
 
 /// A file that grows.
@@ -110,6 +111,9 @@ pub(super) struct Growing<'a> {
 
 impl Read for Growing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if is_broken() {
+            return Ok(0);
+        }
         let state = self.spool.wait(|state| state.written > self.offset);
         if state.end == Some(End::CalledOff) {
             return Err(io::Error::other(Error::CalledOff.to_string()));

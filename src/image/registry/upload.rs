@@ -2,48 +2,29 @@
 //!
 //! Clause: the distribution specification. What is whole goes with the request that ends its upload ("POST then PUT"), as
 //! containerd does it: a request costs docker-registry 2 ms of processor time. What is still written is sent in one chunk
-//! without its length, as docker does, and what was cut in one chunk more.
+//! without its length, as docker does, and what was cut in one chunk more. As that is the last, it may be smaller than the
+//! least size of chunks that some registries name (`OCI-Chunk-Min-Length`).
 
 use std::fs::File;
 
 use super::client::{Call, Client, Reply, Repository, Target, location, lock};
 use super::error::Error;
-use super::http::Body;
+use super::http::{Answer, Body};
 use super::insecure::{is_inner_address, is_local};
-use super::pull::blob_call;
 use super::retry::Retries;
 use super::spool::Spool;
 use super::url::Url;
-use crate::effect::events::{TransferEvent, WorkId};
+use crate::image::told::Told;
 use crate::model::digest::Digest;
+
+/// Who got on by so many bytes may be cut as often again.
+const STEP: u64 = 1 << 20;
 
 /// The bytes of a blob.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     Bytes(&'a [u8]),
     File(&'a File),
-}
-
-/// Tells how far a blob is on its way.
-struct Told<'a> {
-    client: &'a Client,
-    what: String,
-    id: WorkId,
-}
-
-impl<'a> Told<'a> {
-    fn new(client: &'a Client, what: String) -> Self {
-        Self { client, what, id: WorkId::next() }
-    }
-
-    fn sent(&self, bytes: u64, size: Option<u64>) {
-        let event = TransferEvent::Sent { id: self.id, what: self.what.clone(), bytes, size };
-        self.client.listener.events.emit(event.into());
-    }
-
-    fn ended(&self, arrived: bool) {
-        self.client.listener.events.emit(TransferEvent::Ended { id: self.id, arrived }.into());
-    }
 }
 
 impl Source<'_> {
@@ -83,19 +64,19 @@ impl Client {
         self.upload_from(repository, digest, Source::File(file), Some((url.clone(), error)))
     }
 
-    /// Sends a blob while it is written, and tells how far it is. Gives the address to end it.
+    /// Sends a blob while it is written, and tells how far it is. Gives the address to end it, and who is to hear of that.
     pub(super) fn send_growing(
         &self,
         repository: &Repository,
         url: &Url,
         id: &str,
         spool: &Spool,
-    ) -> Result<Url, Error> {
-        let told = Told::new(self, format!("layer '{id}'"));
+    ) -> Result<(Url, Told<'_>), Error> {
+        let told = Told::new(&*self.listener.events, format!("layer '{id}'"));
         let hear = |bytes| told.sent(bytes, spool.size());
-        let sent = self.patch(repository, url, Body::Growing(spool, &hear), None);
-        told.ended(sent.is_ok());
-        sent
+        hear(0);
+        let next = self.patch(repository, url, 0, Body::Growing(spool, &hear))?;
+        Ok((next, told))
     }
 
     fn upload_from(
@@ -106,11 +87,11 @@ impl Client {
         cut: Option<(Url, Error)>,
     ) -> Result<(), Error> {
         let what = lock(&self.names).get(digest).map(|id| format!("layer '{id}'"));
-        let told = Told::new(self, what.unwrap_or_else(|| format!("layer {digest}")));
+        let told = Told::new(&*self.listener.events, what.unwrap_or_else(|| format!("layer {digest}")));
         let size = source.size();
-        let uploaded = self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size));
-        told.ended(uploaded.is_ok());
-        uploaded
+        self.upload_all(repository, digest, source, cut, &|bytes| told.sent(bytes, size))?;
+        told.arrived();
+        Ok(())
     }
 
     fn upload_all(
@@ -121,36 +102,50 @@ impl Client {
         cut: Option<(Url, Error)>,
         told: &dyn Fn(u64),
     ) -> Result<(), Error> {
+        let size = source.size();
         let mut retries = Retries::new(self.retry, self.pause.as_ref());
         let (url, mut failed) = match cut {
             Some((url, error)) => (url, Some(error)),
             None => (self.begin(repository)?, None),
         };
         let mut at = (url, 0);
+        let mut furthest = 0;
         loop {
             let sent = match failed.take() {
                 Some(error) => Err(error),
-                None if at.1 == 0 => self.end_with(repository, &at.0, digest, source.from(0, told)),
-                None => {
-                    self.send(repository, &at.0, at.1, source, told).and_then(|url| self.end(repository, &url, digest))
-                }
+                None => self.send(repository, digest, &at.0, at.1, source, told),
             };
             let Err(error) = sent else { return Ok(()) };
-            // 404 and 416: the registry has lost or ended the upload.
-            let again = error.is_retryable() || matches!(error.status(), Some(404 | 416));
+            let again = match error.status() {
+                // The registry has lost or ended the upload.
+                Some(404 | 416) => true,
+                // The pieces do not make the blob.
+                Some(400) => at.1 > 0,
+                _ => error.is_retryable(),
+            };
             if !again || retries.wait(error.retry_after()).is_none() {
                 return Err(error);
             }
             // The last answer may have been lost, and all is done.
-            let mut call = blob_call("HEAD", repository, digest, None);
-            call.scopes = vec![repository.push()];
-            if self.call(repository, &call)?.answer.status == 200 {
-                return Ok(());
+            match self.has_blob(repository, &repository.push(), digest) {
+                Ok(true) => return Ok(()),
+                Err(error) if error.lasting_status().is_none() => return Err(error),
+                Ok(false) | Err(_) => {}
             }
-            at = match self.progress(repository, &at.0) {
+            let is_credible = |offset: u64| match error.status() {
+                Some(400) => false,
+                // It does not take what it asked for.
+                Some(416) if offset == at.1 => false,
+                _ => size.is_none_or(|size| offset <= size),
+            };
+            at = match self.progress(repository, &at.0).filter(|(_, offset)| is_credible(*offset)) {
                 Some(progress) => progress,
                 None => (self.begin(repository)?, 0),
             };
+            if at.1 >= furthest + STEP {
+                furthest = at.1;
+                retries = Retries::new(self.retry, self.pause.as_ref());
+            }
         }
     }
 
@@ -182,7 +177,7 @@ impl Client {
             return reply.stored("POST", digest).map(|()| true);
         }
         // It began an upload instead, which is not wanted yet.
-        if let Ok(url) = upload_url("POST", repository, &reply) {
+        if let Ok(url) = next_url("POST", repository, &reply.url, &reply.answer) {
             self.call_off(repository, &url);
         }
         Ok(false)
@@ -192,35 +187,49 @@ impl Client {
     pub(super) fn begin(&self, repository: &Repository) -> Result<Url, Error> {
         let target = Target::Path("blobs/uploads/".to_owned());
         let reply = self.call(repository, &upload_call("POST", target, repository, &[202]))?;
-        upload_url("POST", repository, &reply)
+        next_url("POST", repository, &reply.url, &reply.answer)
     }
 
-    /// Sends what a registry does not have yet; gives where to go on.
+    /// Sends what a registry does not have yet, and ends the upload.
     fn send(
         &self,
         repository: &Repository,
+        digest: &Digest,
         url: &Url,
         offset: u64,
         source: Source<'_>,
         told: &dyn Fn(u64),
-    ) -> Result<Url, Error> {
+    ) -> Result<(), Error> {
         let body = source.from(offset, told);
-        let length = body.len().unwrap_or(0);
-        if length == 0 {
-            // All of it arrived, only the answer did not; a registry refuses a range of nothing.
-            return Ok(url.clone());
+        if let Source::File(_) = source {
+            told(offset);
         }
-        let range = format!("{offset}-{}", offset + length - 1);
-        self.patch(repository, url, body, Some(&range))
+        if offset == 0 {
+            return self.end_with(repository, url, digest, body);
+        }
+        if body.len().unwrap_or(0) == 0 {
+            // All of it arrived, only the answer did not; a registry refuses a range of nothing.
+            return self.end(repository, url, digest);
+        }
+        let url = self.patch(repository, url, offset, body)?;
+        self.end(repository, &url, digest)
     }
 
-    /// Sends bytes to an upload; gives where to go on.
-    fn patch(&self, repository: &Repository, url: &Url, body: Body<'_>, range: Option<&str>) -> Result<Url, Error> {
+    /// Sends bytes to an upload that has so many; gives where to go on.
+    fn patch(&self, repository: &Repository, url: &Url, offset: u64, body: Body<'_>) -> Result<Url, Error> {
+        let range = (offset > 0).then(|| format!("{offset}-{}", offset + body.len().unwrap_or(1) - 1));
         let mut call = upload_call("PATCH", Target::Url(url), repository, &[200, 201, 202, 204]);
         call.headers = vec![("content-type", "application/octet-stream")];
-        call.headers.extend(range.map(|range| ("content-range", range)));
+        call.headers.extend(range.as_deref().map(|range| ("content-range", range)));
         let reply = self.call(repository, &Call { body, again: false, ..call })?;
-        upload_url("PATCH", repository, &reply)
+        let sent = offset + body.len().unwrap_or(0);
+        match received(&reply) {
+            // There are registries that name the byte behind the last.
+            Some(has) if has != sent && has != sent + 1 => {
+                Err(Error::Incomplete { method: "PATCH", url: reply.url.to_string(), has, sent })
+            }
+            _ => next_url("PATCH", repository, &reply.url, &reply.answer),
+        }
     }
 
     /// Ends an upload: what was sent is a blob from then on.
@@ -240,21 +249,31 @@ impl Client {
     fn progress(&self, repository: &Repository, url: &Url) -> Option<(Url, u64)> {
         let call = upload_call("GET", Target::Url(url), repository, &[202, 204]);
         let reply = self.call(repository, &Call { body: Body::None, again: false, ..call }).ok()?;
-        let last = reply.answer.header("range")?.trim_start_matches("bytes=").split_once('-')?.1.parse::<u64>().ok()?;
-        let next = upload_url("GET", repository, &reply).ok()?;
-        // `0-0` is what registries say of one byte, and of none.
-        Some((next, if last == 0 { return None } else { last + 1 }))
+        let next = next_url("GET", repository, &reply.url, &reply.answer).ok()?;
+        Some((next, received(&reply)?))
     }
 }
 
-/// The address of the next step of an upload.
-fn upload_url(method: &'static str, repository: &Repository, reply: &Reply) -> Result<Url, Error> {
-    let url = location(method, &reply.url, &reply.answer)?;
-    if leads_inside(&repository.registry, url.authority()) {
+/// How many bytes of an upload a registry has, as an answer says; `None` if it does not tell.
+fn received(reply: &Reply) -> Option<u64> {
+    let (_, last) = reply.answer.header("range")?.split_once('-')?;
+    // `0-0` is what registries say of one byte, and of none.
+    last.parse::<u64>().ok().filter(|last| *last > 0)?.checked_add(1)
+}
+
+/// Where the answer of a registry sends what is to be written.
+pub(super) fn next_url(
+    method: &'static str,
+    repository: &Repository,
+    url: &Url,
+    answer: &Answer,
+) -> Result<Url, Error> {
+    let next = location(method, url, answer)?;
+    if leads_inside(&repository.registry, next.authority()) {
         let cause = "the answer's Location is an address of a private network".to_owned();
-        return Err(Error::Answer { method, url: reply.url.to_string(), cause });
+        return Err(Error::Answer { method, url: url.to_string(), cause });
     }
-    Ok(url)
+    Ok(next)
 }
 
 /// Whether a registry out there sends us to an address that only this machine or its network has: it may not.

@@ -103,6 +103,10 @@ pub(super) fn build_bom(inputs: &Inputs<'_>, folders: &[Folder]) -> Result<Vec<B
 }
 
 fn store(path: &Path) -> Result<Option<Table>, String> {
+    // A folder of this name is one of a layer.
+    if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return Ok(None);
+    }
     let Some(text) = read_if_there(path)? else { return Ok(None) };
     schema::layer::parse_store(&text).map_err(|error| format!("failed decoding {}: {error}", path.display()))
 }

@@ -58,7 +58,10 @@ fn copy_known(effects: &Effects<'_>, from: &Path, component: &str, to: &Path) ->
 fn copy_all(effects: &Effects<'_>, from: &Path, to: &Path) -> Result<(), String> {
     let mut files: Vec<PathBuf> = fs::read_dir(from)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(|error| failed("open", from, &error))?;
+        .map_err(|error| {
+            effects.emit(ExportEvent::SbomFolderUnreadable(from.to_owned()));
+            failed("open", from, &error)
+        })?;
     files.sort();
     create(to, 0o755)?;
     for source in files.into_iter().filter(|file| file.is_file()) {

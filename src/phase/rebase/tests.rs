@@ -52,6 +52,7 @@ struct World {
     api: &'static str,
     run_image: Option<&'static str>,
     force: bool,
+    previous: &'static str,
     names: Vec<&'static str>,
 }
 
@@ -78,6 +79,7 @@ impl World {
             api: "0.13",
             run_image: None,
             force: false,
+            previous: APP,
             names: vec![APP],
         };
         let old = config("", &[("io.buildpacks.base.id", "old"), ("io.buildpacks.stack.id", "s")], &["old 1", "old 2"]);
@@ -129,7 +131,7 @@ impl World {
         let inputs = Inputs {
             api: PlatformApi::negotiate(Some(self.api)).unwrap(),
             names: self.names.iter().map(ToString::to_string).collect(),
-            previous_image: APP.into(),
+            previous_image: self.previous.into(),
             app: None,
             run_image: self.run_image.map(str::to_owned),
             force: self.force,
@@ -381,11 +383,16 @@ fn the_layers_of_the_old_run_image_must_be_known() {
 
 #[test]
 fn the_run_image_is_the_apps_own_or_its_best_mirror() {
-    let world = World::new();
-    world.rebased();
-    assert!(world.images.opened().contains(&OLD.to_owned()));
-    world.images.deny_read(OLD, "401 Unauthorized");
+    let mut world = World::new();
     world.run("mirror.io/run", &[("io.buildpacks.base.id", "mirrored")]);
+    assert_eq!(world.rebased().label("io.buildpacks.base.id"), Some("new"));
+    // The registry of the app counts, not those of the names that are written.
+    let app = world.images.get(APP).unwrap();
+    world.images.insert_record(ImageRecord { name: "mirror.io/app".into(), ..app });
+    world.previous = "mirror.io/app";
+    assert_eq!(world.rebased().label("io.buildpacks.base.id"), Some("mirrored"));
+    world.previous = APP;
+    world.images.deny_read(OLD, "401 Unauthorized");
     assert_eq!(world.rebased().label("io.buildpacks.base.id"), Some("mirrored"));
 }
 

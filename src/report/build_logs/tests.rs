@@ -1,6 +1,7 @@
 //! Records of what is printed, with a clock that goes on by a second each time it is asked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -9,6 +10,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::effect::events::{Facts, Outcome, Step};
+use crate::effect::processes::Stream;
 use crate::model::id::{ModuleId, ModuleKind};
 use crate::telemetry::otlp::Form;
 use crate::telemetry::spool::Refused;
@@ -83,8 +85,8 @@ impl Test {
         self.shown.lock().unwrap().extend_from_slice(bytes);
     }
 
-    fn print(&self, program: &dyn Printed, stream: Stream, bytes: &str) {
-        program.take(stream, bytes.as_bytes(), &|bytes| self.show(bytes));
+    fn print(&self, program: &dyn Printed, stream: Stream, bytes: &str) -> bool {
+        program.take(stream, bytes.as_bytes(), &|bytes| self.show(bytes))
     }
 
     fn shown(&self) -> String {
@@ -116,7 +118,7 @@ fn r33_a_record_has_the_time_of_the_first_byte_and_of_its_making() {
     let test = Test::new(RECORDS, Place::Unknown);
     let program = test.program();
     for bytes in ["a", "b hun", "t\nc", "\nd"] {
-        test.print(&*program, Stream::Stdout, bytes);
+        assert!(test.print(&*program, Stream::Stdout, bytes));
     }
     program.end(&|_| panic!("what is shown is not redacted"));
     let records = test.records();
@@ -161,7 +163,7 @@ fn r35_what_is_shown_is_redacted_by_the_same_pass_if_that_is_wished() {
         let test = Test::new(Wishes { redacts: true, strips, ..RECORDS }, Place::Unknown);
         let program = test.program();
         for bytes in ["hunt", "er2 \u{1b}[1mhun\u{1b}[0mter2 ", "hun"] {
-            test.print(&*program, Stream::Stdout, bytes);
+            assert!(test.print(&*program, Stream::Stdout, bytes));
         }
         assert!(test.shown().ends_with("ter2 "), "the rest may begin a secret");
         program.end(&|bytes| test.show(bytes));
@@ -184,6 +186,40 @@ fn r36_what_is_printed_after_the_end_of_a_program_is_recorded_until_all_is_close
     test.print(&*program, Stream::Stdout, "late");
     test.logs.close();
     assert_eq!(test.records().iter().map(body).collect::<Vec<_>>(), ["soon", "late"]);
+    // What is not recorded is not shown either.
+    assert!(!test.print(&*program, Stream::Stdout, "too late"));
+    assert_eq!(test.shown(), "soonlate");
+}
+
+#[test]
+fn r36_without_records_programs_that_were_left_behind_are_shown_to_the_end() {
+    let test = Test::new(Wishes { records: false, redacts: true, strips: false }, Place::Unknown);
+    let program = test.program();
+    test.logs.close();
+    assert!(test.print(&*program, Stream::Stdout, "late\n"));
+    assert_eq!(test.shown(), "late\n");
+}
+
+#[test]
+fn r32_what_was_taken_is_recorded_also_when_nobody_reads_what_is_shown() {
+    for redacts in [false, true] {
+        let test = Test::new(Wishes { redacts, ..RECORDS }, Place::Unknown);
+        let program = test.program();
+        let (shows, begins) = mpsc::channel();
+        let (reader, nobody) = mpsc::channel::<()>();
+        let printing = thread::spawn(move || {
+            let show = |_: &[u8]| {
+                shows.send(()).unwrap();
+                let _ = nobody.recv();
+            };
+            program.take(Stream::Stdout, b"line\nhalf", &show)
+        });
+        begins.recv().unwrap();
+        test.logs.close();
+        assert_eq!(test.records().iter().map(body).collect::<Vec<_>>(), ["line", "half"], "{redacts}");
+        drop(reader);
+        assert!(printing.join().unwrap());
+    }
 }
 
 #[test]
@@ -210,7 +246,7 @@ fn bad_input_becomes_records_that_hold_it() {
         for strips in [false, true] {
             let test = Test::new(Wishes { strips, ..RECORDS }, Place::Unknown);
             let program = test.program();
-            bytes.chunks(1 << 16).for_each(|bytes| program.take(Stream::Stdout, bytes, &|_| {}));
+            assert!(bytes.chunks(1 << 16).all(|bytes| program.take(Stream::Stdout, bytes, &|_| {})));
             program.end(&|_| {});
             let is_stripped = strips && bytes[0] == 0x1b;
             assert_eq!(test.records().len(), if is_stripped { 0 } else { count });

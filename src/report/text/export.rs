@@ -21,6 +21,7 @@ pub(super) fn lines(event: &ExportEvent) -> Vec<Line> {
             path.display()
         )),
         E::AppImagePath(path) => Line::info(format!("Using app image: {path}")),
+        E::SbomFolderUnreadable(dir) => Line::warn(format!("Failed to list contents of directory {}", dir.display())),
         E::SbomMissing { file, dir } => Line::warn(format!("Did not find SBOM {file} in {}", dir.display())),
         E::SbomCopied { file, to } => Line::debug(format!("Copying SBOM {file} to {}", to.display())),
         E::BuildpackFolder(path) => Line::debug(format!("Processing buildpack directory: {}", path.display())),

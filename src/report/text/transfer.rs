@@ -1,4 +1,4 @@
-//! Sentences of pushes that take long: layer, bytes, rate.
+//! Sentences of pushes and loads that take long: layer, bytes, rate.
 
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ pub(in crate::report) struct Shown {
     pub bytes: u64,
     /// Bytes in all, as far as that is known.
     pub size: Option<u64>,
+    /// Bytes that went over the line.
+    pub moved: u64,
+    /// All is sent, and somebody is waited for.
+    pub awaited: bool,
     /// How long it has taken.
     pub took: Duration,
 }
@@ -20,6 +24,9 @@ const BAR: u64 = 20;
 
 /// The line for one that is on its way.
 pub(in crate::report) fn sending(shown: &Shown) -> String {
+    if shown.awaited {
+        return format!("Waiting for {}: {:.1} s", shown.what, shown.took.as_secs_f64());
+    }
     let of = shown.size.map(|size| format!(" of {}", megabytes(size))).unwrap_or_default();
     format!("Sending {}: {}{of}, {}", shown.what, megabytes(shown.bytes), rate(shown))
 }
@@ -39,6 +46,8 @@ pub(in crate::report) fn bar(shown: &[Shown], columns: usize) -> String {
         what: if shown.len() == 1 { first.what.clone() } else { format!("{} layers", shown.len()) },
         bytes: shown.iter().map(|one| one.bytes).sum(),
         size: shown.iter().map(|one| one.size).sum(),
+        moved: shown.iter().map(|one| one.moved).sum(),
+        awaited: shown.iter().all(|one| one.awaited),
         took: shown.iter().map(|one| one.took).max().unwrap_or_default(),
     };
     let filled = all.size.map_or(0, |size| BAR * all.bytes.min(size) / size.max(1));
@@ -56,5 +65,5 @@ fn megabytes(bytes: u64) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
 fn rate(shown: &Shown) -> String {
-    format!("{:.1} MB/s", shown.bytes as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
+    format!("{:.1} MB/s", shown.moved as f64 / 1e6 / shown.took.as_secs_f64().max(0.001))
 }

@@ -58,9 +58,11 @@ pub struct Source {
     uid: String,
     records: Vec<u8>,
     count: u32,
-    /// How many lines they are: the parts of a line count as one, and as none where an earlier part was dropped.
+    /// How many lines they are: the parts of a line count as one, and as none where that line is counted as dropped.
     lines: u64,
-    /// Of which streams the line is counted that the last record belongs to.
+    /// Of which streams there are records among them.
+    gathered: [bool; 2],
+    /// Of which streams the last line is counted as dropped.
     counted: [bool; 2],
     /// How many lines were dropped since the last record that was kept, and why the last of them was.
     dropped: u64,
@@ -83,6 +85,7 @@ impl Source {
             records: Vec::new(),
             count: 0,
             lines: 0,
+            gathered: [false; 2],
             counted: [false; 2],
             dropped: 0,
             why: String::new(),
@@ -99,11 +102,15 @@ impl Source {
         self.next += 1;
         self.encoder.record(&Record { uid: &self.uid, ..*record }, &mut self.records);
         self.count += 1;
-        let counted = &mut self.counted[usize::from(record.stream == Some("stderr"))];
-        if !*counted || record.part.is_none_or(|part| part.number == 1) {
-            self.lines += 1;
-            *counted = true;
+        let stream = usize::from(record.stream == Some("stderr"));
+        let begins = record.part.is_none_or(|part| part.number == 1);
+        if begins {
+            self.counted[stream] = false;
         }
+        if begins || !(self.gathered[stream] || self.counted[stream]) {
+            self.lines += 1;
+        }
+        self.gathered[stream] = true;
         if self.records.len() >= FULL {
             self.flush();
         }
@@ -121,18 +128,18 @@ impl Source {
             (std::mem::take(&mut self.records), self.count)
         };
         match self.store.append(self.process, &self.encoder.request(&records), count) {
-            Ok(()) => {
-                self.dropped = 0;
-                // Of the lines that go on, what comes next may be the first that is dropped.
-                self.counted = [false; 2];
-            }
+            Ok(()) => self.dropped = 0,
             Err(why) => {
+                for (counted, gathered) in self.counted.iter_mut().zip(self.gathered) {
+                    *counted |= gathered;
+                }
                 self.loss.add(self.lines, &why);
                 self.dropped += self.lines;
                 self.why = why.to_string();
             }
         }
         self.lines = 0;
+        self.gathered = [false; 2];
         // Its memory is used again.
         self.records = records;
         self.records.clear();
@@ -155,7 +162,8 @@ impl Source {
 
     /// What stands where lines are missing.
     fn dropped_record(&mut self) -> Vec<u8> {
-        let uid = format!("{}-{:010}-dropped", self.name, self.next);
+        // Sorted as texts, it is where they are missing: with the number of the last of them.
+        let uid = format!("{}-{:010}-dropped", self.name, self.next - u64::from(self.count) - 1);
         let body = format!("{} lines are missing here: {}", self.dropped, self.why);
         let mut records = Vec::new();
         let record = Record {
@@ -250,6 +258,14 @@ mod tests {
         }
     }
 
+    fn uid(record: &LogRecord) -> String {
+        let uid = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
+        match uid.value.as_ref().and_then(|value| value.value.clone()) {
+            Some(Value::StringValue(uid)) => uid,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn r32_each_record_is_there_once_in_order_with_a_name_of_its_own() {
         let (store, loss) = (Arc::new(Memory { cap: Mutex::new(usize::MAX), ..Memory::default() }), Arc::default());
@@ -263,10 +279,6 @@ mod tests {
             _ => panic!(),
         };
         assert!(records.iter().map(body).eq((0..20_000).map(|line| format!("line {line}"))));
-        let uid = |record: &LogRecord| {
-            let uid = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
-            format!("{:?}", uid.value)
-        };
         let uids: Vec<String> = records.iter().map(uid).collect();
         assert!(uids.windows(2).all(|pair| pair[0] < pair[1]), "sorted, so each is there once");
         assert!(warnings(&loss).is_empty());
@@ -286,6 +298,7 @@ mod tests {
         let counted: u64 = records.iter().map(dropped).sum();
         assert_eq!(records.iter().filter(|record| dropped(record) > 0).count(), 1);
         assert!(dropped(&records[kept]) > 0, "where they are missing");
+        assert!(records.iter().map(uid).is_sorted());
         assert_eq!(records.len() as u64 - 1 + counted, 20_010);
         assert_eq!(
             warnings(&loss),
@@ -322,7 +335,7 @@ mod tests {
         add(&mut source, "a third", "stderr", None);
         source.finish();
         *store.cap.lock().unwrap() = usize::MAX;
-        // Of a fourth, which begins well, a part is dropped.
+        // Of a fourth, which begins well, parts are dropped, and others are not.
         add(&mut source, "begins", "stdout", part(1, false));
         source.flush();
         assert_eq!(dropped(&store.records()[0]), 3);
@@ -332,10 +345,16 @@ mod tests {
         add(&mut source, "and on", "stdout", part(3, false));
         source.flush();
         *store.cap.lock().unwrap() = usize::MAX;
-        add(&mut source, "ends", "stdout", part(4, true));
+        add(&mut source, "is there again", "stdout", part(4, false));
+        source.flush();
+        *store.cap.lock().unwrap() = 0;
+        add(&mut source, "and is not", "stdout", part(5, false));
+        source.flush();
+        *store.cap.lock().unwrap() = usize::MAX;
+        add(&mut source, "ends", "stdout", part(6, true));
         source.finish();
         let records = store.records();
-        assert_eq!((records.len(), dropped(&records[2])), (4, 1));
+        assert_eq!(records.iter().map(dropped).collect::<Vec<_>>(), [3, 0, 1, 0, 0]);
         let expected = "build logs are incomplete: 4 lines were dropped, as too much waited to be sent";
         assert_eq!(warnings(&loss), [expected]);
     }

@@ -2,39 +2,38 @@
 //! through here before anybody sees them.
 //!
 //! Telemetry R41. Credentials are looked for in the text as it will be shown, whole: on one line, with one blank between
-//! words, and before it is cut. So they are found wherever somebody else, or this program, changed its blanks.
+//! words, and before it is cut. So they are found wherever somebody else, or this program, changed its blanks; and parts of
+//! them are, where somebody else cut or encoded them.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::settings::Destination;
 use super::{Accepted, Network, Refusal, Signal, Transport};
 use crate::net::{one_line, start};
-use crate::telemetry::redact::Redactor;
+use crate::telemetry::redact::Parts;
 
 /// A transport that repeats no credential.
 pub(super) struct Discreet {
     transport: Box<dyn Transport>,
     secrets: Vec<String>,
     /// Made when there is something to tell: mostly there is not.
-    redactor: OnceCell<Arc<Redactor>>,
+    parts: OnceCell<Parts>,
 }
 
 impl Discreet {
     /// Knows what the destination and the proxies before it have of credentials.
     pub(super) fn new(transport: Box<dyn Transport>, destination: &Destination, network: &Network) -> Self {
         let secrets = destination.secrets().into_iter().chain(network.proxies.secrets()).collect();
-        Self { transport, secrets, redactor: OnceCell::new() }
+        Self { transport, secrets, parts: OnceCell::new() }
     }
 
     fn fit(&self, text: &str) -> String {
-        let redactor = self.redactor.get_or_init(|| {
-            let redactor = Arc::<Redactor>::default();
-            redactor.add(self.secrets.iter().flat_map(|secret| [secret.clone(), one_line(secret)]));
-            redactor
+        let parts = self.parts.get_or_init(|| {
+            let secrets = self.secrets.iter().flat_map(|secret| [secret.clone(), one_line(secret)]);
+            Parts::of(&secrets.collect::<Vec<_>>())
         });
-        start(&String::from_utf8_lossy(&redactor.whole(one_line(text).as_bytes())))
+        start(&String::from_utf8_lossy(&parts.hide(one_line(text).as_bytes())))
     }
 }
 
@@ -65,8 +64,8 @@ mod tests {
         }
     }
 
-    const HEADERS: &str = "authorization=Bearer s3cret-token,x-key=one two  s3cret-blanks,\
-                           x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=,x-bare=dXNlcjI6czNjcmV0LWJhcmU";
+    const HEADERS: &str = "authorization=Bearer s3cret-token,x-key=one two  blanks-s3cret,\
+                           x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=,x-bare=dXNlcjI6czNjcmV0LWJhcmU,x-signs=s3cret-p+<s>";
     const ENDPOINT: &str = "http://c.test/s3cret-path-of-1-user/v1?api-key=s3cret%2Fquery&s3cret-flag";
 
     fn told(answer: Result<Accepted, Refusal>) -> String {
@@ -96,13 +95,21 @@ mod tests {
             ("wrong password s3cret-bare", "wrong password [REDACTED]"),
             ("no api-key s3cret/query", "no api-key [REDACTED]"),
             ("what is s3cret-flag?", "what is [REDACTED]?"),
-            ("bad one two  s3cret-blanks", "bad [REDACTED]"),
-            ("bad two s3cret-blanks", "bad [REDACTED]"),
-            ("bad one\r\n two\t\ts3cret-blanks", "bad [REDACTED]"),
+            ("bad one two  blanks-s3cret", "bad [REDACTED]"),
+            ("bad two blanks-s3cret", "bad [REDACTED]"),
+            ("bad one\r\n two\t\tblanks-s3cret", "bad [REDACTED]"),
             ("s3cret\u{1}-token\u{1b}[2J", "[REDACTED][2J"),
             ("user user, password s3cret-basic", "user user, password [REDACTED]"),
             ("407 Proxy me:s3cret%40proxy (s3cret@proxy)", "407 Proxy [REDACTED] ([REDACTED])"),
             ("czNjcmV0LXRva2Vu in base64", "[REDACTED] in base64"),
+            // Cut at its end or its beginning, and in forms of others.
+            ("{\"error\":\"bad Bearer s3cret-to", "{\"error\":\"bad [REDACTED]"),
+            ("et-token is bad", "[REDACTED] is bad"),
+            ("<p>s3cret&#x2F;query &amp; s3cret-p&#43;&lt;s&gt;</p>", "<p>[REDACTED] &amp; [REDACTED]</p>"),
+            ("bad s3cret-p&#43;&lt;s>", "bad [REDACTED]>"),
+            ("bad s3cret-p%2b%3cs%3e", "bad [REDACTED]"),
+            ("bad s3cret-p\\u002b\\u003cs\\u003e, s3cret-p\\u002B\\u003Cs\\u003E", "bad [REDACTED], [REDACTED]"),
+            ("bad 7333637265742d746f6b656e", "bad [REDACTED]"),
         ] {
             assert_eq!(refused(said), shown);
             assert_eq!(told(Ok(Accepted { rejected: 1, message: Some(said.to_owned()) })), shown);
@@ -128,12 +135,12 @@ mod tests {
 
         #[test]
         fn r41_no_answer_makes_a_credential_seen() {
-            let pieces = ["s3cret-token", "s3cret-", "two  s3cret-blanks", " ", "\u{1}", "\n", "x", "s3cret%2Fquery"];
+            let pieces = ["s3cret-token", "s3cret-t", "two  blanks-s3cret", " ", "\u{1}", "\n", "x", "s3cret%2Fquery"];
             let texts = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..60);
             crate::fuzz::property(64, &texts, |pieces| {
                 let shown = refused(&pieces.concat());
                 prop_assert!(shown.chars().count() <= 300 && !shown.chars().any(char::is_control));
-                for secret in ["s3cret-token", "two s3cret-blanks", "s3cret%2Fquery"] {
+                for secret in ["s3cret-t", "two blanks-s3cret", "s3cret%2Fquery"] {
                     prop_assert!(!shown.contains(secret), "{}", shown);
                 }
                 Ok(())

@@ -1,8 +1,10 @@
 //! Secrets, and taking them out of what programs print: before it is kept, sent or cut (telemetry R35).
 //!
 //! [`Redactor`] knows the secrets of a run, `variants` the forms in which each may be printed, `patterns` finds them all
-//! at once, and a [`Scanner`] does so in the two streams of one program, wherever their writes end.
+//! at once, and a [`Scanner`] does so in the two streams of one program, wherever their writes end. [`Parts`] finds parts of
+//! them, too, in short texts.
 
+mod parts;
 mod patterns;
 mod scanner;
 mod spans;
@@ -14,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+pub use parts::Parts;
 use patterns::Patterns;
 pub use scanner::{Released, Scanner};
 
@@ -26,12 +29,12 @@ pub const SHORTEST: usize = 6;
 /// Longer secrets are looked for in pieces of this length, each by itself.
 const LONGEST: usize = 4096;
 
-/// How many bytes all secrets may have. This and the next bound the memory of the search, to some 40 times as much, and twice
-/// that while secrets are added: a phase has 48 MiB.
-const MOST: usize = 384 * 1024;
+/// How many bytes all secrets may have with their forms. This bounds the memory of the search, to some 40 times as much, and
+/// twice that while secrets are added: a phase has 48 MiB.
+const MOST: usize = 256 * 1024;
 
-/// How many bytes they may have with all their forms.
-const BUDGET: usize = 256 * 1024;
+const TOO_MANY: &str = "there are too many to look for all of them";
+const TOO_MANY_FORMS: &str = "there are too many to look for all their encoded forms";
 
 /// The secrets of a run. Secrets that are added later count from then on, in streams that are already open too.
 #[derive(Default)]
@@ -42,9 +45,19 @@ pub struct Redactor {
 
 #[derive(Default)]
 struct Secrets {
+    /// Those that are looked for.
     known: BTreeSet<Vec<u8>>,
-    /// What is to be told of secrets for which there was no room.
-    warning: Option<&'static str>,
+    /// What is not looked for, a part of a sentence each, and how many of these were told.
+    gaps: Vec<String>,
+    told: usize,
+}
+
+impl Secrets {
+    fn lack(&mut self, gap: &str) {
+        if !self.gaps.iter().any(|known| known == gap) {
+            self.gaps.push(gap.to_owned());
+        }
+    }
 }
 
 impl fmt::Debug for Redactor {
@@ -65,14 +78,26 @@ impl Redactor {
         if all.known.len() == before {
             return;
         }
-        let (forms, warning) = forms(&all.known, MOST, BUDGET);
-        all.warning = warning;
+        let (forms, gap) = forms(&all.known, MOST);
+        // There will not be room for the others later, either.
+        all.known.retain(|secret| forms.contains(secret));
+        if let Some(gap) = gap.filter(|_| !all.gaps.iter().any(|known| known == TOO_MANY)) {
+            all.lack(gap);
+        }
         *self.patterns.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Patterns::new(&forms));
     }
 
-    /// What the user should know of secrets that are not looked for in all their forms, or not at all: a sentence, once.
+    /// Takes note of secrets that could not be added: a part of a sentence.
+    pub fn lack(&self, gap: &str) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).lack(gap);
+    }
+
+    /// What the user should know of secrets that are not looked for in all their forms, or not at all: one sentence, once.
     pub fn take_warning(&self) -> Option<String> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).warning.take().map(str::to_owned)
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let gaps = secrets.gaps[secrets.told..].join("; ");
+        secrets.told = secrets.gaps.len();
+        (!gaps.is_empty()).then(|| format!("not every secret is redacted in what leaves or is shown: {gaps}"))
     }
 
     /// Redacts a text that is complete.
@@ -90,13 +115,13 @@ impl Redactor {
     }
 }
 
-/// What is looked for: all secrets, as far as they have no more than `most` bytes, and their forms, as far as all together
-/// have no more than `budget`; the short ones first, for many more of them have room. Also what has no room, as a sentence.
-fn forms(known: &BTreeSet<Vec<u8>>, most: usize, budget: usize) -> (BTreeSet<Vec<u8>>, Option<&'static str>) {
+/// What is looked for: secrets, and then their forms, as far as all together have no more than `most` bytes; the short ones
+/// first, for more of them have room. Also what has no room.
+fn forms(known: &BTreeSet<Vec<u8>>, most: usize) -> (BTreeSet<Vec<u8>>, Option<&'static str>) {
     let (mut forms, mut bytes) = (BTreeSet::new(), 0);
-    let mut has_room = |form: Vec<u8>, limit: usize| {
+    let mut has_room = |form: Vec<u8>| {
         let is_known = forms.contains(&form);
-        let has_room = is_known || bytes + form.len() <= limit;
+        let has_room = is_known || bytes + form.len() <= most;
         if has_room && !is_known {
             bytes += form.len();
             forms.insert(form);
@@ -105,18 +130,12 @@ fn forms(known: &BTreeSet<Vec<u8>>, most: usize, budget: usize) -> (BTreeSet<Vec
     };
     let mut by_length: Vec<&Vec<u8>> = known.iter().collect();
     by_length.sort_by_key(|secret| secret.len());
-    let mut warning = None;
-    for secret in &by_length {
-        if !has_room((*secret).clone(), most) {
-            warning = Some("there are too many secrets to look for all of them in what leaves or is shown");
-        }
+    let have_room = by_length.iter().all(|secret| has_room((*secret).clone()));
+    if !have_room {
+        return (forms, Some(TOO_MANY));
     }
-    for form in by_length.into_iter().flat_map(|secret| variants::of(secret)) {
-        if !has_room(form, budget) {
-            warning.get_or_insert("there are too many secrets to look for all their encoded forms");
-        }
-    }
-    (forms, warning)
+    let have_room = by_length.into_iter().flat_map(|secret| variants::of(secret)).all(has_room);
+    (forms, (!have_room).then_some(TOO_MANY_FORMS))
 }
 
 /// A secret in pieces that are neither too long nor too short; the last overlaps the one before it.

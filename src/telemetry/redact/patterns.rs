@@ -6,27 +6,15 @@
 use std::collections::BTreeSet;
 
 use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::dfa::DFA;
 use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
+use aho_corasick::{Anchored, MatchKind};
 
-/// Up to how many bytes of patterns the faster automaton is taken, which has at most 1 KiB for each.
-const SMALL: usize = 8 * 1024;
-
-/// The automaton, and what its states mean.
+/// The automaton, and what its states mean; none where there is nothing to look for.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    automaton: Kind,
+    automaton: Option<NFA>,
     states: States,
     start: StateID,
-}
-
-#[derive(Debug, Default)]
-enum Kind {
-    #[default]
-    None,
-    Small(DFA),
-    Large(NFA),
 }
 
 /// What is known in a state. "Behind" means: at the end of what was read.
@@ -53,30 +41,18 @@ impl States {
 impl Patterns {
     /// Makes it of patterns, none of them empty.
     pub(super) fn new(patterns: &BTreeSet<Vec<u8>>) -> Self {
-        let bytes: usize = patterns.iter().map(Vec::len).sum();
-        // These builders fail only at limits (2^31 states) that are out of reach.
-        let automaton = if bytes == 0 {
-            None
-        } else if bytes <= SMALL {
-            let mut builder = DFA::builder();
-            builder.match_kind(MatchKind::Standard).start_kind(StartKind::Unanchored).prefilter(false);
-            builder.build(patterns).ok().map(Kind::Small)
-        } else {
-            let mut builder = NFA::builder();
-            builder.match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok().map(Kind::Large)
-        };
-        let mut this = Self { automaton: automaton.unwrap_or_default(), ..Self::default() };
-        match &this.automaton {
-            Kind::None => {}
-            Kind::Small(automaton) => (this.start, this.states) = states(automaton, patterns),
-            Kind::Large(automaton) => (this.start, this.states) = states(automaton, patterns),
+        if patterns.is_empty() {
+            return Self::default();
         }
-        this
+        // The builder fails only at limits (2^31 states) that are out of reach.
+        let automaton = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok();
+        let (start, states) = automaton.as_ref().map(|automaton| states(automaton, patterns)).unwrap_or_default();
+        Self { automaton, states, start }
     }
 
     /// Says whether there is nothing to look for.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.automaton, Kind::None)
+        self.automaton.is_none()
     }
 
     /// Before the first byte.
@@ -91,21 +67,8 @@ impl Patterns {
 
     /// Reads bytes; tells for each pattern that ends, the longest where several do, how many of the bytes were read and
     /// how many the pattern has.
-    pub(super) fn read(&self, from: StateID, bytes: &[u8], found: &mut impl FnMut(usize, usize)) -> StateID {
-        match &self.automaton {
-            Kind::None => from,
-            Kind::Small(automaton) => self.walk(automaton, from, bytes, found),
-            Kind::Large(automaton) => self.walk(automaton, from, bytes, found),
-        }
-    }
-
-    fn walk(
-        &self,
-        automaton: &impl Automaton,
-        from: StateID,
-        bytes: &[u8],
-        found: &mut impl FnMut(usize, usize),
-    ) -> StateID {
+    pub(super) fn read(&self, from: StateID, bytes: &[u8], found: &mut dyn FnMut(usize, usize)) -> StateID {
+        let Some(automaton) = &self.automaton else { return from };
         let mut state = from;
         for (index, byte) in bytes.iter().enumerate() {
             state = automaton.next_state(Anchored::No, state, *byte);
@@ -118,12 +81,13 @@ impl Patterns {
 }
 
 /// Walks each pattern from the start, which meets every state: there is one for each beginning of a pattern.
-fn states(automaton: &impl Automaton, patterns: &BTreeSet<Vec<u8>>) -> (StateID, States) {
+fn states(automaton: &NFA, patterns: &BTreeSet<Vec<u8>>) -> (StateID, States) {
     let start = automaton.start_state(Anchored::No).unwrap_or_default();
     let next = |state, byte: &u8| automaton.next_state(Anchored::No, state, *byte);
     // No form of a piece of a secret is as long as that.
     let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
-    let mut states = vec![(start, State::default())];
+    let mut states = Vec::with_capacity(1 + patterns.iter().map(Vec::len).sum::<usize>());
+    states.push((start, State::default()));
     for pattern in patterns {
         let mut id = start;
         for (index, byte) in pattern.iter().enumerate() {

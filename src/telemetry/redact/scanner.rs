@@ -211,7 +211,7 @@ impl Tail {
 }
 
 /// Passes bytes on, each row of those that are secret as one mark.
-fn replace(bytes: &[u8], secret: Option<&[bool]>, in_secret: &mut bool, mut out: impl FnMut(&[u8])) {
+pub(super) fn replace(bytes: &[u8], secret: Option<&[bool]>, in_secret: &mut bool, mut out: impl FnMut(&[u8])) {
     let Some(mut flags) = secret else {
         if !bytes.is_empty() {
             *in_secret = false;

@@ -314,12 +314,63 @@ fn many_long_secrets_are_found_too_and_what_is_left_out_is_known() {
 fn of_too_many_secrets_the_shortest_are_looked_for_and_in_all_forms_if_there_is_room() {
     let secrets = ["short&1", "longer&22", "the longest&333"].map(|secret| secret.as_bytes().to_vec());
     let known = secrets.iter().cloned().collect();
-    let found = |most, budget| {
-        let (forms, warning) = super::forms(&known, most, budget);
-        (secrets.clone().map(|secret| forms.contains(&secret)), forms.contains(&b"short%261"[..]), warning.is_some())
+    let found = |most| {
+        let (forms, gap) = super::forms(&known, most);
+        (secrets.clone().map(|secret| forms.contains(&secret)), forms.contains(&b"short%261"[..]), gap.is_some())
     };
-    assert_eq!(found(1000, 2000), ([true; 3], true, false));
-    assert_eq!(found(1000, 300), ([true; 3], true, true));
-    assert_eq!(found(1000, 10), ([true; 3], false, true));
-    assert_eq!(found(20, 2000), ([true, true, false], true, true));
+    assert_eq!(found(4000), ([true; 3], true, false));
+    assert_eq!(found(400), ([true; 3], true, true));
+    assert_eq!(found(31), ([true; 3], false, true));
+    assert_eq!(found(20), ([true, true, false], false, true));
+}
+
+#[test]
+fn what_is_not_looked_for_is_told_once_in_one_sentence() {
+    let redactor = Redactor::default();
+    redactor.lack("a file is not read");
+    redactor.add((0..200_u32).map(|number| format!("{number:08}{}", "x".repeat(3000))));
+    redactor.lack("a file is not read");
+    let warning = redactor.take_warning().unwrap();
+    assert!(warning.ends_with(": a file is not read; there are too many to look for all of them"), "{warning}");
+    redactor.add(["a-last-one"]);
+    assert_eq!(redactor.take_warning(), None);
+}
+
+#[test]
+fn r35_forms_of_shells_html_and_hex_are_found() {
+    let secret = "it's $5 & \"more\"; a+b=<c>\\";
+    for form in [
+        // `set -x` of bash, dash and Python's shlex; in double quotes; `printf %q`; `$'...'` and Python's repr.
+        r#"it'\''s $5 & "more"; a+b=<c>\"#,
+        r#"it'"'"'s $5 & "more"; a+b=<c>\"#,
+        r#"it's \$5 & \"more\"; a+b=<c>\\"#,
+        r#"it\'s\ \$5\ \&\ \"more\"\;\ a+b=\<c\>\\"#,
+        r#"it\'s $5 & "more"; a+b=<c>\\"#,
+        "it's $5 &amp; &quot;more&quot;; a+b=&lt;c&gt;\\",
+        "it&#39;s $5 &amp; &#34;more&#34;; a+b=&lt;c&gt;\\",
+        "it&#39;s $5 &amp; &#34;more&#34;; a&#43;b=&lt;c&gt;\\",
+        "it&#x27;s $5 &amp; &quot;more&quot;; a+b=&lt;c&gt;\\",
+        "it&#039;s $5 &amp; &quot;more&quot;; a+b=&lt;c&gt;\\",
+        "it&apos;s $5 &amp; &quot;more&quot;; a+b=&lt;c&gt;\\",
+        "69742773202435202620226d6f7265223b20612b623d3c633e5c",
+        "69742773202435202620226D6F7265223B20612B623D3C633E5C",
+    ] {
+        assert_eq!(out(&[secret], &[&format!("x {form} y")]), "x [REDACTED] y", "{form}");
+    }
+}
+
+#[test]
+fn r35_a_secret_in_lines_of_base64_is_found() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let secret = (0..40).map(|number| (number * 7919 % 4099).to_string()).collect::<Vec<_>>().concat();
+    for (after, width) in [("", 76), ("\n", 76), ("", 64)] {
+        let encoded = STANDARD.encode(format!("{secret}{after}"));
+        let lines: Vec<&str> =
+            encoded.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        assert!(lines.len() > 1);
+        let left = out(&[&secret], &[&lines.join("\n")]);
+        let rest = left.replace("[REDACTED]", "").replace('\n', "");
+        assert!(left.matches("[REDACTED]").count() + 1 >= lines.len() && rest.len() <= 4, "{left}");
+    }
 }

@@ -1,4 +1,5 @@
-//! The forms in which programs print a secret: as JSON, in URLs, in base64 (telemetry R35).
+//! The forms in which programs print a secret: as JSON, in URLs, in HTML, quoted for a shell, in base64 and hex
+//! (telemetry R35).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,9 +19,13 @@ pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     for alphabet in [STANDARD, URL_SAFE] {
         forms.extend(base64(secret, &alphabet));
     }
+    forms.extend(wrapped(secret));
+    forms.extend(hex(secret));
     forms.extend(urls(secret));
     if let Ok(text) = std::str::from_utf8(secret) {
         forms.extend(json(text));
+        forms.extend(html(text));
+        forms.extend(quoted(text));
     }
     forms.retain(|form| form.len() >= SHORTEST);
     forms.remove(secret);
@@ -47,6 +52,7 @@ fn json(text: &str) -> impl Iterator<Item = Vec<u8>> {
         }
         out
     };
+    let dot_net = |c: char| !c.is_ascii() || matches!(c, '<' | '>' | '&' | '+' | '\'' | '`');
     let python = numbered(|c| !c.is_ascii(), false);
     let forms = [
         plain.to_owned(),
@@ -55,7 +61,8 @@ fn json(text: &str) -> impl Iterator<Item = Vec<u8>> {
         python,
         numbered(|c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'), false),
         numbered(|c| matches!(c, '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}'), false),
-        numbered(|c| !c.is_ascii() || matches!(c, '<' | '>' | '&' | '+' | '\'' | '`'), true).replace("\\\"", "\\u0022"),
+        numbered(dot_net, true).replace("\\\"", "\\u0022"),
+        numbered(dot_net, false).replace("\\\"", "\\u0022"),
     ];
     forms.into_iter().map(String::into_bytes)
 }
@@ -97,4 +104,83 @@ fn base64(secret: &[u8], engine: &GeneralPurpose) -> Vec<Vec<u8>> {
         }
     }
     forms
+}
+
+/// In base64 with line ends in it, as `base64` and MIME, and `openssl` have it: each line, where the secret is what was
+/// encoded.
+fn wrapped(secret: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for bytes_of_line in [57, 48] {
+        if secret.len() > bytes_of_line {
+            for line in secret.chunks(bytes_of_line) {
+                lines.push(STANDARD.encode(line).into_bytes()[..line.len() * 8 / 6].to_vec());
+            }
+        }
+    }
+    lines
+}
+
+fn hex(secret: &[u8]) -> [Vec<u8>; 2] {
+    let mut lower = String::new();
+    for byte in secret {
+        let _ = write!(lower, "{byte:02x}");
+    }
+    [lower.to_ascii_uppercase().into_bytes(), lower.into_bytes()]
+}
+
+/// What is written for a sign.
+type Table = &'static [(char, &'static str)];
+
+/// With each sign for which there is one replaced by a text.
+fn replaced(text: &str, table: Table) -> Vec<u8> {
+    let mut out = String::new();
+    for c in text.chars() {
+        match table.iter().find(|(sign, _)| *sign == c) {
+            Some((_, written)) => out.push_str(written),
+            None => out.push(c),
+        }
+    }
+    out.into_bytes()
+}
+
+/// In HTML and XML: the three signs that everybody replaces, and others, as Go, Go's templates, Python, PHP, Java, XML and
+/// Mustache write them.
+fn html(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    const MORE: &[Table] = &[
+        &[],
+        &[('"', "&quot;")],
+        &[('"', "&#34;"), ('\'', "&#39;")],
+        &[('"', "&#34;"), ('\'', "&#39;"), ('+', "&#43;")],
+        &[('"', "&quot;"), ('\'', "&#x27;")],
+        &[('"', "&quot;"), ('\'', "&#039;")],
+        &[('"', "&quot;"), ('\'', "&#39;")],
+        &[('"', "&quot;"), ('\'', "&apos;")],
+        &[('"', "&quot;"), ('\'', "&#39;"), ('/', "&#x2F;"), ('`', "&#x60;"), ('=', "&#x3D;")],
+    ];
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    MORE.iter().map(move |more| replaced(&text, more))
+}
+
+/// Quoted for a shell, as `set -x`, `printf %q` and `export -p` print it: between single quotes, between double quotes,
+/// sign by sign, and in `$'...'`, which is Python's way, too.
+fn quoted(text: &str) -> [Vec<u8>; 7] {
+    let escaped = |signs: &str| {
+        let mut out = String::new();
+        for c in text.chars() {
+            if signs.contains(c) {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+        out.into_bytes()
+    };
+    [
+        replaced(text, &[('\'', "'\\''")]),
+        replaced(text, &[('\'', "'\"'\"'")]),
+        escaped("\"$`\\"),
+        escaped(" \t'\"\\|&;()<>!{}*[]?^$`,"),
+        escaped(" \t'\"\\|&;()<>!{}*[]?^$`"),
+        replaced(text, &[('\n', "\\n"), ('\r', "\\r"), ('\t', "\\t"), ('\\', "\\\\"), ('\'', "\\'")]),
+        replaced(text, &[('\n', "\\n"), ('\r', "\\r"), ('\t', "\\t"), ('\\', "\\\\")]),
+    ]
 }

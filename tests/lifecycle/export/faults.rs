@@ -85,6 +85,16 @@ fn a_file_of_a_layer_that_cannot_be_read_is_named() {
     nothing_was_written(&world, export(&world, &[]), 62, &text);
 }
 
+/// Policy B19. The kernel's files have no length until they are read, as if each grew meanwhile.
+#[test]
+fn a_file_that_grows_while_it_is_archived_is_named_and_no_image_is_written() {
+    let world = built("0.15");
+    let outcome = export(&world, &["-app", "/proc/sys/kernel/random"]);
+    let text = "export: exporting app layers: creating app layers: failed to add file /proc/sys/kernel/random/boot_id to \
+                archive: /proc/sys/kernel/random/boot_id changed while it was archived";
+    nothing_was_written(&world, outcome, 62, text);
+}
+
 #[test]
 fn folders_that_are_missing_or_refuse_are_named() {
     let world = built("0.15");

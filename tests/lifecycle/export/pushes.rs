@@ -102,11 +102,23 @@ fn a_layer_that_the_registry_lost_is_sent_again() {
 }
 
 #[test]
+fn a_temporary_folder_that_is_missing_is_named_where_a_layer_needs_it() {
+    let missing = ("TMPDIR", Some("/nowhere"));
+    super::built("0.15").run_with("exporter", &super::EXPORT, &[missing]).exits(0).done();
+
+    let (registry, world) = ready();
+    create(&world, &registry, &[]).exits(0).done();
+    let other = registry.image("other");
+    let args = ["-launcher", "bin/launcher", &other];
+    let text = "failed to export: saving image: write a temporary file in /nowhere: no such file or directory";
+    world.run_with("exporter", &args, &[("CNB_USE_LAYOUT", None), missing]).exits(62).says(text).done();
+    assert!(registry.manifest("other").is_none());
+}
+
+#[test]
 fn base_layers_are_mounted_and_never_read() {
     let (registry, world) = ready();
-    registry.refuse("GET", "/v2/run/blobs/", 500);
     let config = registry.manifest("run").unwrap()["config"]["digest"].as_str().unwrap().to_owned();
-    registry.relent();
     create(&world, &registry, &[]).exits(0).done();
     let base = registry.manifest("run").unwrap()["layers"][0]["digest"].as_str().unwrap().to_owned();
     let seen = registry.seen();

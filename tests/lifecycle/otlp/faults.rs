@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{LIVE, LOGS, collectors, printed, ready, spools};
 use crate::support::{Answer, Collector, Payload, Record, Request, World, is_root, nothing_starts};
-use crate::telemetry::send;
+use crate::telemetry::{panics, send};
 
 /// Longer than any machine takes.
 const PATIENT: (&str, Option<&str>) = ("CNB_TELEMETRY_FLUSH_TIMEOUT", Some("10m"));
@@ -339,4 +339,22 @@ fn r37_a_spool_that_a_buildpack_removed_is_told_as_lost() {
     let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
     let built = world.run_with("builder", &[], &more).exits(0);
     built.says("log records are lost: they waited in '").does_not_say("lifecycle ship").done();
+}
+
+/// The system may have no thread for it.
+#[test]
+fn spans_of_a_program_that_nobody_can_follow_are_told_by_their_file() {
+    let (_collector, endpoint) = away();
+    let world = ready("echo one");
+    let (library, file) = (panics::faults(&world), world.path("layers/tracing/buildpacks/test_one@1.0-build.jsonl"));
+    let more = [
+        ("LD_PRELOAD", Some(library.as_str())),
+        ("NO_THREAD", file.to_str()),
+        ("CNB_TELEMETRY", Some("true")),
+        ("CNB_TRACES_OTLP", Some("all")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())),
+        IMPATIENT,
+    ];
+    let text = format!("not all spans are sent: '{}' could not be read: resource temporarily", file.display());
+    world.run_with("builder", &[], &more).exits(0).says("one").says(&text).done();
 }

@@ -323,6 +323,7 @@ fn what_is_wrong_with_the_settings_is_told_and_the_build_goes_on() {
         ("CNB_BUILD_LOGS_STRIP_ANSI", "2", "CNB_BUILD_LOGS_STRIP_ANSI is neither true nor false and counts as false"),
         ("CNB_REDACT", "on", "CNB_REDACT is neither true nor false and counts as false"),
         ("CNB_TELEMETRY", "tRuE", "CNB_TELEMETRY is neither true nor false and counts as false"),
+        ("CNB_OTEL_STDOUT", "please", "CNB_OTEL_STDOUT is neither true nor false and counts as false"),
         ("CNB_TRACES_OTLP", "all", "spans of buildpacks are not sent: they write them to files only with -telemetry"),
     ] {
         let collector = Collector::http();

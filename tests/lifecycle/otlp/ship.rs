@@ -119,6 +119,10 @@ fn ship_says_what_it_takes_and_takes_nothing_else() {
         run(&[name]).exits(1).complains(&format!("'{name}' is no spool of this lifecycle")).done();
         assert!(world.path(name).exists());
     }
+    world.write("build.jsonl", "{\"resourceSpans\":[]}\n");
+    let trace = run(&["build.jsonl"]).exits(1).complains("'build.jsonl' is no spool of this lifecycle");
+    trace.complains("with its receiver otlp_json_file, or look at them with 'lifecycle trace'").done();
+    assert!(world.path("build.jsonl").exists());
 }
 
 const CANARY: &str = "s3cret-canary";
@@ -173,11 +177,17 @@ fn r41_headers_are_in_no_environment_file_or_output_and_the_process_cannot_be_re
 /// Also where nothing is sent: the environment that the phase was started with has it all the same.
 #[test]
 fn r41_the_process_cannot_be_read_while_it_has_a_key_or_an_address_with_a_credential() {
-    let world = world("head -c 1 /proc/$PPID/environ > /dev/null && echo readable || echo closed");
+    let world = world(
+        "head -c 1 /proc/$PPID/environ > /dev/null && echo readable || echo closed; echo limits $(ulimit -Sc) $(ulimit -Hc)",
+    );
+    let limits = |outcome: &Outcome| outcome.stdout.lines().find(|line| line.starts_with("limits ")).map(str::to_owned);
+    let usual = limits(&create(&world, &[]));
+    assert!(usual.is_some());
     for (name, value, seen) in [
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/does/not/exist", "closed"),
         ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/does/not/exist", "closed"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b", "closed"),
+        ("CNB_REGISTRY_AUTH", r#"{"r.io":"Basic dTpw"}"#, "closed"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example?api-key=value", "closed"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:password@collector.example", "closed"),
         // Without credentials there is nothing to hide.
@@ -185,7 +195,9 @@ fn r41_the_process_cannot_be_read_while_it_has_a_key_or_an_address_with_a_creden
         ("OTEL_EXPORTER_OTLP_HEADERS", "", "readable"),
         ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/does/not/exist", "readable"),
     ] {
-        create(&world, &[(name, Some(value))]).exits(0).says(seen).done();
+        let created = create(&world, &[(name, Some(value))]).exits(0).says(seen);
+        assert_eq!(limits(&created), usual, "programs have the platform's own limits");
+        created.done();
     }
 }
 

@@ -62,6 +62,8 @@ fn t10_spans_are_printed_for_a_person_where_that_is_asked_for() {
     let spans = spans_of(&world.path("layers/tracing/lifecycle/build.jsonl")).len();
     world.run_with("builder", &[], &[ON, ("CNB_OTEL_STDOUT", Some("false"))]).exits(0).does_not_say("TraceId").done();
     assert_eq!(spans_of(&world.path("layers/tracing/lifecycle/build.jsonl")).len(), 2 * spans);
+    let like_the_others = ("CNB_OTEL_STDOUT", Some("True"));
+    world.run_with("builder", &[], &[ON, like_the_others]).exits(0).says("TraceId").done();
     // It is a part of telemetry, not another way to turn it on.
     world.run_with("builder", &[], &[stdout]).exits(0).does_not_say("TraceId").done();
 }

@@ -107,7 +107,7 @@ fn no_text_has_credentials_or_signatures() {
             // Only what was cut goes on so.
             world.registry.fault("PUT", target, Fault::CutRequest(1000));
         }
-        world.registry.fault(method, target, Fault::Answer(400, "", "no".to_owned()));
+        world.registry.fault(method, target, Fault::Answer(403, "", "no".to_owned()));
         let text = match method {
             "GET" => world.error("run").message,
             _ => written(&world.images, &draft(&run, None, method), world.name("app")).unwrap_err(),

@@ -3,6 +3,7 @@
 mod credentials;
 mod fuzz;
 mod reading;
+mod uploads;
 mod writing;
 
 use super::fake::FakeRegistry;

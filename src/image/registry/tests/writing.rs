@@ -1,5 +1,6 @@
 //! What is sent to a registry, and how often.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::fake::{FakeRegistry, Fault};
@@ -232,13 +233,16 @@ impl TarSource for Slow<'_> {
 }
 
 /// Bytes that nothing can compress, the same each time.
-fn noise() -> Vec<u8> {
-    let mut state = 7_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    (0..9_000_000).map(|_| next()).collect()
+pub(super) fn noise() -> Vec<u8> {
+    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        (0..9_000_000).map(|_| next()).collect()
+    });
+    NOISE.clone()
 }
 
 #[test]
@@ -326,13 +330,14 @@ fn who_wants_to_know_a_length_gets_one() {
     for fault in [
         Fault::Answer(411, "", String::new()),
         Fault::Answer(400, "", "chunks are not for us".to_owned()),
-        Fault::Refuse(411),
-        Fault::Refuse(400),
+        Fault::Refuse(411, ""),
+        Fault::Refuse(400, "chunks are not for us"),
     ] {
         let world = World::new();
         world.registry.fault("PATCH", "uploads", fault.clone());
         keep_large(&world);
         let requests = world.registry.requests();
+        assert_eq!(requests.iter().filter(|seen| seen.method == "PATCH").count(), 1, "{fault:?}");
         let last = requests.iter().rfind(|seen| seen.method == "PUT").unwrap();
         assert_eq!(last.headers.get("content-length"), Some(&last.body.len().to_string()), "{fault:?}");
         assert_eq!(last.headers.get("transfer-encoding"), None);

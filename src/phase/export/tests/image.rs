@@ -128,6 +128,17 @@ fn metadata_names_every_buildpack_and_the_run_image() {
 }
 
 #[test]
+fn a_folder_called_store_toml_is_one_of_a_layer() {
+    let world = World::new();
+    world.layer("a", "launch");
+    world.layer("store.toml", "launch");
+    let run = world.export();
+    let buildpack = &run.metadata().buildpacks[0];
+    assert!(buildpack.store.is_none());
+    assert_eq!(buildpack.layers.keys().collect::<Vec<_>>(), ["a", "store.toml"]);
+}
+
+#[test]
 fn below_0_12_the_run_images_names_are_under_stack_alone_and_history_is_blank() {
     let mut world = World::new();
     world.api = "0.11";
@@ -153,6 +164,15 @@ fn sboms_of_lifecycle_and_launcher_are_added() {
     assert!(holds(layer, "of the launcher") && !holds(layer, "of the lifecycle"));
     assert!(world.path("layers/sbom/build/buildpacksio_lifecycle/sbom.cdx.json").exists());
     assert_eq!(run.metadata().sbom, Some(diff_id(layer)));
+}
+
+#[test]
+fn a_folder_of_launcher_sboms_that_cannot_be_listed_is_told_before_the_error() {
+    let mut world = World::new();
+    world.launcher_sbom = Some(world.path("nowhere"));
+    let run = world.export();
+    assert!(run.error().starts_with("failed to copy buildpacksio SBOMs: open "), "{}", run.error());
+    assert_eq!(run.heard.export().last(), Some(&ExportEvent::SbomFolderUnreadable(world.path("nowhere"))));
 }
 
 #[test]

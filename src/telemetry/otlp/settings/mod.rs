@@ -5,19 +5,19 @@
 //! to do, and never repeats the value: it may hold a credential. Where the value decides who gets the data, or
 //! whether they may be read on the way, nothing is sent; where it does not, it counts as unset, as the clause has it.
 
+mod endpoint;
+mod headers;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+pub use endpoint::{Endpoint, path_tokens};
+pub(super) use headers::decode;
+pub use headers::{Headers, header_secrets};
 
 use super::{Form, Signal};
 use crate::model::env::Environment;
-use crate::net::decoded;
 
 /// How long a request may take, unless somebody says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,205 +72,6 @@ impl Protocol {
     }
 }
 
-/// The address of a collector. What is printed of it has no query, which may hold a credential.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `https`; else `http`.
-    pub tls: bool,
-    /// `host[:port]`
-    pub authority: String,
-    /// From the first slash on, without a query. It has no meaning for gRPC.
-    pub path: String,
-    query: String,
-}
-
-impl Endpoint {
-    /// The whole address, for the wire alone.
-    pub fn secret_text(&self) -> String {
-        if self.query.is_empty() { self.to_string() } else { format!("{self}?{}", self.query) }
-    }
-
-    /// Reads `http[s]://host[:port][/path][?query]`.
-    fn parse(text: &str) -> Result<Self, Flaw> {
-        let (scheme, rest) = text.split_once("://").ok_or(Flaw::NoScheme)?;
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(Flaw::NoScheme),
-        };
-        let rest = rest.split('#').next().unwrap_or_default();
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if authority.contains('@') {
-            return Err(Flaw::User);
-        }
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let path = if path.is_empty() { "/" } else { path };
-        let endpoint = Self { tls, authority: authority.to_owned(), path: path.to_owned(), query: query.to_owned() };
-        endpoint.is_sound().then_some(endpoint).ok_or(Flaw::Malformed)
-    }
-
-    fn is_sound(&self) -> bool {
-        let uri = self.secret_text().parse::<ureq::http::Uri>();
-        let port = match self.authority.rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => port.parse::<u16>().is_ok_and(|port| port != 0),
-            _ => true,
-        };
-        port && uri.is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
-    }
-
-    /// The address for a signal, of a base for all.
-    fn below(mut self, signal: Signal) -> Self {
-        if !self.path.ends_with('/') {
-            self.path.push('/');
-        }
-        self.path.push_str(match signal {
-            Signal::Traces => "v1/traces",
-            Signal::Logs => "v1/logs",
-        });
-        self
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        let parts = self.path.split('/').map(|part| if is_token(part) { "[REDACTED]" } else { part });
-        write!(f, "{scheme}://{}{}", self.authority, parts.collect::<Vec<_>>().join("/"))
-    }
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What is wrong with an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
-    NoScheme,
-    User,
-    Malformed,
-}
-
-/// What the value of a header has in it that is secret: the whole, what stands behind a scheme such as `Bearer`, and what
-/// either says where it is base64 of a text such as `user:password`: that text, and both halves.
-pub fn header_secrets(value: &str) -> Vec<String> {
-    let behind = value.split_once(' ').map(|(_, rest)| rest.trim());
-    let tokens = [Some(value), behind].into_iter().flatten();
-    tokens.flat_map(|token| [login(token).unwrap_or_default(), vec![token.to_owned()]].concat()).collect()
-}
-
-/// A text in base64 that has two halves, and these.
-fn login(token: &str) -> Option<Vec<String>> {
-    const INDIFFERENT: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let engines = [alphabet::STANDARD, alphabet::URL_SAFE].map(|alphabet| GeneralPurpose::new(&alphabet, INDIFFERENT));
-    let bytes = engines.iter().find_map(|engine| engine.decode(token).ok())?;
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))?;
-    let (user, password) = text.split_once(':')?;
-    Some(vec![user.to_owned(), password.to_owned(), text.clone()])
-}
-
-/// The parts of an address's path that are most likely tokens: some collectors know their users by them.
-pub fn path_tokens(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|part| is_token(part))
-}
-
-fn is_token(part: &str) -> bool {
-    part.len() >= 16 && part.contains(|letter: char| letter.is_ascii_digit())
-}
-
-/// Headers of requests. They are credentials, so they have no text of their own.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
-
-impl Headers {
-    /// Names in lower case, and values, for the wire and for who must not show them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Says whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn secrets(&self) -> impl Iterator<Item = String> {
-        self.0.iter().flat_map(|(_, value)| header_secrets(value))
-    }
-
-    /// Reads `name=value,name=value`, values percent-encoded or plain. Also the positions, from 1, of what is no header.
-    fn parse(text: &str) -> (Self, Vec<usize>) {
-        let mut headers: Vec<(String, String)> = Vec::new();
-        let mut bad = Vec::new();
-        for (index, entry) in text.split(',').enumerate() {
-            if entry.trim().is_empty() {
-                continue;
-            }
-            match header(entry) {
-                Some((name, value)) => {
-                    headers.retain(|(other, _)| *other != name);
-                    headers.push((name, value));
-                }
-                None => bad.push(index + 1),
-            }
-        }
-        (Self(headers), bad)
-    }
-}
-
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} headers", self.0.len())
-    }
-}
-
-/// Headers that say how a request is sent, which is not the user's to say.
-const RESERVED: &[&str] = &[
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-fn header(entry: &str) -> Option<(String, String)> {
-    let (name, value) = entry.split_once('=')?;
-    let name = name.trim().to_ascii_lowercase();
-    let value = decode(value.trim())?;
-    // Also what would be a header and a half: line ends.
-    let sound = ureq::http::HeaderName::from_bytes(name.as_bytes()).is_ok()
-        && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-        && !RESERVED.contains(&name.as_str())
-        && !name.starts_with("grpc-");
-    sound.then_some((name, value))
-}
-
-/// Takes the percent-encoding out of a value. None where it is none, or what it stands for is no text.
-pub(super) fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            let (high, low) = (digit()?, digit()?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 impl Settings {
     /// Reads the variables for the signals that are to be sent.
     pub fn parse(env: &Environment, signals: &[Signal]) -> Self {
@@ -304,12 +105,7 @@ impl Destination {
     /// What nobody may see: values of headers, and the address's query, its values alone too, and tokens in its path; as
     /// they are written, and decoded.
     pub fn secrets(&self) -> Vec<String> {
-        let query = &self.endpoint.query;
-        let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-        let query = [query.as_str()].into_iter().chain(values);
-        let query = query.flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]);
-        let path = path_tokens(&self.endpoint.path).flat_map(|text| [text.to_owned(), decoded(text.as_bytes())]);
-        self.headers.secrets().chain(query).chain(path).filter(|secret| !secret.is_empty()).collect()
+        self.headers.secrets().chain(self.endpoint.secrets()).filter(|secret| !secret.is_empty()).collect()
     }
 
     /// The variable that decides a setting, such as `PROTOCOL`, for this signal.
@@ -372,7 +168,7 @@ fn destination(env: &Environment, signal: Signal, warnings: &mut Vec<String>) ->
 
     let protocol = protocol(&of("PROTOCOL"), warnings);
     let insecure = boolean(&of("INSECURE"), warnings);
-    let endpoint = endpoint(&of("ENDPOINT"), signal, own.contains("ENDPOINT"), protocol, insecure)?;
+    let endpoint = endpoint::of(&of("ENDPOINT"), signal, own.contains("ENDPOINT"), protocol, insecure)?;
     let file = |setting: &str| of(setting).text().map(PathBuf::from);
     let client = match (file("CLIENT_CERTIFICATE"), file("CLIENT_KEY")) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -384,7 +180,7 @@ fn destination(env: &Environment, signal: Signal, warnings: &mut Vec<String>) ->
         signal,
         protocol,
         endpoint,
-        headers: headers(&of("HEADERS"), warnings),
+        headers: headers::of(&of("HEADERS"), warnings),
         timeout: timeout(&of("TIMEOUT"), warnings),
         gzip: compression(&of("COMPRESSION"), warnings),
         certificate: file("CERTIFICATE"),
@@ -411,51 +207,6 @@ fn protocol(variable: &Variable<'_>, warnings: &mut Vec<String>) -> Protocol {
             Protocol::HttpProtobuf
         }
     }
-}
-
-fn endpoint(
-    variable: &Variable<'_>,
-    signal: Signal,
-    is_own: bool,
-    protocol: Protocol,
-    insecure: bool,
-) -> Result<Endpoint, String> {
-    let default = if protocol == Protocol::Grpc { "http://localhost:4317" } else { "http://localhost:4318" };
-    let given = variable.text();
-    let mut text = given.clone().unwrap_or_else(|| default.to_owned());
-    // Without a scheme it is a host and its port, which only gRPC knows.
-    if protocol == Protocol::Grpc && !text.contains("://") {
-        let scheme = if insecure { "http" } else { "https" };
-        text = format!("{scheme}://{text}");
-    }
-    let endpoint = Endpoint::parse(&text).map_err(|flaw| match flaw {
-        Flaw::NoScheme => {
-            format!("{} has to begin with http:// or https://, such as {default}", variable.name)
-        }
-        Flaw::User => format!(
-            "{} has a user name or password in it, which is not supported; put credentials into {}",
-            variable.name,
-            variable.name.replace("ENDPOINT", "HEADERS")
-        ),
-        Flaw::Malformed => format!("{} is no address of a collector; one is {default}", variable.name),
-    })?;
-    let is_base = !is_own && protocol != Protocol::Grpc;
-    Ok(if is_base { endpoint.below(signal) } else { endpoint })
-}
-
-fn headers(variable: &Variable<'_>, warnings: &mut Vec<String>) -> Headers {
-    let Some(text) = variable.text() else { return Headers::default() };
-    let (headers, bad) = Headers::parse(&text);
-    if !bad.is_empty() {
-        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
-        warnings.push(format!(
-            "{}: number {} of its entries is no header and is left out; write name=value,name=value with values \
-             percent-encoded; headers about the message itself, such as content-type, cannot be set",
-            variable.name,
-            bad.join(", ")
-        ));
-    }
-    headers
 }
 
 fn timeout(variable: &Variable<'_>, warnings: &mut Vec<String>) -> Option<Duration> {
