@@ -111,10 +111,7 @@ pub(crate) fn retry_after(value: &str, answered: Option<&str>) -> Option<Duratio
 /// `Sunday, 06-Nov-94 08:49:37 GMT` or `Sun Nov  6 08:49:37 1994`.
 fn date(text: &str) -> Option<OffsetDateTime> {
     let words: Vec<&str> = text.split([' ', ',', '-']).filter(|word| !word.is_empty()).collect();
-    let (day, month, year, time) = match words[..] {
-        [_, day, month, year, time, "GMT"] | [_, month, day, time, year] => (day, month, year, time),
-        _ => return None,
-    };
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = words[..] else { return None };
     OffsetDateTime::parse(&format!("{day} {month} {year} {time} GMT"), &Rfc2822).ok()
 }
 
