@@ -58,7 +58,6 @@ fn r32_however_much_is_printed_that_is_no_text_a_phase_keeps_within_its_memory_a
         for (name, value) in [
             ("CNB_BUILD_LOGS_OTLP", "true"),
             ("CNB_REDACT", "true"),
-            ("CNB_BUILD_LOGS_STRIP_ANSI", "true"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("CNB_TELEMETRY_FLUSH_TIMEOUT", "100ms"),
             // What is not delivered goes with the platform.
@@ -71,7 +70,8 @@ fn r32_however_much_is_printed_that_is_no_text_a_phase_keeps_within_its_memory_a
         platform.run("detector", &[]).exits(0).done();
         let (code, size, end) = ended(&mut platform.command("builder", &[], false));
         assert_eq!(code, Some(exit), "{end}");
-        assert!(size > (3 * MIB) << 20, "{size} bytes are shown");
+        // `CNB_NO_COLOR` takes the colours out of what is shown: 9 of 24 bytes of the first.
+        assert!(size > (5 * MIB) << 19, "{size} bytes are shown");
         // The collector may be quick enough to take them all.
         assert!(exit == 0 || end.contains("lines were dropped"), "{end}");
         let peak = end.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));

@@ -58,7 +58,8 @@ pub(crate) struct Call<'a> {
 /// A connection, and who works for it.
 struct Open {
     requests: SendRequest<Body>,
-    task: JoinHandle<()>,
+    /// Why the connection ended, if by an error.
+    task: JoinHandle<Option<h2::Error>>,
     used: Instant,
 }
 
@@ -83,7 +84,14 @@ impl Client {
         let result = runtime.block_on(async {
             let whole = async {
                 let mut connection = ready(open.take(), target, lookup, by).await?;
-                let answer = exchange(&mut connection.requests, &target.origin(), call).await;
+                let mut answer = exchange(&mut connection.requests, &target.origin(), call).await;
+                // A request learns only that its connection is no more.
+                if matches!(&answer, Err(failed) if failed.is_local)
+                    && connection.task.is_finished()
+                    && let Ok(Some(error)) = (&mut connection.task).await
+                {
+                    answer = Err(Failed::of(&error));
+                }
                 connection.used = Instant::now();
                 // What an answer says of the call says nothing against the connection.
                 if !matches!(&answer, Err(failed) if failed.is_local) {
@@ -117,10 +125,7 @@ async fn ready(open: Option<Open>, target: &Target, lookup: &Lookup, by: Instant
     let mut builder = h2::client::Builder::new();
     builder.enable_push(false).max_header_list_size(MOST_HEADERS);
     let (requests, connection) = builder.handshake::<_, Body>(stream).await.map_err(|error| Failed::of(&error))?;
-    let task = tokio::spawn(async move {
-        // Whoever waits for an answer learns of its end.
-        let _ = connection.await;
-    });
+    let task = tokio::spawn(async move { connection.await.err() });
     let requests = requests.ready().await.map_err(|error| Failed::of(&error))?;
     Ok(Open { requests, task, used: Instant::now() })
 }

@@ -11,8 +11,11 @@ pub(crate) mod tls;
 use std::io;
 use std::time::Duration;
 
-use crate::os::error_text;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
 use crate::os::lookup::LookupError;
+use crate::os::{clock, error_text};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -41,6 +44,9 @@ impl Failure {
         }
         if let Some(lookup) = error.get_ref().and_then(|inner| inner.downcast_ref::<LookupError>()) {
             return Self { cause: format!("dial tcp: {lookup}"), retryable: lookup.is_temporary() };
+        }
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return Self { cause: tls::words(error), retryable: false };
         }
         let passing = matches!(
             error.kind(),
@@ -92,14 +98,50 @@ pub(crate) fn decoded(text: &[u8]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own.
-pub(crate) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc2822;
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
+/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own, or to now where it has none.
+pub(crate) fn retry_after(value: &str, answered: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let parsed = |text: &str| OffsetDateTime::parse(text.trim(), &Rfc2822).ok();
-    Duration::try_from(parsed(value)? - parsed(date?)?).ok()
+    let now = answered.and_then(date).unwrap_or_else(|| clock::now().into());
+    Duration::try_from(date(value)? - now).ok()
+}
+
+/// Reads a date in one of the three forms of HTTP (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`,
+/// `Sunday, 06-Nov-94 08:49:37 GMT` or `Sun Nov  6 08:49:37 1994`.
+fn date(text: &str) -> Option<OffsetDateTime> {
+    let words: Vec<&str> = text.split([' ', ',', '-']).filter(|word| !word.is_empty()).collect();
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = words[..] else { return None };
+    OffsetDateTime::parse(&format!("{day} {month} {year} {time} GMT"), &Rfc2822).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_when_to_try_again_as_seconds_and_as_a_date_in_each_form_of_http() {
+        let seconds = |value: &str, date| retry_after(value, date).map(|time| time.as_secs());
+        assert_eq!(seconds(" 7 ", None), Some(7));
+        let date = Some("Sat, 21 Nov 2026 18:00:00 GMT");
+        for value in ["Sat, 21 Nov 2026 18:01:00 GMT", "Saturday, 21-Nov-26 18:01:00 GMT", "Sat Nov 21 18:01:00 2026"] {
+            assert_eq!(seconds(value, date), Some(60), "{value}");
+            assert_eq!(seconds("Sat, 21 Nov 2026 18:02:00 GMT", Some(value)), Some(60), "{value}");
+        }
+        assert_eq!(seconds("Tue Dec  1 18:00:00 2026", date), Some(10 * 24 * 3600));
+        for value in ["", "soon", "-1", "Sat, 21 Nov 2026 17:59:00 GMT", "Sat Nov 21 2026", "a b c d e", "a b c d e f"]
+        {
+            assert_eq!(seconds(value, date), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_date_is_of_now() {
+        let then = OffsetDateTime::from(clock::now()) + time::Duration::hours(2);
+        let then = then.format(&Rfc2822).unwrap().replace("+0000", "GMT");
+        for date in [None, Some("long ago")] {
+            let time = retry_after(&then, date).unwrap();
+            assert!(time > Duration::from_secs(3600) && time <= Duration::from_secs(7200), "{time:?}");
+        }
+    }
 }

@@ -14,8 +14,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
-    SignatureScheme, StreamOwned,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage,
+    RootCertStore, SignatureScheme, StreamOwned,
 };
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
@@ -179,6 +179,9 @@ pub(crate) fn words(error: &Error) -> String {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             return "server gave HTTP response to HTTPS client".to_owned();
         }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            return "remote error: tls: certificate required".to_owned();
+        }
         error if may_sign_others(error) => "certificate signed by unknown authority",
         other => return format!("tls: {other}"),
     };
@@ -199,27 +202,55 @@ impl<In: Transport> Connector<In> for Tls {
         if !details.needs_tls() || transport.is_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let failed = |error: &Error| ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, words(error)));
         let host = details.uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ureq::Error::BadUri(host.to_owned()))?;
-        let mut connection = ClientConnection::new(Arc::clone(&self.config), name).map_err(|error| failed(&error))?;
+        let mut connection = ClientConnection::new(Arc::clone(&self.config), name).map_err(failed)?;
         let transport: Box<dyn Transport> = Box::new(transport);
         let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
         socket.set_timeout(details.timeout);
-        if let Err(error) = connection.complete_io(&mut socket) {
-            let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).map(failed);
-            return Err(of_tls.unwrap_or_else(|| error.into()));
-        }
+        connection.complete_io(&mut socket)?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(Secured { buffers, stream: StreamOwned { conn: connection, sock: socket } })))
     }
+}
+
+/// An error of TLS as one of a connection, by which [`super::Failure`] knows it.
+fn failed(error: Error) -> ureq::Error {
+    ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// A connection inside TLS.
 pub(crate) struct Secured {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+/// What TLS says of a connection that failed: an error of its own, or what the server said before it left. Who wants a
+/// certificate says so when this side takes the connection for made, and may be gone before the request is written.
+pub(crate) fn reason(error: &io::Error, connection: &mut ClientConnection, socket: &mut dyn io::Read) -> Option<Error> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return Some(error.clone());
+    }
+    // Only then nobody waits for what is read.
+    if !matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted) {
+        return None;
+    }
+    loop {
+        if let Err(error) = connection.process_new_packets() {
+            return Some(error);
+        }
+        if !connection.read_tls(socket).is_ok_and(|count| count > 0) {
+            return None;
+        }
+    }
+}
+
+impl Secured {
+    fn explained(&mut self, error: io::Error) -> ureq::Error {
+        reason(&error, &mut self.stream.conn, &mut self.stream.sock).map_or_else(|| error.into(), failed)
+    }
 }
 
 impl fmt::Debug for Secured {
@@ -235,12 +266,13 @@ impl Transport for Secured {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| self.explained(error))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let amount = read.map_err(|error| self.explained(error))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

@@ -55,6 +55,17 @@ pub fn leave_to_others() {
     let _ = signals.thread_block();
 }
 
+/// From now on, a write beyond the limit on the size of files is an error and does not end the process. Programs that are
+/// started get the default back.
+#[expect(
+    unsafe_code,
+    reason = "nix marks every change of a signal's disposition as unsafe, as handlers may be unsound"
+)]
+pub fn survive_file_size_limit() {
+    // SAFETY: ignoring runs no code of ours. It fails for no signal that exists.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
 /// Says whether a signal is ignored. That is known only by ignoring it for a moment.
 #[expect(
     unsafe_code,

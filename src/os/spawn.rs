@@ -39,7 +39,7 @@ impl Program {
         Ok(Self { dir: text(command.dir.as_os_str())?, path, args, env: env.collect::<Result<_, _>>()? })
     }
 
-    /// Starts it with an empty signal mask, the default disposition of SIGPIPE and SIGTERM, `/dev/null` as standard input
+    /// Starts it with an empty signal mask, the default disposition of the signals that this process may ignore, `/dev/null` as standard input
     /// and `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
     ///
     /// # Errors
@@ -49,7 +49,8 @@ impl Program {
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
         attributes.set_sigmask(&SigSet::empty())?;
         // SIGTERM is heeded also where who started this process has it ignored: so must be what it starts (telemetry R17).
-        attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGTERM].into_iter().collect())?;
+        let signals = [Signal::SIGPIPE, Signal::SIGTERM, Signal::SIGXFSZ];
+        attributes.set_sigdefault(&signals.into_iter().collect())?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_open(0, "/dev/null", OFlag::O_RDONLY, Mode::empty())?;
         for (stream, output) in (1..).zip(outputs) {

@@ -1,10 +1,10 @@
-//! The outbox of one run: a spool, the thread that empties it, and what became of it all in the end.
+//! The outbox of one run: a spool, the threads that empty it, and what became of it all in the end.
 //!
 //! Telemetry T12, T13, R37 to R40. Whoever has spans or log records appends them to [`Outbox::spool`] and goes on at once.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::live::Live;
@@ -12,6 +12,7 @@ use super::otlp::settings::Destination;
 use super::otlp::{self, Network, Signal};
 use super::shipper::{Account, Lane, Shipper};
 use super::spool::{Rest, Spool, SpoolConfig};
+use crate::os::{error_text, signal};
 
 /// How long the end of a program may wait without a word (T13).
 const SILENT: Duration = Duration::from_secs(1);
@@ -21,50 +22,66 @@ const SLACK: Duration = Duration::from_millis(100);
 /// What happens to spans and log records on their way to a collector.
 pub struct Outbox {
     spool: Arc<Spool>,
-    account: Arc<Mutex<Account>>,
-    thread: Arc<Thread>,
+    ways: Vec<Way>,
+    sending: Arc<Sending>,
     /// Since when nobody is to wait for a collector any more.
     hurried: OnceLock<Instant>,
     secrets: Vec<String>,
-    /// What is sent, and where to.
-    ways: Vec<(Signal, String)>,
     /// Who may still put in what programs wrote.
     live: OnceLock<Arc<Live>>,
 }
 
-/// Whether the thread has ended, for who waits for that.
+/// What is sent, where to, and what became of it.
+struct Way {
+    signal: Signal,
+    endpoint: String,
+    account: Arc<Mutex<Account>>,
+}
+
+/// How many threads still send, for who waits for their end.
 #[derive(Default)]
-struct Thread {
-    ended: Mutex<bool>,
+struct Sending {
+    threads: Mutex<usize>,
     changed: Condvar,
 }
 
-impl Thread {
-    /// Waits for its end until a moment, which may come closer meanwhile; says whether it has come.
+impl Sending {
+    fn threads(&self) -> MutexGuard<'_, usize> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the end of all until a moment, which may come closer meanwhile; says whether it has come.
     fn join(&self, until: impl Fn() -> Instant) -> bool {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.threads();
         loop {
             let left = until().saturating_duration_since(Instant::now());
-            if *ended || left.is_zero() {
-                return *ended;
+            if *threads == 0 || left.is_zero() {
+                return *threads == 0;
             }
-            ended = self.changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self.changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Lets who waits look again at how long.
     fn wake(&self) {
-        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.threads());
         self.changed.notify_all();
     }
 }
 
-/// Dropped when the thread ends, however that comes.
-struct Alive(Arc<Thread>);
+/// One thread that sends. Dropped when it ends, however that comes.
+struct Alive(Arc<Sending>);
+
+impl Alive {
+    fn new(sending: &Arc<Sending>) -> Self {
+        *sending.threads() += 1;
+        Self(Arc::clone(sending))
+    }
+}
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.threads() -= 1;
         self.0.changed.notify_all();
     }
 }
@@ -93,7 +110,7 @@ pub struct Delivered {
 }
 
 impl Outbox {
-    /// Makes the spool and starts the thread. None where nothing can be sent. Also what is wrong, a sentence each.
+    /// Makes the spool and starts a thread for each signal that can be sent. None where nothing can be sent. Also what is wrong, a sentence each.
     pub fn open(mut config: OutboxConfig) -> (Option<Self>, Vec<String>) {
         let mut warnings = Vec::new();
         let mut lanes = Vec::new();
@@ -112,40 +129,58 @@ impl Outbox {
         if lanes.is_empty() {
             return (None, warnings);
         }
-        match Self::start(&config.spool, lanes, secrets) {
-            Ok(outbox) => (Some(outbox), warnings),
-            Err(text) => {
-                warnings.push(text);
-                (None, warnings)
-            }
-        }
+        let (outbox, more) = Self::start(&config.spool, lanes, secrets, Builder::new);
+        warnings.extend(more);
+        (outbox, warnings)
     }
 
-    /// The same with transports of somebody's own.
-    pub(super) fn start(config: &SpoolConfig, lanes: Vec<Lane>, secrets: Vec<String>) -> Result<Self, String> {
-        let no_spool = |cause: &dyn std::fmt::Display| {
-            format!("nothing is sent to a collector: there is no place for what waits to be sent: {cause}")
+    /// The same with transports of somebody's own, on threads that are made so.
+    pub(super) fn start(
+        config: &SpoolConfig,
+        lanes: Vec<Lane>,
+        secrets: Vec<String>,
+        thread: fn() -> Builder,
+    ) -> (Option<Self>, Vec<String>) {
+        // A limit on the size of files is then told by an error, as a full disk is, and does not end the phase (T13).
+        signal::survive_file_size_limit();
+        let spool = match Spool::create(config) {
+            Ok(spool) => Arc::new(spool),
+            Err(error) => {
+                let warning =
+                    format!("nothing is sent to a collector: there is no place for what waits to be sent: {error}");
+                return (None, vec![warning]);
+            }
         };
-        let ways = lanes.iter().map(|lane| (lane.signal(), lane.endpoint().to_owned())).collect();
-        let spool = Arc::new(Spool::create(config).map_err(|error| no_spool(&error))?);
-        let account = Arc::<Mutex<Account>>::default();
-        let thread = Arc::<Thread>::default();
-        let alive = Alive(Arc::clone(&thread));
-        let shipper = Shipper::new(Arc::clone(&spool), lanes, Arc::clone(&account));
-        let started = std::thread::Builder::new().name("ship".to_owned()).spawn(move || {
-            shipper.run();
-            drop(alive);
-        });
-        if let Err(error) = started {
-            spool.end();
-            return Err(no_spool(&error));
+        let sending = Arc::<Sending>::default();
+        let (mut ways, mut warnings) = (Vec::new(), Vec::new());
+        for lane in lanes {
+            let signal = lane.signal();
+            let way = Way { signal, endpoint: lane.endpoint().to_owned(), account: Arc::default() };
+            let shipper = Shipper::new(Arc::clone(&spool), lane, Arc::clone(&way.account));
+            let alive = Alive::new(&sending);
+            let started = thread().name("ship".to_owned()).spawn(move || {
+                shipper.run();
+                drop(alive);
+            });
+            match started {
+                Ok(_) => ways.push(way),
+                Err(error) => {
+                    let things = signal.things();
+                    warnings.push(format!("no {things} are sent: no thread can be started: {}", error_text(&error)));
+                }
+            }
         }
-        Ok(Self { spool, account, thread, hurried: OnceLock::new(), secrets, ways, live: OnceLock::new() })
+        if ways.is_empty() {
+            spool.end();
+            return (None, warnings);
+        }
+        let (hurried, live) = (OnceLock::new(), OnceLock::new());
+        (Some(Self { spool, ways, sending, hurried, secrets, live }), warnings)
     }
 
     /// Says whether a signal has somewhere to go.
     pub fn sends(&self, signal: Signal) -> bool {
-        self.ways.iter().any(|(of, _)| *of == signal)
+        self.ways.iter().any(|way| way.signal == signal)
     }
 
     /// Where what is to be sent goes.
@@ -172,13 +207,20 @@ impl Outbox {
             waits(self.spool.waiting().records);
             self.settle(end, end + SLACK);
         }
-        let left = self.ways.iter().filter(|(signal, _)| !self.spool.is_empty(*signal));
-        let left: BTreeSet<&str> = left.map(|(_, endpoint)| endpoint.as_str()).collect();
-        let rest = self.spool.end();
         // A late answer finds a spool that is given up: what it was about may be sent twice.
-        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut delivered =
-            Delivered { sent: account.sent, dropped: account.dropped, kept: None, warnings: account.warnings(&left) };
+        let rest = self.spool.end();
+        let mut delivered = Delivered::default();
+        for Way { signal, endpoint, account } in &self.ways {
+            let account = account.lock().unwrap_or_else(PoisonError::into_inner);
+            delivered.sent += account.sent;
+            delivered.dropped += account.dropped();
+            for warning in account.warnings(*signal, endpoint, !self.spool.is_empty(*signal)) {
+                // By gRPC both signals have the same address, and then mostly the same trouble.
+                if !delivered.warnings.contains(&warning) {
+                    delivered.warnings.push(warning);
+                }
+            }
+        }
         match rest {
             Rest::Nothing => {}
             Rest::Kept { path, records } => {
@@ -210,7 +252,7 @@ impl Outbox {
         if self.spool.closed().is_some() {
             self.spool.close(now);
         }
-        self.thread.wake();
+        self.sending.wake();
     }
 
     /// Waits until everything is read and sent for which there is time to `end`, but not longer than to `longest`; says
@@ -223,7 +265,7 @@ impl Outbox {
             return false;
         }
         self.spool.close(self.until(end));
-        self.thread.join(|| self.until(longest))
+        self.sending.join(|| self.until(longest))
     }
 
     /// A moment, or when nobody was to wait any more.
@@ -234,7 +276,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        // Who did not finish keeps everything; the thread sends no more.
+        // Who did not finish keeps everything; the threads send no more.
         self.spool.close(Instant::now());
     }
 }

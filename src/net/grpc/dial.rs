@@ -17,9 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Failed;
-use crate::net::Failure;
-use crate::net::proxy::{Proxies, is_direct};
-use crate::net::tls;
+use crate::net::{Failure, tls};
 use crate::os::lookup::Lookup;
 
 /// The longest head of a proxy's answer.
@@ -34,8 +32,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Whom to trust, and who this is; none for plain text.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// What may lie between.
-    pub(crate) proxies: Proxies,
+    /// What lies between: a proxy that is spoken to in plain HTTP.
+    pub(crate) proxy: Option<ureq::Proxy>,
 }
 
 impl Target {
@@ -63,26 +61,13 @@ pub(super) async fn dial(target: &Target, lookup: &Lookup, by: Instant) -> Resul
     let name = ServerName::try_from(target.host.clone()).map_err(|error| failed(error.to_string()))?;
     let mut config = ClientConfig::clone(config);
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
-        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        Failed::of_failure(match of_tls {
-            Some(error) => Failure { cause: tls::words(error), retryable: false },
-            None => Failure::of_io(&error),
-        })
-    })?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let stream = stream.map_err(|error| Failed::of_failure(Failure::of_io(&error)))?;
     Ok(Stream::Tls(Box::new(stream)))
 }
 
 async fn connect(target: &Target, lookup: &Lookup, by: Instant) -> Result<TcpStream, Failure> {
-    let Proxies { https, http, none } = &target.proxies;
-    let proxy = if target.tls.is_some() { https } else { http };
-    if proxy.is_empty() || is_direct(&target.authority(), none) {
-        return tcp(&target.host, target.port, lookup, by).await;
-    }
-    let proxy = ureq::Proxy::new(proxy).map_err(Failure::of)?;
-    if !matches!(proxy.protocol(), ureq::ProxyProtocol::Http) {
-        return Err(Failure { cause: "gRPC goes through http proxies only".to_owned(), retryable: false });
-    }
+    let Some(proxy) = &target.proxy else { return tcp(&target.host, target.port, lookup, by).await };
     let mut stream = tcp(proxy.host(), proxy.port(), lookup, by).await?;
     let login = proxy.username().map(|user| {
         let login = STANDARD.encode(format!("{user}:{}", proxy.password().unwrap_or_default()));
@@ -156,11 +141,27 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Why a connection failed, in words: HTTP/2 keeps no more of it.
+fn explained(stream: &mut TlsStream<TcpStream>, error: io::Error) -> io::Error {
+    let (socket, connection) = stream.get_mut();
+    let reason = tls::reason(&error, connection, &mut Ready(socket));
+    reason.map_or(error, |reason| io::Error::new(io::ErrorKind::InvalidData, tls::words(&reason)))
+}
+
+/// What has come in already, whether or not the runtime knows.
+struct Ready<'a>(&'a TcpStream);
+
+impl io::Read for Ready<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(self.0, buffer)?)
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_read(cx, buffer).map_err(|error| explained(stream, error)),
         }
     }
 }
@@ -169,14 +170,14 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_write(cx, bytes).map_err(|error| explained(stream, error)),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut *stream).poll_flush(cx).map_err(|error| explained(stream, error)),
         }
     }
 

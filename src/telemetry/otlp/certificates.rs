@@ -45,8 +45,17 @@ pub(super) fn client(destination: &Destination) -> Result<Option<Client>, String
     let Some((certificate, key)) = &destination.client else { return Ok(None) };
     let certificates = certificates(certificate, &destination.variable("CLIENT_CERTIFICATE"))?;
     let variable = destination.variable("CLIENT_KEY");
-    let key = PrivateKeyDer::from_pem_slice(&read(key, &variable)?)
-        .map_err(|_| format!("{variable} names a file without a private key in PEM form"))?;
+    let bytes = read(key, &variable)?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        // In the title, or in a line below it.
+        if bytes.windows(9).any(|word| word == b"ENCRYPTED") {
+            format!(
+                "{variable} names a private key that is encrypted; nobody is asked for a password, so name a plain one"
+            )
+        } else {
+            format!("{variable} names a file without a private key in PEM form")
+        }
+    })?;
     Ok(Some((certificates, key)))
 }
 

@@ -9,11 +9,12 @@ use super::settings::{Destination, Endpoint, Headers};
 use super::wire::{Value, fields};
 use super::{Accepted, Form, Network, Refusal, Retry, Signal, Transport, answer, certificates};
 use crate::net::grpc::{Call, Client, Code, Failed, Target};
+use crate::os::lookup::Lookup;
 
 /// Sends requests by gRPC.
 pub(super) struct Grpc {
     target: Target,
-    network: Network,
+    lookup: Lookup,
     headers: Headers,
     gzip: bool,
     /// Made with the first request: it belongs to the thread that sends.
@@ -26,8 +27,6 @@ impl Grpc {
     /// # Errors
     /// See [`super::transport`].
     pub(super) fn new(destination: &Destination, network: &Network) -> Result<Self, String> {
-        // It is asked for a way by who connects; what is wrong with it is told as early as for http.
-        super::proxy(&destination.endpoint, network)?;
         let Endpoint { tls, authority, .. } = &destination.endpoint;
         let host = crate::net::proxy::host(authority);
         let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
@@ -36,16 +35,16 @@ impl Grpc {
             // As every URL of its scheme; 4317 is said where nothing is.
             port: port.unwrap_or(if *tls { 443 } else { 80 }),
             tls: if *tls { Some(certificates::tls(destination)?.config()) } else { None },
-            proxies: network.proxies.clone(),
+            proxy: super::proxy(&destination.endpoint, network)?,
         };
         let (headers, gzip) = (destination.headers.clone(), destination.gzip);
-        Ok(Self { target, network: network.clone(), headers, gzip, client: None })
+        Ok(Self { target, lookup: network.lookup.clone(), headers, gzip, client: None })
     }
 
     fn client(&mut self) -> Result<&mut Client, Refusal> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::new(self.target.clone(), self.network.lookup.clone())
+            None => Client::new(self.target.clone(), self.lookup.clone())
                 .map_err(|error| Refusal::for_now(crate::os::error_text(&error)))?,
         };
         Ok(self.client.insert(client))

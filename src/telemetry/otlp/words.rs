@@ -88,28 +88,27 @@ mod tests {
 
     #[test]
     fn r41_what_a_collector_or_an_error_repeats_of_credentials_is_hidden() {
-        // A blank before a credential goes with it where the header has one there, too: `Bearer s3cret-...`.
         for (said, shown) in [
             ("bad Bearer s3cret-token (s3cret-token)", "bad [REDACTED] ([REDACTED])"),
             ("Cannot POST /v1?api-key=s3cret%2Fquery&s3cret-flag", "Cannot POST /v1?[REDACTED]"),
             ("no POST /s3cret-path-of-1-user/v1", "no POST /[REDACTED]/v1"),
-            ("wrong password s3cret-bare", "wrong password[REDACTED]"),
+            ("wrong password s3cret-bare", "wrong password [REDACTED]"),
             ("no api-key s3cret/query", "no api-key [REDACTED]"),
-            ("what is s3cret-flag?", "what is[REDACTED]?"),
+            ("what is s3cret-flag?", "what is [REDACTED]?"),
             ("bad one two  blanks-s3cret", "bad [REDACTED]"),
             ("bad two blanks-s3cret", "bad [REDACTED]"),
             ("bad one\r\n two\t\tblanks-s3cret", "bad [REDACTED]"),
             ("s3cret\u{1}-token\u{1b}[2J", "[REDACTED][2J"),
-            ("user user, password s3cret-basic", "user user, password[REDACTED]"),
+            ("user user, password s3cret-basic", "user user, password [REDACTED]"),
             ("407 Proxy me:s3cret%40proxy (s3cret@proxy)", "407 Proxy [REDACTED] ([REDACTED])"),
             ("czNjcmV0LXRva2Vu in base64", "[REDACTED] in base64"),
             // Cut at its end or its beginning, and in forms of others.
             ("{\"error\":\"bad Bearer s3cret-to", "{\"error\":\"bad [REDACTED]"),
             ("et-token is bad", "[REDACTED] is bad"),
-            ("<p>s3cret&#x2F;query &amp; s3cret-p&#43;&lt;s&gt;</p>", "<p>[REDACTED] &amp;[REDACTED]</p>"),
-            ("bad s3cret-p&#43;&lt;s>", "bad[REDACTED]>"),
-            ("bad s3cret-p%2b%3cs%3e", "bad[REDACTED]"),
-            ("bad s3cret-p\\u002b\\u003cs\\u003e, s3cret-p\\u002B\\u003Cs\\u003E", "bad[REDACTED],[REDACTED]"),
+            ("<p>s3cret&#x2F;query &amp; s3cret-p&#43;&lt;s&gt;</p>", "<p>[REDACTED] &amp; [REDACTED]</p>"),
+            ("bad s3cret-p&#43;&lt;s>", "bad [REDACTED]>"),
+            ("bad s3cret-p%2b%3cs%3e", "bad [REDACTED]"),
+            ("bad s3cret-p\\u002b\\u003cs\\u003e, s3cret-p\\u002B\\u003Cs\\u003E", "bad [REDACTED], [REDACTED]"),
             ("bad 7333637265742d746f6b656e", "bad [REDACTED]"),
         ] {
             assert_eq!(refused(said), shown);

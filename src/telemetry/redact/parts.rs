@@ -24,7 +24,10 @@ impl Parts {
             forms.insert(credential.to_vec());
             for form in forms {
                 for part in form.windows(form.len().min(PART)) {
-                    parts.insert(part.to_vec());
+                    // A blank in front is the text's own: the part behind it finds what there is of the credential.
+                    if !part.starts_with(b" ") {
+                        parts.insert(part.to_vec());
+                    }
                 }
             }
         }

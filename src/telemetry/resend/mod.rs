@@ -1,7 +1,8 @@
 //! Sending what an earlier run left in its spool: the work of `lifecycle ship`.
 //!
 //! Telemetry R37, R40. A spool may be of anybody and have anything in it: it is read piece by piece, nothing in it is
-//! believed before its checksum fits, and only one process at a time sends it.
+//! believed before its checksum fits, and only one process at a time sends it. Only what is delivered goes: a token that
+//! is wrong, or an address, costs nothing but another try.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -18,6 +19,9 @@ use super::otlp::{self, Form, Network, Retry, Signal};
 use super::shipper::Lane;
 use super::spool::{Frame, Item, Reader};
 use crate::os::error_text;
+
+/// After how many refusals in a row a collector gets no more: it minds not single requests, but where they go or from whom.
+const REFUSALS: u32 = 5;
 
 /// A spool could not be sent at all.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +47,9 @@ pub enum ResendError {
 pub struct Resent {
     /// How many spans and log records a collector took.
     pub sent: u64,
-    /// How many it refused for good or threw away.
+    /// How many it threw away, or cannot be read any more.
     pub lost: u64,
-    /// How many still wait.
+    /// How many still wait, those that it refused among them.
     pub left: u64,
     /// How many bytes are no requests, whatever they were.
     pub damaged: u64,
@@ -129,8 +133,17 @@ struct Ways<'a> {
     destinations: &'a [Destination],
     network: &'a Network,
     patience: Duration,
+    known: Vec<Way>,
+}
+
+/// The way of what has one signal and form.
+struct Way {
+    signal: Signal,
+    form: Form,
     /// None where there is no way, or no more.
-    known: Vec<(Signal, Form, Option<Lane>)>,
+    lane: Option<Lane>,
+    /// How many requests in a row were refused for good.
+    refusals: u32,
 }
 
 impl Ways<'_> {
@@ -139,7 +152,7 @@ impl Ways<'_> {
         let records = u64::from(frame.records);
         let patience = self.patience;
         let way = self.way(frame.signal, frame.form, resent);
-        let Some(lane) = way else {
+        let Some(lane) = &mut way.lane else {
             resent.left += records;
             return;
         };
@@ -154,12 +167,20 @@ impl Ways<'_> {
                         resent.trouble(format!("{} says: {text}", lane.endpoint()));
                     }
                     give_back(file, frame);
+                    way.refusals = 0;
                     return;
                 }
                 Err(refusal) if refusal.retry == Retry::Never => {
-                    resent.lost += records;
-                    resent.trouble(format!("{} refused a request: {}", lane.endpoint(), refusal.cause));
-                    give_back(file, frame);
+                    resent.trouble(format!("{} refused what still waits: {}", lane.endpoint(), refusal.cause));
+                    resent.left += records;
+                    way.refusals += 1;
+                    if way.refusals == REFUSALS {
+                        resent.trouble(format!(
+                            "{} gets no more: it refused {REFUSALS} requests in a row",
+                            lane.endpoint()
+                        ));
+                        way.lane = None;
+                    }
                     return;
                 }
                 Err(refusal) => match lane.rests_until() {
@@ -170,7 +191,7 @@ impl Ways<'_> {
                         let endpoint = lane.endpoint();
                         resent.trouble(format!("{endpoint} could not be reached or took nothing: {}", refusal.cause));
                         resent.left += records;
-                        *way = None;
+                        way.lane = None;
                         return;
                     }
                 },
@@ -178,17 +199,17 @@ impl Ways<'_> {
         }
     }
 
-    fn way(&mut self, signal: Signal, form: Form, resent: &mut Resent) -> &mut Option<Lane> {
-        let index = self.known.iter().position(|(of, in_form, _)| (*of, *in_form) == (signal, form));
+    fn way(&mut self, signal: Signal, form: Form, resent: &mut Resent) -> &mut Way {
+        let index = self.known.iter().position(|way| (way.signal, way.form) == (signal, form));
         let index = index.unwrap_or_else(|| {
             let lane = self.make(signal, form).unwrap_or_else(|text| {
                 resent.trouble(format!("no {} are sent: {text}", signal.things()));
                 None
             });
-            self.known.push((signal, form, lane));
+            self.known.push(Way { signal, form, lane, refusals: 0 });
             self.known.len() - 1
         });
-        &mut self.known[index].2
+        &mut self.known[index]
     }
 
     fn make(&self, signal: Signal, form: Form) -> Result<Option<Lane>, String> {

@@ -71,13 +71,35 @@ fn r40_what_was_delivered_is_not_sent_again_when_the_rest_is() {
 }
 
 #[test]
-fn refused_requests_are_lost_and_counted() {
+fn what_is_refused_stays_and_all_else_is_sent() {
     let collector = FakeCollector::start();
     let (_folder, path) = left(BOTH);
     collector.reply([Reply::status(400, &[], "no")]);
     let resent = ship(&path, &collector).unwrap();
-    assert_eq!((resent.sent, resent.lost, resent.removed), (4, 2, true));
-    assert!(resent.troubles[0].ends_with("refused a request: status 400 Bad Request: no"), "{resent:?}");
+    assert_eq!((resent.sent, resent.lost, resent.left, resent.removed), (4, 0, 2, false));
+    let endpoint = format!("{}/v1/logs", collector.url());
+    let expected = format!("{endpoint} refused what still waits: status 400 Bad Request: no");
+    assert_eq!(resent.troubles, [expected]);
+    collector.seen();
+    let resent = ship(&path, &collector).unwrap();
+    assert_eq!((resent.sent, resent.left, resent.removed), (2, 0, true));
+    assert_eq!(collector.seen().iter().map(|seen| &seen.body[..]).collect::<Vec<_>>(), [b"one"]);
+}
+
+#[test]
+fn who_refuses_one_request_after_the_other_gets_no_more_and_nothing_is_lost() {
+    for status in [400, 401, 403, 404, 405, 407, 500] {
+        let collector = FakeCollector::start();
+        let requests = [(Signal::Logs, "x"); 100];
+        let (_folder, path) = left(&requests);
+        let before = fs::read(&path).unwrap();
+        collector.reply((0..100).map(|_| Reply::status(status, &[], "")));
+        let resent = ship(&path, &collector).unwrap();
+        assert_eq!((resent.sent, resent.lost, resent.left, resent.removed), (0, 0, 200, false), "{status}");
+        assert!(resent.troubles[1].ends_with("gets no more: it refused 5 requests in a row"), "{resent:?}");
+        assert_eq!((resent.troubles.len(), collector.seen().len()), (2, 5), "{status}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{status}");
+    }
 }
 
 #[test]

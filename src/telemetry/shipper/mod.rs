@@ -1,17 +1,20 @@
-//! The thread that takes requests out of the spool and sends them.
+//! The threads that take requests out of the spool and send them: one for each signal that is sent.
 //!
 //! Telemetry R37 to R40; OTLP specification, "Failures": tries follow each other in growing, random pauses, or as the
-//! collector asks. One signal's collector may be away: the other's gets its requests.
+//! collector asks. A request may take as long as its timeout, so a thread that sent both signals would keep log records
+//! waiting for a collector of spans that hangs, until there is no more room for them.
 
-use std::collections::BTreeSet;
+mod account;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::otlp::settings::Destination;
 use super::otlp::{Accepted, Form, Refusal, Retry, Signal, Transport};
 use super::spool::{Frame, Spool};
-use crate::os::{error_text, signal};
+use crate::os::signal;
+pub(super) use account::Account;
 
 /// The longest first pause after a failure, and the longest at all.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -108,143 +111,21 @@ fn chance() -> f64 {
     SystemRandom::new().fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
-/// What became of what was sent, for the end.
-#[derive(Debug, Default)]
-pub(super) struct Account {
-    /// Spans and log records that a collector took.
-    pub(super) sent: u64,
-    /// Those that it threw away or refused.
-    pub(super) dropped: u64,
-    /// One of each kind.
-    troubles: Vec<Trouble>,
-}
-
-/// What went wrong with one collector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
-    /// Requests were refused: how many things were in them, and why the first was.
-    Refused { signal: Signal, endpoint: String, count: u64, cause: String },
-    /// Parts of requests were thrown away.
-    Rejected { signal: Signal, endpoint: String, count: u64, cause: Option<String> },
-    /// The collector says something else.
-    Said { endpoint: String, text: String },
-    /// The spool could not be read.
-    Lost { count: u64, cause: String },
-    /// The collector does not take requests at the moment.
-    Away { endpoint: String, cause: String },
-}
-
-impl Trouble {
-    fn is_away(&self, from: &str) -> bool {
-        matches!(self, Self::Away { endpoint, .. } if endpoint == from)
-    }
-}
-
-impl Account {
-    /// The sentences for the user. `left` are the collectors that did not take everything; trouble that passed is none.
-    pub(super) fn warnings(&self, left: &BTreeSet<&str>) -> Vec<String> {
-        let because = |cause: &Option<String>| cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let mut texts: Vec<String> = self
-            .troubles
-            .iter()
-            .filter_map(|trouble| {
-                Some(match trouble {
-                    Trouble::Refused { signal, endpoint, count, cause } => {
-                        format!("{count} {} are lost: {endpoint} refused them: {cause}", signal.things())
-                    }
-                    Trouble::Rejected { signal, endpoint, count, cause } => {
-                        format!("{count} {} are lost: {endpoint} threw them away{}", signal.things(), because(cause))
-                    }
-                    Trouble::Said { endpoint, text } => format!("{endpoint} says: {text}"),
-                    Trouble::Lost { count, cause } => {
-                        format!("{count} spans and log records are lost: the spool cannot be read: {cause}")
-                    }
-                    Trouble::Away { endpoint, cause } if left.contains(endpoint.as_str()) => {
-                        format!("{endpoint} could not be reached or took nothing: {cause}")
-                    }
-                    Trouble::Away { .. } => return None,
-                })
-            })
-            .collect();
-        let is_away = |endpoint: &str| self.troubles.iter().any(|trouble| trouble.is_away(endpoint));
-        let slow = left.iter().filter(|endpoint| !is_away(endpoint));
-        texts.extend(slow.map(|endpoint| format!("{endpoint} did not take everything in time")));
-        texts
-    }
-
-    fn sent(&mut self, lane: &Lane, records: u64, accepted: Accepted) {
-        let rejected = accepted.rejected.min(records);
-        self.sent += records - rejected;
-        self.dropped += rejected;
-        self.troubles.retain(|trouble| !trouble.is_away(&lane.endpoint));
-        let (signal, endpoint) = (lane.signal, lane.endpoint.clone());
-        match (rejected, accepted.message) {
-            (0, None) => {}
-            (0, Some(text)) => self.add(Trouble::Said { endpoint, text }),
-            (count, cause) => self.add(Trouble::Rejected { signal, endpoint, count, cause }),
-        }
-    }
-
-    fn refused(&mut self, lane: &Lane, records: u64, refusal: Refusal) {
-        let (signal, endpoint, cause) = (lane.signal, lane.endpoint.clone(), refusal.cause);
-        if refusal.retry == Retry::Never {
-            self.dropped += records;
-            self.add(Trouble::Refused { signal, endpoint, count: records, cause });
-        } else {
-            self.add(Trouble::Away { endpoint, cause });
-        }
-    }
-
-    fn lost(&mut self, records: u64, error: &io::Error) {
-        self.dropped += records;
-        self.add(Trouble::Lost { count: records, cause: error_text(error) });
-    }
-
-    /// Keeps one trouble of each kind and collector: the first cause and the sum, but the last cause of who is away.
-    fn add(&mut self, trouble: Trouble) {
-        use Trouble as T;
-        for known in &mut self.troubles {
-            match (known, &trouble) {
-                (T::Refused { signal, count, .. }, T::Refused { signal: other, count: more, .. })
-                | (T::Rejected { signal, count, .. }, T::Rejected { signal: other, count: more, .. })
-                    if signal == other =>
-                {
-                    *count += more;
-                    return;
-                }
-                (T::Lost { count, .. }, T::Lost { count: more, .. }) => {
-                    *count += more;
-                    return;
-                }
-                (T::Said { endpoint, .. }, T::Said { endpoint: other, .. }) if endpoint == other => return,
-                (T::Away { endpoint, cause }, T::Away { endpoint: other, cause: last }) if endpoint == other => {
-                    cause.clone_from(last);
-                    return;
-                }
-                _ => {}
-            }
-        }
-        self.troubles.push(trouble);
-    }
-}
-
-/// Empties a spool.
+/// Takes what waits of one signal out of the spool and sends it.
 pub(super) struct Shipper {
     spool: Arc<Spool>,
-    lanes: Vec<Lane>,
+    lane: Lane,
     account: Arc<Mutex<Account>>,
     /// When the spool closes, once that is known.
     end: Option<Instant>,
-    /// Where the next search for something to send begins: no lane waits for the other.
-    turn: usize,
 }
 
 impl Shipper {
-    pub(super) fn new(spool: Arc<Spool>, lanes: Vec<Lane>, account: Arc<Mutex<Account>>) -> Self {
-        Self { spool, lanes, account, end: None, turn: 0 }
+    pub(super) fn new(spool: Arc<Spool>, lane: Lane, account: Arc<Mutex<Account>>) -> Self {
+        Self { spool, lane, account, end: None }
     }
 
-    /// Sends until the spool is closed and empty, or its time is over.
+    /// Sends until the spool is closed and has nothing more of the signal, or its time is over.
     pub(super) fn run(mut self) {
         // Signals are for who knows what to do about them.
         signal::leave_to_others();
@@ -255,18 +136,12 @@ impl Shipper {
             if self.end.is_some_and(|end| end <= now) {
                 return;
             }
-            let count = self.lanes.len();
-            let due = (0..count).map(|index| (self.turn + index) % count).find(|index| {
-                let lane = &self.lanes[*index];
-                lane.is_due(now) && !self.spool.is_empty(lane.signal)
-            });
-            match due {
-                Some(index) => {
-                    self.turn = index + 1;
-                    self.send_some(index, &mut request);
-                }
-                None if self.is_done() => return,
-                None => self.rest(),
+            if self.lane.is_due(now) && !self.spool.is_empty(self.lane.signal) {
+                self.send_some(&mut request);
+            } else if self.is_done() {
+                return;
+            } else {
+                self.rest(now);
             }
         }
     }
@@ -275,66 +150,54 @@ impl Shipper {
     fn notice_the_end(&mut self) {
         let known = std::mem::replace(&mut self.end, self.spool.closed());
         if known.is_none() && self.end.is_some() {
-            for lane in &mut self.lanes {
-                lane.pause = lane.pause.filter(|(_, asked)| *asked);
-                lane.failed = 0;
-            }
+            self.lane.pause = self.lane.pause.filter(|(_, asked)| *asked);
+            self.lane.failed = 0;
         }
     }
 
     /// Says whether nothing can be sent any more: all is, or what is left rests beyond the end.
     fn is_done(&self) -> bool {
         let Some(end) = self.end else { return false };
-        self.lanes
-            .iter()
-            .all(|lane| self.spool.is_empty(lane.signal) || lane.rests_until().is_some_and(|until| until >= end))
+        self.spool.is_empty(self.lane.signal) || self.lane.rests_until().is_some_and(|until| until >= end)
     }
 
     /// Waits for something to do.
-    fn rest(&self) {
-        let now = Instant::now();
-        let waking: Vec<Signal> = self.lanes.iter().filter(|lane| lane.is_due(now)).map(|lane| lane.signal).collect();
-        let moments = self.lanes.iter().filter_map(Lane::rests_until).filter(|until| *until > now).chain(self.end);
+    fn rest(&self, now: Instant) {
+        let pause = self.lane.rests_until().filter(|until| *until > now);
         let knows_the_end = self.end.is_some();
-        self.spool.wait_until(moments.min(), |queue| {
-            waking.iter().any(|signal| queue.has(*signal)) || (!knows_the_end && queue.is_closed())
+        self.spool.wait_until(pause.into_iter().chain(self.end).min(), |queue| {
+            (pause.is_none() && queue.has(self.lane.signal)) || (!knows_the_end && queue.is_closed())
         });
     }
 
-    /// Sends the first requests of a lane as one.
-    fn send_some(&mut self, index: usize, request: &mut Vec<u8>) {
-        let lane = &mut self.lanes[index];
+    /// Sends the first requests as one.
+    fn send_some(&mut self, request: &mut Vec<u8>) {
+        let Self { spool, lane, account, end } = self;
+        let account = || account.lock().unwrap_or_else(PoisonError::into_inner);
         let most = if lane.alone > 0 { 0 } else { TOGETHER };
-        let (frames, unreadable) = gather(&self.spool, lane.signal, most, request);
+        let (frames, unreadable) = gather(spool, lane.signal, most, request);
         if let Some((frame, error)) = unreadable {
-            account(&self.account).lost(frame.records.into(), &error);
-            self.spool.give_back(lane.signal, 1);
+            account().unreadable(frame.records.into(), &error);
+            spool.give_back(lane.signal, 1);
             return;
         }
         let records = frames.iter().map(|frame| u64::from(frame.records)).sum();
-        let result = lane.send(request, self.end);
-        match result {
+        match lane.send(request, *end) {
             Ok(accepted) => {
-                account(&self.account).sent(lane, records, accepted);
+                account().sent(records, accepted);
                 lane.alone = lane.alone.saturating_sub(1);
-                self.spool.give_back(lane.signal, frames.len());
+                spool.give_back(lane.signal, frames.len());
             }
             // One of them may have spoilt it for all.
             Err(Refusal { retry: Retry::Never, .. }) if frames.len() > 1 => lane.alone = frames.len(),
-            Err(refusal) => {
-                let is_lost = refusal.retry == Retry::Never;
-                account(&self.account).refused(lane, records, refusal);
-                if is_lost {
-                    lane.alone = lane.alone.saturating_sub(1);
-                    self.spool.give_back(lane.signal, 1);
-                }
+            Err(Refusal { retry: Retry::Never, cause }) => {
+                account().refused(records, cause);
+                lane.alone = lane.alone.saturating_sub(1);
+                spool.give_back(lane.signal, 1);
             }
+            Err(refusal) => account().away(refusal.cause),
         }
     }
-}
-
-fn account(account: &Mutex<Account>) -> MutexGuard<'_, Account> {
-    account.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads the first requests of a signal into one, or only the first where that is all that can be. A first one that

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::Builder;
 
 use super::super::otlp::settings::Settings;
 use super::super::outbox::{Delivered, Outbox};
@@ -62,8 +63,14 @@ fn lane(signal: Signal, json: bool, transport: &Scripted) -> Lane {
     Lane::new(&destination, Box::new(transport.clone()))
 }
 
+fn start(spool: &SpoolConfig, lanes: Vec<Lane>) -> Outbox {
+    let (outbox, warnings) = Outbox::start(spool, lanes, Vec::new(), Builder::new);
+    assert_eq!(warnings, [""; 0]);
+    outbox.unwrap()
+}
+
 fn open(folder: &Path, logs: &Scripted) -> Outbox {
-    Outbox::start(&config(folder), vec![lane(Signal::Logs, false, logs)], Vec::new()).unwrap()
+    start(&config(folder), vec![lane(Signal::Logs, false, logs)])
 }
 
 fn finish(outbox: &Outbox, seconds: u64) -> Delivered {
@@ -147,7 +154,7 @@ fn r39_one_bad_request_does_not_take_others_with_it() {
     let logs = Scripted { slow: Duration::from_millis(50), ..Scripted::default() };
     let mut way = lane(Signal::Logs, false, &logs);
     way.transport = Box::new(Picky(logs.clone()));
-    let outbox = Outbox::start(&config(folder.path()), vec![way], Vec::new()).unwrap();
+    let outbox = start(&config(folder.path()), vec![way]);
     for request in ["zero ", "one ", "bad ", "three ", "four "] {
         outbox.spool().append(Signal::Logs, 1, request.as_bytes(), 3).unwrap();
     }
@@ -186,7 +193,7 @@ fn small_requests_are_sent_as_one_in_both_forms() {
         logs.answers.lock().unwrap().push_back(Answer::Silence(held));
         let form = if json { Form::Json } else { Form::Protobuf };
         let spool = SpoolConfig { logs: form, ..config(folder.path()) };
-        let outbox = Outbox::start(&spool, vec![lane(Signal::Logs, json, &logs)], Vec::new()).unwrap();
+        let outbox = start(&spool, vec![lane(Signal::Logs, json, &logs)]);
         let append = |text: &str| outbox.spool().append(Signal::Logs, 1, text.as_bytes(), 1).unwrap();
         append(r#"{"resourceLogs":[{"a":0}]}"#);
         wait_for(|| logs.answers.lock().unwrap().is_empty());
@@ -347,7 +354,7 @@ fn one_signal_does_not_wait_for_the_collector_of_the_other() {
     let logs = Scripted::default();
     let spool = SpoolConfig { traces: Form::Protobuf, ..config(folder.path()) };
     let lanes = vec![lane(Signal::Traces, false, &dead), lane(Signal::Logs, false, &logs)];
-    let outbox = Outbox::start(&spool, lanes, Vec::new()).unwrap();
+    let outbox = start(&spool, lanes);
     for _ in 0..10 {
         outbox.spool().append(Signal::Traces, 0, b"s", 1).unwrap();
         outbox.spool().append(Signal::Logs, 1, b"l", 1).unwrap();
@@ -356,6 +363,28 @@ fn one_signal_does_not_wait_for_the_collector_of_the_other() {
     assert_eq!(logs.seen().concat().len(), 10);
     let delivered = finish(&outbox, 1);
     assert_eq!((delivered.sent, delivered.kept.map(|(_, count)| count)), (10, Some(10)));
+}
+
+#[test]
+fn r40_a_collector_that_hangs_holds_up_nobody_else_and_only_it_is_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hold, held) = channel();
+    let (hung, logs) = (Scripted::default(), Scripted::default());
+    hung.answers.lock().unwrap().push_back(Answer::Silence(held));
+    let mut hangs = lane(Signal::Traces, false, &hung);
+    hangs.timeout = NO_LIMIT;
+    let outbox = start(&config(folder.path()), vec![hangs, lane(Signal::Logs, false, &logs)]);
+    outbox.spool().append(Signal::Traces, 0, b"s", 1).unwrap();
+    wait_for(|| hung.answers.lock().unwrap().is_empty());
+    for _ in 0..10 {
+        outbox.spool().append(Signal::Logs, 1, b"l", 1).unwrap();
+    }
+    wait_for(|| logs.seen().concat().len() == 10);
+    let delivered = finish(&outbox, 1);
+    assert_eq!((delivered.sent, delivered.kept.map(|(_, count)| count)), (10, Some(1)));
+    assert_eq!(delivered.warnings[0], "http://localhost:4318/v1/traces did not take everything in time");
+    assert_eq!(delivered.warnings.len(), 2, "{:?}", delivered.warnings);
+    drop(hold);
 }
 
 #[test]
@@ -372,13 +401,43 @@ fn what_others_did_to_the_spool_is_lost_and_counted() {
     drop(hold);
     let delivered = finish(&outbox, 60);
     assert_eq!((delivered.sent, delivered.dropped, delivered.kept), (0, 6, None));
-    assert!(delivered.warnings[0].starts_with("6 spans and log records are lost: the spool cannot be read"));
+    assert!(delivered.warnings[0].starts_with("6 log records are lost: the spool cannot be read"));
 }
 
 #[test]
 fn without_a_place_for_the_spool_nothing_is_sent_and_why_is_said() {
-    let text = Outbox::start(&config(Path::new("/does/not/exist")), Vec::new(), Vec::new()).err().unwrap();
-    assert!(text.ends_with("waits to be sent: /does/not/exist: no such file or directory"), "{text}");
+    let (outbox, warnings) = Outbox::start(&config(Path::new("/does/not/exist")), Vec::new(), Vec::new(), Builder::new);
+    let text = warnings.concat();
+    assert!(
+        outbox.is_none() && text.ends_with("waits to be sent: /does/not/exist: no such file or directory"),
+        "{text}"
+    );
+}
+
+#[test]
+fn t13_without_a_thread_nothing_is_sent_and_why_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let lanes =
+        || vec![lane(Signal::Traces, false, &Scripted::default()), lane(Signal::Logs, false, &Scripted::default())];
+    // More memory for its stack than there is.
+    let none = || Builder::new().stack_size(1 << 60);
+    let (outbox, warnings) = Outbox::start(&config(folder.path()), lanes(), Vec::new(), none);
+    assert!(outbox.is_none());
+    for (warning, things) in warnings.iter().zip(["spans", "log records"]) {
+        assert!(warning.starts_with(&format!("no {things} are sent: no thread can be started: ")), "{warning}");
+    }
+    assert_eq!((warnings.len(), std::fs::read_dir(folder.path()).unwrap().count()), (2, 0));
+    // The other signal is sent.
+    let only_one = || {
+        thread_local!(static STARTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+        let builder = Builder::new();
+        if STARTED.replace(1) == 0 { builder } else { builder.stack_size(1 << 60) }
+    };
+    let (outbox, warnings) = Outbox::start(&config(folder.path()), lanes(), Vec::new(), only_one);
+    let outbox = outbox.unwrap();
+    assert_eq!((warnings.len(), outbox.sends(Signal::Traces), outbox.sends(Signal::Logs)), (1, true, false));
+    outbox.spool().append(Signal::Traces, 0, b"s", 1).unwrap();
+    assert_eq!(finish(&outbox, 60), Delivered { sent: 1, ..Delivered::default() });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The spool: requests that wait to be sent, in a file of their own, so that a build never waits for a collector.
 //!
-//! Telemetry T12, R37, R40. Whoever has something to send appends it, in the form in which it is sent; one thread (see
-//! [`super::outbox`]) takes it from there and gives its place back. What is open stays open when the process drops its
+//! Telemetry T12, R37, R40. Whoever has something to send appends it, in the form in which it is sent; a thread for each
+//! signal (see [`super::outbox`]) takes it from there and gives its place back. What is open stays open when the process drops its
 //! privileges. What is left at the end stays in the file, for `lifecycle ship`.
 
 mod frame;
@@ -85,6 +85,8 @@ pub struct Spool {
     forms: [Form; 2],
     state: Mutex<State>,
     changed: Condvar,
+    /// Whoever gives places back holds this: what it found free would else be in use again before it is done.
+    places: Mutex<()>,
 }
 
 /// What is known of the file without reading it.
@@ -143,7 +145,16 @@ impl Spool {
             abandoned: false,
         };
         let forms = [config.traces, config.logs];
-        Ok(Self { path, file, marks, cap: config.cap, forms, state: Mutex::new(state), changed: Condvar::new() })
+        Ok(Self {
+            path,
+            file,
+            marks,
+            cap: config.cap,
+            forms,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            places: Mutex::default(),
+        })
     }
 
     /// How requests of a signal must be written.
@@ -217,8 +228,9 @@ impl Spool {
         frame.read(&self.file, buffer)
     }
 
-    /// Forgets the first frames of a signal, and gives their places back. Only one thread may call this.
+    /// Forgets the first frames of a signal, and gives their places back. Only one thread may call this for a signal.
     pub(super) fn give_back(&self, signal: Signal, count: usize) {
+        let _places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
         if state.abandoned {
             return;
@@ -253,7 +265,7 @@ impl Spool {
         }
         let holes = state.holes();
         drop(state);
-        // Not under the lock: only this thread shortens the file or makes holes, and what waits is in none of them.
+        // Not under the state's lock: nobody else shortens the file or makes holes now, and what waits is in none of them.
         for frame in &gone {
             // Without the mark it may be sent twice, if this process is killed.
             let _ = frame.mark(&self.marks);

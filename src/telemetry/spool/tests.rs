@@ -119,6 +119,38 @@ fn r37_what_is_delivered_is_not_found_again_before_its_place_is_given_back() {
 }
 
 #[test]
+fn r37_two_that_send_at_once_give_no_place_back_that_is_in_use_again() {
+    let (_folder, spool) = spool(DEFAULT_CAP);
+    std::thread::scope(|scope| {
+        for signal in Signal::ALL {
+            let spool = &spool;
+            scope.spawn(move || {
+                for round in 0..3_000 {
+                    // Long ones at times, so that holes are made, too.
+                    let request = vec![b'x'; if round % 100 == 0 { 100_000 } else { 10 }];
+                    for _ in 0..20 {
+                        spool.append(signal, 1, &request, 1).unwrap();
+                    }
+                    for frame in spool.first(signal, u64::MAX) {
+                        assert_eq!(head_of(spool, &frame), frame.head(), "it counts as delivered");
+                        assert_eq!(bytes(spool, &frame).len(), request.len());
+                    }
+                    spool.give_back(signal, 20);
+                }
+            });
+        }
+    });
+    assert_eq!(spool.end(), Rest::Nothing);
+}
+
+/// What is in the place of a frame's head.
+fn head_of(spool: &Spool, frame: &Frame) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    spool.file.read_exact_at(&mut head, frame.at).unwrap();
+    head
+}
+
+#[test]
 fn r37_each_program_has_a_cap_of_its_own_on_what_waits() {
     let (_folder, spool) = spool(1_000);
     let request = [b'x'; 400];

@@ -125,10 +125,10 @@ fn r39_what_is_refused_or_thrown_away_is_counted_and_everything_else_arrives() {
     }
 }
 
-/// A builder that writes no file of more than so many blocks of 512 bytes.
+/// A builder that writes no file of more than so many blocks of 512 bytes; who does is killed by the system.
 fn limited(world: &World, blocks: u32) -> &'static str {
     let program = world.path("bin/limited");
-    let text = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec bin/builder \"$@\"\n");
+    let text = format!("#!/bin/sh\nulimit -f {blocks}\nexec bin/builder \"$@\"\n");
     let _alone = nothing_starts();
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -188,6 +188,44 @@ fn r12_a_full_disk_below_the_spool_costs_lines_which_are_counted_and_says_so() {
     let warning = format!("build logs are incomplete: {missing} lines could not be kept until they are sent: {cause}");
     built.says(&warning).done();
     drop(narrow);
+}
+
+/// Files of telemetry and the spool are told of it by an error, as of a full disk. What the build starts is killed, as it
+/// would be without.
+#[test]
+fn t13_a_limit_on_the_size_of_files_costs_lines_and_spans_and_never_the_phase() {
+    let (_collector, endpoint) = away();
+    let ended = "head -c 1000000 /dev/zero > \"$CNB_LAYERS_DIR/big\"; echo \"it ended with $?\"";
+    let world = ready(&format!("seq -f 'line %.0f of a build that prints more than it may' 1 20000; {ended}"));
+    let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
+    let built = world.run_with(limited(&world, 800), &[], &more).exits(0);
+    built.says("build logs are incomplete: ").says("file too large").says("it ended with 153").done();
+    let built = world.run_with(limited(&world, 2), &[], &[("CNB_TELEMETRY", Some("true"))]).exits(0);
+    built.says("telemetry is incomplete: ").says("it ended with 153").done();
+}
+
+/// R32, R37, R40: the spans' collector takes connections and never answers.
+#[test]
+fn r40_log_records_arrive_while_the_collector_of_spans_hangs_and_only_that_is_blamed() {
+    let (hole, good) = (Collector::http(), Collector::http());
+    hole.always(Answer::BlackHole);
+    let traces = format!("{}/v1/traces", hole.endpoint());
+    let logs = format!("{}/v1/logs", good.endpoint());
+    let world = ready("echo one; while ! test -e \"$CNB_LAYERS_DIR/go-on\"; do sleep 0.05; done; echo two");
+    let more = [
+        LIVE,
+        LOGS,
+        IMPATIENT,
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", Some("0")),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(traces.as_str())),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Some(logs.as_str())),
+    ];
+    let builder = world.start("builder", &[], &more);
+    wait_until("a record of the first line", || printed(&good.records()).contains(&"one".to_owned()));
+    fs::write(world.path("layers/test_one/go-on"), "").unwrap();
+    let built = builder.outcome().exits(0);
+    built.says(&format!("Warning: {traces} ")).does_not_say(&format!("{logs} could not")).done();
+    assert_eq!(printed(&good.records())[0], "one");
 }
 
 #[test]

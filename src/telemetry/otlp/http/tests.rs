@@ -87,6 +87,11 @@ fn r38_tls_trusts_the_given_authority_and_shows_the_given_certificate() {
         assert_eq!(refusal.retry, Retry::Later, "{refusal}");
     }
     assert_eq!(collector.seen().len(), 0);
+    // Whether the collector ends the connection before or after the request is written.
+    for _ in 0..20 {
+        let refusal = send(&mut client(&all[..2]), &[b'x'; 1 << 20]).unwrap_err();
+        assert_eq!(refusal.cause, "remote error: tls: certificate required");
+    }
 }
 
 #[test]
@@ -94,10 +99,17 @@ fn r38_files_that_are_of_no_use_are_told_by_the_name_of_their_variable() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let none = path("none");
-    for (name, text) in [("empty", ""), ("certificate", CLIENT), ("key", CLIENT_KEY), ("other-key", OTHER_KEY)] {
+    for (name, text) in [
+        ("empty", ""),
+        ("certificate", CLIENT),
+        ("key", CLIENT_KEY),
+        ("other-key", OTHER_KEY),
+        ("locked-key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"),
+    ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let (empty, certificate, key, other) = (path("empty"), path("certificate"), path("key"), path("other-key"));
+    let locked = path("locked-key");
     let endpoint = ("ENDPOINT", "https://127.0.0.1:1");
     for (more, expected) in [
         (vec![("CERTIFICATE", &none)], "OTEL_EXPORTER_OTLP_CERTIFICATE names a file that cannot be read: no such"),
@@ -105,6 +117,10 @@ fn r38_files_that_are_of_no_use_are_told_by_the_name_of_their_variable() {
         (
             vec![("CLIENT_CERTIFICATE", &certificate), ("CLIENT_KEY", &empty)],
             "OTEL_EXPORTER_OTLP_CLIENT_KEY names a file without a private key",
+        ),
+        (
+            vec![("CLIENT_CERTIFICATE", &certificate), ("CLIENT_KEY", &locked)],
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY names a private key that is encrypted",
         ),
         (
             vec![("CLIENT_CERTIFICATE", &key), ("CLIENT_KEY", &key)],
@@ -259,8 +275,25 @@ fn proxies_are_used_as_for_registries() {
         for (endpoint, name) in [("http://a.test", "HTTP_PROXY"), ("https://a.test", "HTTPS_PROXY")] {
             let settings = settings(&[("ENDPOINT", endpoint), ("PROTOCOL", protocol)]);
             let error = transport(&settings, &bad).err().unwrap();
-            let is_clear = error.starts_with(&format!("{name} is no address of a proxy"));
+            let is_clear = error.starts_with(&format!("{name} is no address of an http proxy"));
             assert!(is_clear && !error.contains("s3cret"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn r38_r41_a_proxy_that_does_not_speak_plain_http_is_told_and_nothing_is_sent_past_it() {
+    let kinds = ["https", "socks", "socks4", "socks4a", "socks5", "socks5h", "SOCKS5", "SOCKS5H", "ftp"];
+    for protocol in ["http/json", "http/protobuf", if cfg!(feature = "grpc") { "grpc" } else { "http/json" }] {
+        for (endpoint, name) in [("http://a.test", "HTTP_PROXY"), ("https://a.test", "HTTPS_PROXY")] {
+            for kind in kinds {
+                let proxy = format!("{kind}://user:s3cret@127.0.0.1:9");
+                let proxies = Proxies { http: proxy.clone(), https: proxy, ..Proxies::default() };
+                let settings = settings(&[("ENDPOINT", endpoint), ("PROTOCOL", protocol)]);
+                let error = transport(&settings, &Network { proxies, ..Network::default() }).err().unwrap();
+                let expected = format!("{name} is no address of an http proxy, and no other is used");
+                assert!(error.starts_with(&expected) && !error.contains("s3cret"), "{protocol} {kind}: {error}");
+            }
         }
     }
 }
