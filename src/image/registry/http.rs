@@ -174,6 +174,11 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// How many bytes its body has, or would have for a HEAD; `None` where that is not told. Some say 0 of every HEAD.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok().filter(|length| *length > 0)
+    }
+
     /// The values of a header that may be there several times.
     pub(super) fn headers(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
