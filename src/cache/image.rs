@@ -106,10 +106,12 @@ impl<'a> ImageCache<'a> {
         }
     }
 
-    /// Says whether the last commit is what the next one would be.
-    fn is_current(&self, diff_ids: &[DiffId], metadata: &CacheMetadata) -> bool {
+    /// Says whether the last commit is what the next one would be. A layer that was added is another blob than that of
+    /// the last commit, which nobody can read, perhaps.
+    fn is_current(&self, diff_ids: &[DiffId], has_added: bool, metadata: &CacheMetadata) -> bool {
         self.old().is_some_and(|old| {
-            old.config.diff_ids == diff_ids
+            !has_added
+                && old.config.diff_ids == diff_ids
                 && old.label(CACHE_METADATA).and_then(|label| parse_cache(label).ok()).as_ref() == Some(metadata)
         })
     }
@@ -181,12 +183,13 @@ impl Cache for ImageCache<'_> {
             let layer = next.layers.get(diff_id).cloned();
             layers.push(layer.ok_or_else(|| self.failed(&CacheError::Missing(diff_id.clone())))?);
         }
+        let has_added = layers.iter().any(|layer| matches!(layer, DraftLayer::New(_)));
         if layers.is_empty() {
             let layer = empty_layer()?;
             diff_ids.push(layer.diff_id.clone());
             layers.push(DraftLayer::New(layer));
         }
-        if self.is_current(&diff_ids, metadata) {
+        if self.is_current(&diff_ids, has_added, metadata) {
             next.is_committed = true;
             return Ok(());
         }

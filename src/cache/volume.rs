@@ -14,7 +14,7 @@
 //! not arrive there are found out by their digests.
 //!
 //! Writers hold a lock on the folder, from the first layer to the commit; readers need none. Whatever else is in the
-//! folder stays.
+//! folder stays; what others put into or in the place of `committed`, `staging` and `committed-backup` goes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -135,9 +135,9 @@ impl VolumeCache {
             let _ = fs::rename(self.backup(), self.committed());
         }
         if self.committed().exists() {
-            let _ = fs::remove_dir_all(self.backup());
+            let _ = clear(&self.backup());
         }
-        let _ = fs::remove_dir_all(self.staging());
+        let _ = clear(&self.staging());
     }
 
     /// Makes sure that `staging` is there and ours.
@@ -208,7 +208,7 @@ impl VolumeCache {
 
     /// The same in two steps, for file systems that cannot exchange.
     fn rename_both(&self) -> io::Result<()> {
-        let _ = fs::remove_dir_all(self.backup());
+        let _ = clear(&self.backup());
         fs::rename(self.committed(), self.backup())?;
         fs::rename(self.staging(), self.committed()).or_else(|cause| {
             fs::rename(self.backup(), self.committed())?;
@@ -363,8 +363,8 @@ impl Cache for VolumeCache {
                 .map_err(|cause| failed("creating metadata file: write", &path, &cause))?;
         }
         self.exchange().map_err(|cause| failed("committing cache: rename", &self.staging(), &cause))?;
-        let _ = fs::remove_dir_all(self.staging());
-        let _ = fs::remove_dir_all(self.backup());
+        let _ = clear(&self.staging());
+        let _ = clear(&self.backup());
         *state = State::Committed;
         Ok(())
     }
@@ -401,7 +401,7 @@ impl Drop for VolumeCache {
     fn drop(&mut self) {
         let staging = self.staging();
         if let State::Writing(_lock) = self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            let _ = fs::remove_dir_all(staging);
+            let _ = clear(&staging);
         }
     }
 }
@@ -438,9 +438,17 @@ fn sum_of(text: &str) -> DiffId {
     sum.diff_id()
 }
 
+/// Removes whatever is there, with all that is in it.
+fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        result => result,
+    }
+}
+
 /// Makes an empty folder in the place of whatever is there.
 fn renew(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
+    match clear(folder) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
         _ => {}
     }

@@ -39,7 +39,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         Failure::Restore(_) => 42,
         Failure::Build(build::Error::Buildpack(_)) => 51,
         Failure::Build(build::Error::Other(_)) => 52,
-        Failure::Export(export::Error::Other(_) | export::Error::Tags { .. }) | Failure::ExportDocument { .. } => 62,
+        Failure::Export(_) | Failure::ExportDocument { .. } => 62,
         Failure::Rebase(_) | Failure::RebaseReport { .. } => 72,
         Failure::Generate(generate::Error::Extension(_)) => 91,
         Failure::Generate(generate::Error::Other(_)) => 92,

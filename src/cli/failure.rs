@@ -181,14 +181,19 @@ fn build_hint(error: &build::Error) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn export_hint(error: &export::Error) -> &'static str {
-    match error {
-        export::Error::Open(_) => {
-            "Analyze again with a run image that is there, and give this phase what the analyzer had to read it."
+fn export_hint(error: &export::Error) -> Option<String> {
+    use export::Error as E;
+    let text = match error {
+        E::Open(_) => {
+            "Analyze again with a run image that is there, and give this phase what the analyzer had to read images."
         }
-        export::Error::Other(_) => "Mend what this names, or let the user of this phase read and write it.",
-        export::Error::Tags { .. } => "Let this phase write the images that this names; the others are written.",
-    }
+        E::Save(error) if error.denied || error.retryable => image_hint(error),
+        E::Save(_) | E::Other(_) => "Mend what this names, or let the user of this phase read and write it.",
+        E::Tags { .. } => "Let this phase write the images that this names; the others are written.",
+        // The error itself says it.
+        E::Refused(_) => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn rebase_hint(error: &rebase::Error) -> Option<String> {
@@ -243,7 +248,7 @@ fn build_action(error: &build::Error) -> Option<&'static str> {
 fn export_action(error: &export::Error) -> &'static str {
     match error {
         export::Error::Open(_) => "",
-        export::Error::Other(_) | export::Error::Tags { .. } => "export: ",
+        _ => "export: ",
     }
 }
 
@@ -319,7 +324,7 @@ impl Failure {
             Self::Analyze(error) => return analyze_hint(error),
             Self::Restore(_) => "Let the user of this phase write the folder of -layers, or use -skip-layers.",
             Self::Build(error) => return build_hint(error),
-            Self::Export(error) => export_hint(error),
+            Self::Export(error) => return export_hint(error),
             Self::Rebase(error) => return rebase_hint(error),
             // It lists the phases.
             Self::UnknownPhase(_) => return None,
@@ -348,6 +353,15 @@ mod tests {
         let hint = |error| Failure::Build(build::Error::Buildpack(error)).hint().unwrap();
         assert!(hint(BuildError::Exit(Exit::Code(3))).contains("output above"));
         assert!(hint(BuildError::Start(StartError("fork/exec /x: permission denied".into()))).contains("executed"));
+    }
+
+    #[test]
+    fn an_export_hints_at_what_helps() {
+        let hint = |error| Failure::Export(error).hint();
+        assert_eq!(hint(export::Error::Refused("tried to set x to default but it doesn't exist".into())), None);
+        let denied = ImageError { message: "401 Unauthorized".into(), retryable: false, denied: true };
+        assert!(hint(export::Error::Save(denied)).unwrap().contains("CNB_REGISTRY_AUTH"));
+        assert!(hint(export::Error::Other("open /layers/x: permission denied".into())).unwrap().starts_with("Mend"));
     }
 
     #[test]

@@ -95,6 +95,9 @@ pub fn run(program: Program) -> u8 {
                 let _ = writeln!(out.clone(), "{}", version::text(&version::info()));
                 return exit::SUCCESS;
             }
+            if let Err(error) = values.check_ids(inputs::flags(phase, api)) {
+                return usage(&mut *err, phase, api, &error);
+            }
             // Policy P2: NO_COLOR, which the reference does not know, turns colours off too.
             let no_color = values.flag(Key::NoColor)
                 || (env.get("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -47,6 +47,9 @@ pub(super) enum UsageError {
     /// The value is a number that is too large.
     #[error("invalid value \"{1}\" for flag -{0}: value out of range")]
     Range(String, String),
+    /// The number is no id of a user or group.
+    #[error("invalid value \"{1}\" for {0}: a user or group id is a number from 0 to 4294967294")]
+    Id(String, String),
 }
 
 /// Reads Go's booleans.

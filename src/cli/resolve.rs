@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::num::IntErrorKind;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::inputs::{INPUTS, Input, Key, Kind};
-use super::parse::{self, RawFlags, parse_bool, parse_int};
+use super::parse::{self, RawFlags, UsageError, parse_bool, parse_int};
 use crate::model::env::Environment;
 
 /// Where a value came from.
@@ -110,7 +111,19 @@ impl Values {
         parse_bool(&self.text(key)).unwrap_or(false)
     }
 
-    /// A user or group id; a number that is none counts as 0, as the reference has it.
+    /// Holds that ids are ids: a number that is none must not be taken for root's.
+    pub(super) fn check_ids<'a>(&self, mut flags: impl Iterator<Item = &'a Input>) -> Result<(), UsageError> {
+        let is_none = |key| match parse_int(&self.text(key)) {
+            Ok(number) => u32::try_from(number).map_or(true, |id| id == u32::MAX),
+            Err(fault) => fault == IntErrorKind::PosOverflow,
+        };
+        match flags.find(|input| matches!(input.key, Key::Uid | Key::Gid) && is_none(input.key)) {
+            Some(input) => Err(UsageError::Id(self.name(input.key), self.text(input.key))),
+            None => Ok(()),
+        }
+    }
+
+    /// A number; what is none counts as 0, as the reference has it.
     pub(super) fn id(&self, key: Key) -> u32 {
         parse_int(&self.text(key)).ok().and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
     }
@@ -195,7 +208,10 @@ pub(super) fn absolute(cwd: &Path, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inputs::flags;
     use super::*;
+    use crate::api::PlatformApi;
+    use crate::effect::events::Phase;
 
     fn resolved(flags: &[(Key, &[&str])], env: &[(&str, &str)], exists: bool) -> Values {
         let values = flags.iter().map(|(key, values)| (*key, values.iter().map(OsString::from).collect())).collect();
@@ -254,6 +270,23 @@ mod tests {
         let values = resolved(&[], &[("CNB_USE_DAEMON", "yes"), ("CNB_USER_ID", "x"), ("CNB_GROUP_ID", "0x10")], false);
         assert!(!values.flag(Key::Daemon));
         assert_eq!((values.id(Key::Uid), values.id(Key::Gid)), (0, 16));
+    }
+
+    #[test]
+    fn a_number_that_is_no_id_is_refused_where_ids_are_asked_for() {
+        let checked = |phase, env: &[(&str, &str)]| {
+            let api = PlatformApi::negotiate(Some("0.13")).unwrap();
+            resolved(&[], env, false).check_ids(flags(phase, api)).map_err(|error| error.to_string())
+        };
+        for id in ["-1", "4294967295", "4294967296", "99999999999999999999"] {
+            let expected =
+                format!("invalid value \"{id}\" for CNB_GROUP_ID: a user or group id is a number from 0 to 4294967294");
+            assert_eq!(checked(Phase::Export, &[("CNB_GROUP_ID", id)]), Err(expected));
+            assert_eq!(checked(Phase::Detect, &[("CNB_GROUP_ID", id)]), Ok(()));
+        }
+        for id in ["0", "4294967294", "x", ""] {
+            assert_eq!(checked(Phase::Export, &[("CNB_USER_ID", id)]), Ok(()));
+        }
     }
 
     #[test]

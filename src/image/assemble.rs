@@ -119,6 +119,7 @@ pub fn assemble(
         config: config_descriptor.clone(),
         layers: layers.clone(),
         annotations: all,
+        artifact_type: draft.base.artifact_type.clone(),
     });
     let manifest_descriptor = describe(media_type, &manifest);
     Ok(Assembled { config, config_descriptor, manifest, manifest_descriptor, layers })
@@ -180,6 +181,7 @@ pub fn record(name: &str, identifier: String, manifest: Manifest, config: &[u8])
         manifest_media_type: manifest.media_type,
         config_media_type: manifest.config.media_type,
         annotations: manifest.annotations,
+        artifact_type: manifest.artifact_type,
         config,
         layers: layers
             .into_iter()
@@ -249,6 +251,7 @@ mod tests {
             manifest_media_type: media::manifest(family).to_owned(),
             config_media_type: media::config(family).to_owned(),
             annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            artifact_type: "application/x".to_owned(),
             config: ImageConfig { diff_ids: vec![diff_id(b"one"), diff_id(b"two")], ..run_config() },
             layers: [("one", "1"), ("two", "2")]
                 .map(|(tar, blob)| StoredImageLayer {
@@ -286,6 +289,7 @@ mod tests {
             let record = record("app", "id".to_owned(), manifest, &image.config).unwrap();
             assert_eq!(record.family, family);
             assert_eq!(record.annotations, draft.base.annotations);
+            assert_eq!(record.artifact_type, "application/x");
             assert_eq!(record.layers[..2], draft.base.layers);
             assert_eq!(record.config.history, draft.layers.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>());
         }

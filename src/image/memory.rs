@@ -183,6 +183,7 @@ impl MemoryImages {
             manifest_media_type: if in_daemon { String::new() } else { media::manifest(family).to_owned() },
             config_media_type: if in_daemon { String::new() } else { media::config(family).to_owned() },
             annotations,
+            artifact_type: String::new(),
             config,
             layers,
         }

@@ -3,6 +3,7 @@
 //! Clause: platform.md#analyzedtoml-toml.
 
 use super::app_metadata::AppMetadata;
+use super::digest::DiffId;
 use super::target::RunTarget;
 
 /// The contents of analyzed.toml.
@@ -16,6 +17,8 @@ pub struct Analyzed {
     pub run_image: Option<AnalyzedRunImage>,
     /// `[metadata]`: the previous image's label.
     pub metadata: AppMetadata,
+    /// `unsound-cache-layers`, of this lifecycle alone: layers that the restorer could not take out of the cache.
+    pub unsound_cache_layers: Vec<DiffId>,
 }
 
 /// `[run-image]` of analyzed.toml.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::digest::DiffId;
 use super::layer::LayerTypes;
 use super::run_image::RunImageRef;
-use super::value::{Table, Value};
+use super::value::Value;
 
 /// A layer of a buildpack, as an earlier build left it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,8 @@ pub struct StoredBuildpack {
     pub version: String,
     /// Its layers by name.
     pub layers: BTreeMap<String, StoredLayer>,
-    /// `[metadata]` of its store.toml; `None` when it had none.
-    pub store: Option<Table>,
+    /// `[metadata]` of its store.toml, [`Value::Null`] if there was none in it; `None` when it had no store.toml.
+    pub store: Option<Value>,
 }
 
 /// The label `io.buildpacks.lifecycle.metadata`.

@@ -13,8 +13,8 @@ pub struct BuildMetadata {
     pub buildpacks: Vec<GroupElement>,
     /// Extensions of the group, in order.
     pub extensions: Vec<GroupElement>,
-    /// Processes, sorted by type.
-    pub processes: Vec<Process>,
+    /// Processes, sorted by type; `None` if metadata.toml does not speak of them.
+    pub processes: Option<Vec<Process>>,
     /// The type of the default process, if any buildpack set one.
     pub default_process_type: Option<String>,
     /// Labels, in the order in which buildpacks gave them.

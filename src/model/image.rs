@@ -119,6 +119,8 @@ pub struct ImageRecord {
     pub config_media_type: String,
     /// The manifest's annotations.
     pub annotations: BTreeMap<String, String>,
+    /// The manifest's `artifactType`; empty if it has none.
+    pub artifact_type: String,
     /// Its configuration.
     pub config: ImageConfig,
     /// Its layers, in the order of `config.diff_ids`.
@@ -135,6 +137,7 @@ impl ImageRecord {
             manifest_media_type: String::new(),
             config_media_type: String::new(),
             annotations: BTreeMap::new(),
+            artifact_type: String::new(),
             config: ImageConfig::default(),
             layers: Vec::new(),
         }

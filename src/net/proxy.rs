@@ -30,6 +30,22 @@ impl Proxies {
         }
     }
 
+    /// The proxy before the server at `host[:port]`, if there is one. It is spoken to in plain HTTP: with others a login
+    /// would go through the net in clear where TLS was asked for, or requests past the proxy.
+    ///
+    /// # Errors
+    /// Its address is that of none, or of another kind: a sentence that names the variable.
+    pub(crate) fn before(&self, authority: &str, tls: bool) -> Result<Option<ureq::Proxy>, String> {
+        let (name, proxy) = if tls { ("HTTPS_PROXY", &self.https) } else { ("HTTP_PROXY", &self.http) };
+        if proxy.is_empty() || is_direct(authority, &self.none) {
+            return Ok(None);
+        }
+        let proxy = ureq::Proxy::new(proxy).ok().filter(|proxy| proxy.protocol() == ureq::ProxyProtocol::Http);
+        proxy.map(Some).ok_or_else(|| {
+            format!("{name} is no address of an http proxy, and no other is used; one is http://proxy.example.com:3128")
+        })
+    }
+
     /// What nobody may see of them.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = String> {
         [&self.https, &self.http].into_iter().flat_map(|url| secrets(url))
@@ -52,7 +68,7 @@ pub(crate) fn secrets(url: &str) -> Vec<String> {
 
 /// Whether a host is reached without proxy: this machine, and what `NO_PROXY` names as curl and Go read it: `*`, hosts
 /// with all that end in them, addresses and networks, each with a port or without.
-pub(crate) fn is_direct(authority: &str, none: &str) -> bool {
+fn is_direct(authority: &str, none: &str) -> bool {
     let host = host(authority).to_ascii_lowercase();
     let ip = host.parse::<IpAddr>().ok();
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {

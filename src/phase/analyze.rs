@@ -127,7 +127,7 @@ pub fn analyze(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Analyzed, E
     }
     let run_image = describe(effects, inputs, run_image)?;
     effects.emit(AnalyzeEvent::RunImage(run_image.clone()));
-    Ok(Analyzed { previous_image: reference, build_image: None, run_image: Some(run_image), metadata })
+    Ok(Analyzed { previous_image: reference, run_image: Some(run_image), metadata, ..Analyzed::default() })
 }
 
 /// Makes sure, before anything else is done, that images can be read and written.

@@ -29,6 +29,8 @@ pub struct Unreadable {
     pub name: String,
     /// Why.
     pub reason: String,
+    /// Its registry wants other credentials.
+    pub denied: bool,
 }
 
 /// Chooses among a run image and its mirrors: the first on the target's registry that can be read, else the first that
@@ -46,22 +48,23 @@ pub fn choose(images: &dyn Images, target_registry: &str, candidates: &RunImageR
     for name in near.into_iter().chain(far) {
         match check(images, name) {
             Ok(()) => return Ok(name.to_owned()),
-            Err(reason) => unreadable.push(Unreadable { name: name.to_owned(), reason }),
+            Err(candidate) => unreadable.push(candidate),
         }
     }
     Err(Error::NoneReadable(unreadable))
 }
 
-fn check(images: &dyn Images, name: &str) -> Result<(), String> {
+fn check(images: &dyn Images, name: &str) -> Result<(), Unreadable> {
     if images.kind() != StoreKind::Registry {
         return Ok(());
     }
-    match images.open(name) {
-        Ok(Opened::Found(_)) => Ok(()),
-        Ok(Opened::Missing) => Err("not found".to_owned()),
-        Ok(Opened::Corrupt(reason)) => Err(format!("corrupt: {reason}")),
-        Err(error) => Err(error.to_string()),
-    }
+    let (reason, denied) = match images.open(name) {
+        Ok(Opened::Found(_)) => return Ok(()),
+        Ok(Opened::Missing) => ("not found".to_owned(), false),
+        Ok(Opened::Corrupt(reason)) => (format!("corrupt: {reason}"), false),
+        Err(error) => (error.to_string(), error.denied),
+    };
+    Err(Unreadable { name: name.to_owned(), reason, denied })
 }
 
 /// Finds the entry of run.toml that `name` belongs to, by image or mirror, digests aside and names normalised.

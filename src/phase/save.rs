@@ -5,16 +5,19 @@
 
 use crate::effect::Effects;
 use crate::effect::events::{ExportEvent, Facts, Outcome, Work};
-use crate::effect::images::{ImageDraft, WrittenImage};
+use crate::effect::images::{ImageDraft, ImageError, WrittenImage};
 use crate::model::launch::BomEntry;
 use crate::model::report::Report;
 
 /// Why an image is not under all its names.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
+    /// It could not be made, or be written under any name.
+    #[error("saving image: {0}")]
+    Image(ImageError),
     /// It is under no name at all.
-    #[error("{0}")]
-    Failed(String),
+    #[error("failed to write image to the following tags: {0}")]
+    Nowhere(String),
     /// Some names could not be written, others were.
     #[error("failed to write image to the following tags: {failed}")]
     Tags {
@@ -46,7 +49,7 @@ pub(super) fn save(
     if let Some(mended) = is_nowhere.then(mend).flatten() {
         written = effects.images.write(&mended, names);
     }
-    let written = written.map_err(|error| Error::Failed(format!("saving image: {error}")))?;
+    let written = written.map_err(Error::Image)?;
     let outcome =
         if written.names.iter().all(|(_, result)| result.is_ok()) { Outcome::Success } else { Outcome::Error };
     work.end(outcome, Facts::default());
@@ -87,9 +90,7 @@ fn report(written: WrittenImage, build_bom: Vec<BomEntry>) -> Result<Report, Err
     match (failed.is_empty(), report.tags.is_empty()) {
         (true, _) => Ok(report),
         (false, false) => Err(Error::Tags { failed: failed.join(","), report: Box::new(report) }),
-        (false, true) => {
-            Err(Error::Failed(format!("failed to write image to the following tags: {}", failed.join(","))))
-        }
+        (false, true) => Err(Error::Nowhere(failed.join(","))),
     }
 }
 
@@ -124,6 +125,6 @@ mod tests {
     #[test]
     fn there_is_nothing_to_report_when_no_name_was_written() {
         let error = report(written(&[("a", Err("x"))]), Vec::new()).unwrap_err();
-        assert!(matches!(error, Error::Failed(text) if text == "failed to write image to the following tags: [a: x]"));
+        assert!(matches!(error, Error::Nowhere(names) if names == "[a: x]"));
     }
 }

@@ -1,11 +1,12 @@
 //! analyzed.toml. Clause: platform.md#analyzedtoml-toml.
 
-use super::Error;
 use super::read::{self, Fields, Problem};
 use super::wire::{each, run_image, sha_text};
 use super::write::Block;
+use super::{Error, layer};
 use crate::model::analyzed::{Analyzed, AnalyzedRunImage};
 use crate::model::app_metadata::{AppMetadata, RunImageMetadata, StoredBuildpack, StoredLayer};
+use crate::model::digest::DiffId;
 use crate::model::layer::LayerTypes;
 use crate::model::run_image::RunImageRef;
 use crate::model::target::{Distro, RunTarget};
@@ -19,6 +20,7 @@ pub fn parse(text: &str) -> Result<Analyzed, Error> {
             build_image: reference("build-image")?,
             run_image: root.table("run-image")?.map(|image| analyzed_run_image(&image)).transpose()?,
             metadata: metadata(&root.section("metadata")?, &TOML_KEYS)?,
+            unsound_cache_layers: unsound_cache_layers(root)?,
         })
     })
 }
@@ -26,7 +28,9 @@ pub fn parse(text: &str) -> Result<Analyzed, Error> {
 /// Writes analyzed.toml.
 pub fn render(analyzed: &Analyzed) -> String {
     let reference = |reference: &String| Block::new().text("reference", reference);
+    let unsound: Vec<_> = analyzed.unsound_cache_layers.iter().map(ToString::to_string).collect();
     Block::new()
+        .texts_if_any("unsound-cache-layers", &unsound)
         .table("image", reference(&analyzed.previous_image))
         .table_if_any("build-image", analyzed.build_image.as_ref().map(reference))
         .table("metadata", metadata_block(&analyzed.metadata))
@@ -71,7 +75,7 @@ pub(super) fn stored_buildpack(fields: &Fields<'_>, keys: &Keys) -> Result<Store
         key: fields.text("key")?,
         version: fields.text("version")?,
         layers: layers.collect::<Result<_, Problem>>()?,
-        store: fields.section("store")?.free_table("metadata"),
+        store: fields.table("store")?.map(|store| layer::store(&store)),
     })
 }
 
@@ -85,6 +89,11 @@ fn stored_layer(fields: &Fields<'_>, keys: &Keys) -> Result<StoredLayer, Problem
         },
         data: fields.value(keys.layer_data),
     })
+}
+
+fn unsound_cache_layers(fields: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
+    let layers = fields.texts("unsound-cache-layers")?;
+    Ok(layers.iter().filter_map(|layer| DiffId::parse(layer).ok()).collect())
 }
 
 fn analyzed_run_image(fields: &Fields<'_>) -> Result<AnalyzedRunImage, Problem> {
@@ -163,7 +172,7 @@ fn stored_buildpack_block(buildpack: &StoredBuildpack) -> Block {
             .flag("cache", layer.types.cache);
         layers.table(name, block)
     });
-    let store = |store| Block::new().table("metadata", Block::free(store));
+    let store = |store| Block::new().value("metadata", store);
     Block::new()
         .text("key", &buildpack.key)
         .text("version", &buildpack.version)

@@ -2,7 +2,7 @@
 
 use super::json::{self, Json};
 use super::read::{Fields, Problem, Wanted};
-use super::wire::{bom_block, bom_entry, each, element, element_block, extension, label, slice};
+use super::wire::{bom_block, bom_entry, each, each_if_any, element, element_block, extension, label, slice};
 use super::write::Block;
 use super::{Error, read};
 use crate::api::{PlatformApi, PlatformFeature};
@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<BuildMetadata, Error> {
         Ok(BuildMetadata {
             buildpacks: each(root, "buildpacks", element)?,
             extensions: each(root, "extensions", extension)?,
-            processes: each(root, "processes", process)?,
+            processes: each_if_any(root, "processes", process)?,
             default_process_type: root
                 .text_if_any("buildpack-default-process-type")?
                 .filter(|process_type| !process_type.is_empty()),
@@ -42,10 +42,9 @@ pub fn render(metadata: &BuildMetadata, api: PlatformApi) -> String {
         .tables("buildpacks", buildpacks)
         .tables("extensions", metadata.extensions.iter().map(element_block))
         .tables("labels", labels);
-    let document = if metadata.processes.is_empty() {
-        document.texts("processes", &[])
-    } else {
-        document.tables("processes", metadata.processes.iter().map(|process| process_block(process, api)))
+    let document = match metadata.processes.as_deref() {
+        None | Some([]) => document.texts("processes", &[]),
+        Some(processes) => document.tables("processes", processes.iter().map(|process| process_block(process, api))),
     };
     document
         .tables("slices", slices)
@@ -157,8 +156,9 @@ mod tests {
     #[test]
     fn writes_what_it_reads() {
         let metadata = parse(TEXT).unwrap();
-        assert_eq!(metadata.processes[0].command, ["legacy cmd & <x> \"q\"", "b"]);
-        assert_eq!(metadata.processes[1].args, None);
+        let processes = metadata.processes.as_deref().unwrap();
+        assert_eq!(processes[0].command, ["legacy cmd & <x> \"q\"", "b"]);
+        assert_eq!(processes[1].args, None);
         assert_eq!(render(&metadata, api("0.10")), TEXT);
     }
 
@@ -170,14 +170,14 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("  command = \"run\"\n  args = []\n"), "{text}");
-        let read = parse(&text).unwrap();
-        assert_eq!(read.processes[0].command, ["legacy cmd & <x> \"q\""]);
-        assert_eq!(read.processes[1].args.as_deref(), Some(&[][..]));
+        let read = parse(&text).unwrap().processes.unwrap();
+        assert_eq!(read[0].command, ["legacy cmd & <x> \"q\""]);
+        assert_eq!(read[1].args.as_deref(), Some(&[][..]));
     }
 
     #[test]
     fn below_0_10_a_process_without_a_command_has_an_empty_one() {
-        let metadata = BuildMetadata { processes: vec![Process::default()], ..BuildMetadata::default() };
+        let metadata = BuildMetadata { processes: Some(vec![Process::default()]), ..BuildMetadata::default() };
         let expected =
             "[[processes]]\n  type = \"\"\n  command = \"\"\n  args = []\n  direct = false\n  buildpack-id = \"\"\n";
         assert_eq!(render(&metadata, api("0.9")), expected);
@@ -185,10 +185,14 @@ mod tests {
 
     #[test]
     fn an_empty_build_still_lists_its_processes() {
-        let metadata = BuildMetadata { default_process_type: Some("web".into()), ..BuildMetadata::default() };
+        let none = BuildMetadata { default_process_type: Some("web".into()), ..BuildMetadata::default() };
         let expected = "processes = []\nbuildpack-default-process-type = \"web\"\n";
-        assert_eq!(render(&metadata, api("0.12")), expected);
+        let metadata = BuildMetadata { processes: Some(vec![]), ..none.clone() };
+        for metadata in [&none, &metadata] {
+            assert_eq!(render(metadata, api("0.12")), expected);
+        }
         assert_eq!(parse(expected), Ok(metadata));
+        assert_eq!(parse("buildpack-default-process-type = \"web\""), Ok(none));
     }
 
     #[test]

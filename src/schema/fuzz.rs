@@ -80,7 +80,7 @@ fn layer_toml() {
 
 #[test]
 fn store_toml() {
-    written("store", |text| layer::parse_store(text).ok().flatten(), layer::render_store);
+    written("store", |text| layer::parse_store(text).ok(), layer::render_store);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `<layer>.toml` and store.toml. Clauses: buildpack.md#layer-content-metadata-toml, buildpack.md#storetoml-toml.
 
+use super::read::Fields;
 use super::write::Block;
 use super::{Error, read};
 use crate::model::layer::{LayerMetadata, LayerTypes};
-use crate::model::value::{Table, Value};
+use crate::model::value::Value;
 
 /// What is wrong with a layer file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,19 +34,25 @@ pub fn render_restored(metadata: &Value) -> String {
     Block::new().value("metadata", metadata).render()
 }
 
-/// Reads the `[metadata]` of store.toml.
-pub fn parse_store(text: &str) -> Result<Option<Table>, Error> {
-    read::toml(text, |root| Ok(root.free_table("metadata")))
+/// Reads the `[metadata]` of store.toml; [`Value::Null`] if there is none.
+pub fn parse_store(text: &str) -> Result<Value, Error> {
+    read::toml(text, |root| Ok(store(root)))
 }
 
-/// Writes store.toml.
-pub fn render_store(metadata: &Table) -> String {
-    Block::new().table("metadata", Block::free(metadata)).render()
+/// Takes the `metadata` of a store: the reference takes what is no table for none.
+pub(super) fn store(fields: &Fields<'_>) -> Value {
+    fields.free_table("metadata").map_or(Value::Null, Value::Table)
+}
+
+/// Writes store.toml; [`Value::Null`] is an empty text.
+pub fn render_store(metadata: &Value) -> String {
+    Block::new().value("metadata", metadata).render()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::Table;
 
     #[test]
     fn reads_types_and_metadata() {
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn writes_the_store_that_it_reads() {
         let text = "[metadata]\n  k = 1.0\n  [metadata.t]\n    x = []\n";
-        assert_eq!(render_store(&parse_store(text).unwrap().unwrap()), text);
-        assert_eq!(parse_store(""), Ok(None));
+        assert_eq!(render_store(&parse_store(text).unwrap()), text);
+        assert_eq!((parse_store(""), render_store(&Value::Null)), (Ok(Value::Null), String::new()));
     }
 }

@@ -35,6 +35,15 @@ pub(super) fn each<T>(
     fields.tables(key)?.iter().map(read).collect()
 }
 
+/// Reads a list of tables that may be absent.
+pub(super) fn each_if_any<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    read: impl Fn(&Fields<'_>) -> Result<T, Problem>,
+) -> Result<Option<Vec<T>>, Problem> {
+    if fields.has(key) { each(fields, key, read).map(Some) } else { Ok(None) }
+}
+
 /// Writes id, version, api and home page of a module.
 pub(super) fn element_block(element: &GroupElement) -> Block {
     Block::new()

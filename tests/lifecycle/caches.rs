@@ -44,6 +44,20 @@ fn create(world: &World, registry: &Registry, more: &[&str]) -> Outcome {
     world.run("creator", &[&args, more, &[APP_IMAGE]].concat())
 }
 
+/// Runs phase after phase with a fresh layers folder, and gives what the restorer said.
+fn phases(world: &World, cache: &str) -> Outcome {
+    world.fresh_layers();
+    let run = |program: &str, args: &[&str]| {
+        world.run_with(program, args, &[("CNB_CACHE_IMAGE", Some(cache)), ("CNB_PARALLEL_EXPORT", Some("true"))])
+    };
+    run("analyzer", &[APP_IMAGE]).exits(0).done();
+    run("detector", &[]).exits(0).done();
+    let restored = run("restorer", &["-cache-dir", "cache"]).exits(0);
+    run("builder", &[]).exits(0).done();
+    run("exporter", &["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE]).exits(0).done();
+    restored
+}
+
 /// What was sent to a registry, but for trying whether that is allowed.
 fn sent(registry: &Registry) -> Vec<String> {
     let mut seen = registry.seen();
@@ -111,20 +125,8 @@ fn phases_share_a_cache_image_that_the_variable_names_and_it_wins_over_a_folder(
     let world = world();
     let registry = Registry::start();
     let cache = registry.image("cache");
-    let build = || {
-        world.fresh_layers();
-        let run = |program: &str, args: &[&str]| {
-            world.run_with(program, args, &[("CNB_CACHE_IMAGE", Some(&cache)), ("CNB_PARALLEL_EXPORT", Some("true"))])
-        };
-        run("analyzer", &[APP_IMAGE]).exits(0).done();
-        run("detector", &[]).exits(0).done();
-        let restored = run("restorer", &["-cache-dir", "cache"]).exits(0);
-        run("builder", &[]).exits(0).done();
-        run("exporter", &["-cache-dir", "cache", "-launcher", "bin/launcher", APP_IMAGE]).exits(0).done();
-        restored
-    };
-    build().says("Layer cache not found").done();
-    build().says("Restoring data for \"test/one:kept\" from cache").done();
+    phases(&world, &cache).says("Layer cache not found").done();
+    phases(&world, &cache).says("Restoring data for \"test/one:kept\" from cache").done();
     assert_eq!(fs::read_dir(world.path("cache")).unwrap().count(), 0, "the folder is left alone");
 }
 
@@ -217,10 +219,32 @@ fn a_layer_of_other_bytes_is_told_and_made_anew() {
     registry.spoil("cache", 1, Some(&[0; 300]));
     create(&world, &registry, &[])
         .exits(0)
-        .says(&format!("Warning: Skipping restore for layer {KEPT}: "))
+        .says(&format!("Warning: Skipping restore for layer {KEPT}: failed to get cache layer"))
+        .says(" has 300 bytes instead of ")
         .says("data of both is back")
         .does_not_say("data of kept is back")
         .done();
+    create(&world, &registry, &[]).exits(0).says("data of kept is back").done();
+}
+
+#[test]
+fn a_layer_that_could_not_be_restored_is_sent_again() {
+    let world = world();
+    let registry = Registry::start();
+    let cache = registry.image("cache");
+    let by_phases = || phases(&world, &cache);
+    let by_creator = || create(&world, &registry, &[]).exits(0);
+    let builds: [&dyn Fn() -> Outcome; 2] = [&by_creator, &by_phases];
+    for build in builds {
+        build().done();
+        let sound = registry.digest("cache");
+        for (layer, name) in [(1, "layer test/one:kept"), (2, "SBOM from cache")] {
+            registry.replace("cache", layer, b"no layer");
+            build().says(&format!("Warning: Skipping restore for {name}")).done();
+            assert_eq!(registry.digest("cache"), sound);
+            build().does_not_say("Skipping restore").done();
+        }
+    }
 }
 
 #[test]

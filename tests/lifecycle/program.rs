@@ -1,6 +1,6 @@
 //! Names, flags and faults that come before any phase: catalogue 1, section 10, items 1 to 9.
 
-use crate::support::World;
+use crate::support::{APP_IMAGE, World};
 
 const NO_API: &str = "please set 'CNB_PLATFORM_API'";
 
@@ -48,6 +48,16 @@ fn wrong_flags_print_usage_on_standard_error() {
     world.run("detector", &["-help"]).exits(0).complains("Usage of lifecycle:").done();
     let world = world.at("0.9");
     world.run("detector", &["-extensions", "x"]).exits(2).done();
+}
+
+#[test]
+fn a_user_that_cannot_be_is_refused() {
+    let world = World::new();
+    for [flag, id] in [["-uid", "-1"], ["-gid", "4294967296"]] {
+        let why = "a user or group id is a number from 0 to 4294967294";
+        let told = format!("invalid value \"{id}\" for {flag}: {why}\n");
+        world.run("exporter", &[flag, id, APP_IMAGE]).exits(2).complains(&told).done();
+    }
 }
 
 #[test]

@@ -130,6 +130,18 @@ fn what_did_not_change_is_neither_read_nor_written() {
 }
 
 #[test]
+fn a_layer_that_was_added_again_takes_the_place_of_the_old_one() {
+    let world = World::new();
+    world.commit(&["a", "b"]);
+    let writes = world.registry.writes().len();
+    let cache = world.cache();
+    cache.reuse(&sha("a")).unwrap();
+    cache.add(&layer("b")).unwrap();
+    cache.commit(&metadata(&["a", "b"])).unwrap();
+    assert_eq!(world.registry.writes().len(), writes + 1);
+}
+
+#[test]
 fn a_changed_layer_is_sent_and_the_others_stay_where_they_are() {
     let world = World::new();
     world.commit(&["a", "b", "gone"]);

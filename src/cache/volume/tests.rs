@@ -265,6 +265,22 @@ fn other_files_in_the_folder_stay() {
 }
 
 #[test]
+fn files_in_the_place_of_its_folders_go() {
+    for name in ["committed", "staging", "committed-backup"] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(name), "").unwrap();
+        fs::write(dir.path().join("foreign"), "").unwrap();
+        let cache = VolumeCache::open(dir.path()).unwrap();
+        cache.add(&layer("one")).unwrap();
+        cache.commit(&metadata("new")).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["committed", "foreign"], "{name}");
+        assert_eq!(read(&VolumeCache::open(dir.path()).unwrap(), "one").unwrap(), "one");
+    }
+}
+
+#[test]
 fn two_builds_do_not_write_at_once_and_reading_needs_no_lock() {
     let dir = committed(&["one"]);
     let first = VolumeCache::open(dir.path()).unwrap();

@@ -40,7 +40,8 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     let cache = cache.as_deref();
     let banner = |phase| session.emit(SessionEvent::Banner(phase));
     banner(Phase::Analyze);
-    let analyzed = creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
+    let mut analyzed =
+        creator.phase(Phase::Analyze, |run| super::analyze::analyzed(&session, run, &keychain, &images))?;
     banner(Phase::Detect);
     let detected = creator.phase(Phase::Detect, |run| {
         let detected = super::detect::detected(&session, run, &analyzed)?;
@@ -50,8 +51,10 @@ fn begun(mut session: Session<Privileged>, creator: &wire::Run<'_>, image: &str)
     if session.api.has(PlatformFeature::CreatorAlwaysRestores) || !session.values.flag(Key::SkipLayers) {
         banner(Phase::Restore);
         let (group, metadata) = (detected.group.clone(), analyzed.metadata.clone());
-        seals = creator
+        let restored = creator
             .phase(Phase::Restore, |run| super::restore::restored(&session, run, &keychain, group, metadata, cache))?;
+        seals = restored.seals;
+        analyzed.unsound_cache_layers = restored.unsound;
     }
     banner(Phase::Build);
     let (group, plan) = (detected.group.clone(), detected.plan);

@@ -16,8 +16,7 @@ use crate::model::app_metadata::AppMetadata;
 use crate::model::image::ImageRecord;
 use crate::model::order::Group;
 use crate::model::reference::Reference;
-use crate::model::seal::Seals;
-use crate::phase::restore::{Inputs, restore, run_image};
+use crate::phase::restore::{Inputs, Restored, restore, run_image};
 use crate::schema;
 
 pub(super) fn run(session: Session<Privileged>) -> Result<(), Failure> {
@@ -52,10 +51,16 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
     }
     check_cache_image(&session)?;
     let cache = stores::volume_cache(&session)?;
-    let metadata = analyzed.unwrap_or_default().metadata;
-    let seals = restored(&session, run, &keychain, group, metadata, cache.as_deref())?;
+    let metadata = analyzed.as_ref().map(|analyzed| analyzed.metadata.clone()).unwrap_or_default();
+    let restored = restored(&session, run, &keychain, group, metadata, cache.as_deref())?;
     if let Some(cache) = &cache {
-        cache.keep_seals(&seals);
+        cache.keep_seals(&restored.seals);
+    }
+    if let Some(analyzed) = analyzed
+        && !restored.unsound.is_empty()
+    {
+        let analyzed = Analyzed { unsound_cache_layers: restored.unsound, ..analyzed };
+        documents::write(&analyzed_path, "analyzed", &schema::analyzed::render(&analyzed))?;
     }
     Ok(())
 }
@@ -169,7 +174,7 @@ pub(super) fn restored(
     group: Group,
     app_metadata: AppMetadata,
     cache: Option<&dyn Cache>,
-) -> Result<Seals, Failure> {
+) -> Result<Restored, Failure> {
     let stores = run.open_stores(session, keychain);
     let image_cache = run.image_cache(session, &stores);
     let inputs = Inputs {

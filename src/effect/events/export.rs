@@ -31,6 +31,13 @@ pub enum ExportEvent {
         /// The layer.
         id: String,
     },
+    /// A layout does not have the image that a digest names: what is there is taken, as in the reference.
+    LayoutImageReplaced {
+        /// The name with the digest.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
     /// Layers of the run image are in its layout, and this user may not read them: the image is written without them.
     BaseLayersWithheld {
         /// How many.

@@ -331,6 +331,7 @@ impl<'a> Plan<'a> {
             config: descriptor(media::config(family), self.config.len() as u64, config),
             layers: layers.collect(),
             annotations: BTreeMap::new(),
+            artifact_type: String::new(),
         };
         render_manifest(&manifest).len() as u64
     }

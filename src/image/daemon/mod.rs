@@ -114,6 +114,7 @@ impl DaemonImages {
             manifest_media_type: String::new(),
             config_media_type: String::new(),
             annotations: BTreeMap::new(),
+            artifact_type: String::new(),
             layers: layers.map(|diff_id| StoredImageLayer { diff_id, descriptor: None }).collect(),
             config,
         }))

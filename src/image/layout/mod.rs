@@ -19,7 +19,7 @@ pub use write::write_sparse;
 use oci_spec::OciSpecError;
 
 use super::{assemble, blob};
-use crate::effect::events::Listener;
+use crate::effect::events::{ExportEvent, Listener};
 use crate::effect::images::Measured;
 use crate::effect::images::{Documents, ImageDraft, ImageError, Images, Opened, StoreKind, TarSource, WrittenImage};
 use crate::model::digest::DiffId;
@@ -126,7 +126,15 @@ impl Images for LayoutImages {
 
     fn open(&self, name: &str) -> Result<Opened, ImageError> {
         let place = Place::find(&self.layout_dir, name).map_err(Error::from)?;
-        Ok(read::open(name, &place, &self.architecture)?)
+        let opened = read::open(name, &place, &self.architecture)?;
+        if let Opened::Found(image) = &opened
+            && let Some(digest) = &place.digest
+            && !read::exists(&blob_path(&place.folder, digest.hex()))?
+        {
+            let (wanted, found) = (name.to_owned(), image.identifier.clone());
+            self.listener.events.emit(ExportEvent::LayoutImageReplaced { wanted, found }.into());
+        }
+        Ok(opened)
     }
 
     fn check_read(&self, name: &str) -> Result<(), ImageError> {

@@ -1,5 +1,6 @@
 //! Reading an image of a layout.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -140,12 +141,21 @@ pub(super) fn layer(image: &ImageRecord, diff_id: &DiffId) -> Result<Box<dyn Rea
         let Some(descriptor) = &layer.descriptor else { continue };
         let path = blob_path(&place.folder, descriptor.digest.hex());
         match open_regular(&path) {
-            Ok(file) => return blob::uncompress(Box::new(file), diff_id).map_err(Error::file("read", &path)),
+            Ok(file) => {
+                check_size(&file, &path, descriptor.size)?;
+                return blob::uncompress(Box::new(file), diff_id).map_err(Error::file("read", &path));
+            }
             Err(cause) if is_missing(&cause) => {}
             Err(cause) => return Err(Error::file("open", &path)(cause)),
         }
     }
     Err(Error::NoLayer { image: image.identifier.clone(), diff_id: diff_id.clone() })
+}
+
+/// Holds that a blob has the size that its descriptor says.
+pub(super) fn check_size(file: &File, path: &Path, expected: u64) -> Result<(), Error> {
+    let found = file.metadata().map_err(Error::file("stat", path))?.len();
+    if found == expected { Ok(()) } else { Err(Error::Size { path: path.to_owned(), expected, found }) }
 }
 
 /// Reads a file that may be missing.
@@ -163,7 +173,8 @@ fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-fn exists(path: &Path) -> Result<bool, Error> {
+/// Says whether there is such a file.
+pub(super) fn exists(path: &Path) -> Result<bool, Error> {
     match path.metadata() {
         Ok(_) => Ok(true),
         Err(cause) if is_missing(&cause) => Ok(false),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::effect::events::ExportEvent;
 use crate::effect::images::DraftLayer;
 use crate::image::conforms::{Heard, conforms, draft, found, layer, made_by, run_config};
 use crate::image::memory::diff_id;
@@ -177,7 +178,13 @@ fn an_identifier_that_was_replaced_means_what_is_there_now() {
     let world = World::new(MediaFamily::Oci);
     let run = found(&world.images, "run");
     let stale = format!("{}@{}", world.folder("run").display(), sha256::digest(b"?"));
+    world.heard.0.lock().unwrap().clear();
     assert_eq!(found(&world.images, &stale).identifier, run.identifier);
+    let heard = std::mem::take(&mut *world.heard.0.lock().unwrap());
+    let told = ExportEvent::LayoutImageReplaced { wanted: stale, found: run.identifier.clone() };
+    assert_eq!(heard, [told.into()]);
+    found(&world.images, &run.identifier);
+    assert!(world.heard.0.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -193,6 +200,25 @@ fn keeps_the_layers_of_a_sparse_run_image_out() {
     assert_eq!(app.layers.len(), base.layers.len() + 4);
     let error = world.images.layer(&app, &app.layers[0].diff_id).err().unwrap();
     assert_eq!(error.message, format!("{} has no layer {}", app.identifier, app.layers[0].diff_id));
+}
+
+#[test]
+fn a_run_image_that_lost_some_of_its_layers_is_not_sparse() {
+    let world = World::new(MediaFamily::Oci);
+    let base = found(&world.images, "run");
+    let draft = draft(&base, None, "");
+    let blob = |name: &str, layer: usize| {
+        let digest = &base.layers[layer].descriptor.as_ref().unwrap().digest;
+        blob_path(&world.folder(name), digest.hex())
+    };
+    fs::remove_file(blob("run", 1)).unwrap();
+    let error = world.images.write(&draft, &["app".to_owned()]).unwrap_err();
+    assert_eq!(error.message, format!("{} has no layer {}", base.identifier, base.layers[1].diff_id));
+    assert!(!world.folder("app").join("index.json").exists());
+    // Where the image goes there may be some of it: that says nothing.
+    assert!(blob("app", 0).exists());
+    fs::remove_file(blob("run", 0)).unwrap();
+    world.images.write(&draft, &["app".to_owned()]).unwrap();
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 
 use super::leftovers::{UNFINISHED, Writing};
 use super::path::Place;
-use super::read::is_missing;
+use super::read::{check_size, is_missing};
 use super::{Error, blob_path};
 use crate::effect::events::{ExportEvent, Listener};
 use crate::effect::images::Measured;
@@ -92,6 +92,7 @@ fn write_one(
     fs::create_dir_all(&blobs).map_err(Error::file("mkdir", &blobs))?;
     let _writing = Writing::begin(folder);
     let mut withheld = Vec::new();
+    let base_is_sparse = is_sparse(&draft.base);
     for (layer, _) in &draft.layers {
         match layer {
             DraftLayer::Base(index) => match copy_base(folder, &draft.base, *index) {
@@ -99,7 +100,8 @@ fn write_one(
                 Err(Error::File { action: "open", path, cause }) if cause.kind() == io::ErrorKind::PermissionDenied => {
                     withheld.push(path);
                 }
-                result => result?,
+                Ok(false) if !base_is_sparse => return Err(no_layer(&draft.base, &draft.base.layers[*index].diff_id)),
+                result => drop(result?),
             },
             DraftLayer::Reuse(diff_id) => copy_previous(folder, draft.previous.as_ref(), diff_id)?,
             DraftLayer::New(layer) => store(folder, layer, stored, kept, listener)?,
@@ -142,12 +144,21 @@ pub fn write_sparse(folder: &Path, image: &ImageRecord, documents: &Documents) -
     put(folder, &folder.join("index.json"), index(&manifest, &BTreeMap::new())?.as_bytes())
 }
 
-/// Copies a layer of the base image if its layout has it: a base image may be sparse, and the image is then too.
-fn copy_base(folder: &Path, base: &ImageRecord, index: usize) -> Result<(), Error> {
-    // An index without layer is told of by `assemble`.
-    let Some(descriptor) = base.layers.get(index).and_then(|layer| layer.descriptor.as_ref()) else { return Ok(()) };
+/// Says whether the layout of an image keeps its layers out on purpose: one that has lost some of them has others.
+fn is_sparse(image: &ImageRecord) -> bool {
+    let Some(place) = Place::of_identifier(&image.identifier) else { return false };
+    let mut descriptors = image.layers.iter().filter_map(|layer| layer.descriptor.as_ref());
+    descriptors.all(|descriptor| !blob_path(&place.folder, descriptor.digest.hex()).exists())
+}
+
+/// Copies a layer of the base image if its layout has it; tells whether it is there now. A base image may be sparse, and
+/// the image is then too.
+fn copy_base(folder: &Path, base: &ImageRecord, index: usize) -> Result<bool, Error> {
+    // An index without layer is told of by `assemble`; who needs a foreign layer fetches it elsewhere.
+    let descriptor = base.layers.get(index).and_then(|layer| layer.descriptor.as_ref());
+    let Some(descriptor) = descriptor else { return Ok(true) };
     let from = Place::of_identifier(&base.identifier).ok_or_else(|| Error::Identifier(base.identifier.clone()))?;
-    copy(&from.folder, folder, descriptor).map(|_| ())
+    Ok(copy(&from.folder, folder, descriptor)? || assemble::is_foreign(descriptor))
 }
 
 /// Copies a layer of the previous image, which must have it.
@@ -160,7 +171,11 @@ fn copy_previous(folder: &Path, previous: Option<&ImageRecord>, diff_id: &DiffId
     if copy(&from.folder, folder, descriptor)? || assemble::is_foreign(descriptor) {
         return Ok(());
     }
-    Err(Error::NoLayer { image: previous.identifier.clone(), diff_id: diff_id.clone() })
+    Err(no_layer(previous, diff_id))
+}
+
+fn no_layer(image: &ImageRecord, diff_id: &DiffId) -> Error {
+    Error::NoLayer { image: image.identifier.clone(), diff_id: diff_id.clone() }
 }
 
 /// Says whether a blob is what it is called.
@@ -185,10 +200,8 @@ fn copy(from: &Path, to: &Path, descriptor: &Descriptor) -> Result<bool, Error> 
         Err(cause) if is_missing(&cause) => return Ok(false),
         Err(cause) => return Err(Error::file("open", &source)(cause)),
     };
+    check_size(&file, &source, descriptor.size)?;
     let found = file.metadata().map_err(Error::file("stat", &source))?;
-    if found.len() != descriptor.size {
-        return Err(Error::Size { path: source, expected: descriptor.size, found: found.len() });
-    }
     // Who made the other layout may have lost bytes: no image is written with a layer that is not what it is called.
     // A link costs nothing more, but keeps the mode; and a link to a symlink may lead nowhere.
     let linkable = found.mode() & 0o444 == 0o444 && source.symlink_metadata().is_ok_and(|found| found.is_file());

@@ -12,7 +12,7 @@ use std::thread;
 use super::RegistryImages;
 use super::client::{Client, Repository, lock};
 use super::error::Error;
-use super::push::From;
+use super::push::{Found, From};
 use super::spool::{End, Spool};
 use super::url::Url;
 use crate::effect::images::{Measured, NewLayer, TarSource};
@@ -98,7 +98,9 @@ impl RegistryImages {
             let sending = || self.client.send_while_written(&repository, id, spool).transpose();
             let sending = thread::Builder::new().spawn_scoped(scope, sending);
             let made = self.make(id, tar, spool);
-            let has = |blob: &Blob| self.client.has_blob(&repository, &repository.push(), &blob.digest);
+            let find =
+                |blob: &Blob| self.client.find_blob(&repository, &repository.push(), &blob.digest, Some(blob.size));
+            let has = |blob: &Blob| find(blob).map(|found| found == Found::Whole);
             let is_there = made.as_ref().map_or(Ok(false), |(_, blob)| has(blob));
             if made.is_ok() && matches!(is_there, Ok(false)) {
                 spool.end(End::Whole);

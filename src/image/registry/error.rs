@@ -94,6 +94,16 @@ pub enum Error {
         /// The blob.
         digest: Digest,
     },
+    /// A registry has another number of bytes of a blob than the manifest says.
+    #[error("blob {digest} has {found} bytes instead of {expected}")]
+    Size {
+        /// The blob.
+        digest: Digest,
+        /// The size in the descriptor, in bytes.
+        expected: u64,
+        /// The size that the registry tells, in bytes.
+        found: u64,
+    },
     /// The manifest or the configuration of an image that was there is gone.
     #[error("{image} has lost its document {digest}")]
     LostDocument {

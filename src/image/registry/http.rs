@@ -18,7 +18,7 @@ use super::insecure::is_local;
 use super::spool::Spool;
 use super::url::{Scheme, Url};
 use crate::net::Failure;
-use crate::net::proxy::{Proxies, is_direct};
+use crate::net::proxy::Proxies;
 use crate::net::resolve::HostResolver;
 use crate::net::tls::Tls;
 use crate::os::lookup::Lookup;
@@ -135,14 +135,13 @@ impl Transport {
 
     fn agent(&self, request: &Request<'_>) -> Result<Agent, Failure> {
         let scheme = request.url.scheme();
-        let proxy = if scheme == Scheme::Https { &self.proxies.https } else { &self.proxies.http };
-        let direct = proxy.is_empty() || is_direct(request.url.authority(), &self.proxies.none);
-        let key = AgentKey { scheme, insecure: request.insecure, direct };
+        let proxy = self.proxies.before(request.url.authority(), scheme == Scheme::Https);
+        let proxy = proxy.map_err(|cause| Failure { cause, retryable: false })?;
+        let key = AgentKey { scheme, insecure: request.insecure, direct: proxy.is_none() };
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let proxy = if direct { None } else { Some(ureq::Proxy::new(proxy).map_err(Failure::of)?) };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -173,6 +172,11 @@ impl Answer {
     /// The value of a header, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How many bytes its body has, or would have for a HEAD; `None` where that is not told. Some say 0 of every HEAD.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok().filter(|length| *length > 0)
     }
 
     /// The values of a header that may be there several times.

@@ -39,25 +39,28 @@ impl Insecure {
 
 /// Whether a registry is on this machine or in a private network, where http is tried too.
 pub(super) fn is_local(registry: &str) -> bool {
+    is_loopback(registry) || matches!(address(registry), Some(IpAddr::V4(ip)) if ip.is_private())
+}
+
+/// Whether a registry is on this machine.
+pub(super) fn is_loopback(registry: &str) -> bool {
     let host = host(registry);
-    if host == "localhost" || host.ends_with(".localhost") {
-        return true;
-    }
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
-        Ok(IpAddr::V6(ip)) => ip.is_loopback(),
-        Err(_) => false,
-    }
+    host == "localhost" || host.ends_with(".localhost") || address(registry).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The address that a host is, which may be an IPv4 one in the clothes of IPv6.
+fn address(authority: &str) -> Option<IpAddr> {
+    host(authority).parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
 /// Whether an address is one that a registry on the internet has no business to send anybody to.
 pub(super) fn is_inner_address(authority: &str) -> bool {
-    match host(authority).parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => {
+    match address(authority) {
+        Some(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
+        Some(IpAddr::V6(ip)) => {
             ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local() || ip.is_unique_local()
         }
-        Err(_) => false,
+        None => false,
     }
 }
 
@@ -103,6 +106,9 @@ mod tests {
         for other in ["a.io", "172.32.0.1", "8.8.8.8:5000", "localhost.evil.io", "[2001:db8::1]:5000"] {
             assert!(!is_local(other), "{other}");
         }
-        assert!(is_inner_address("169.254.169.254"));
+        for inner in ["169.254.169.254", "[::ffff:169.254.169.254]:80", "[::ffff:10.0.0.1]", "[::ffff:7f00:1]"] {
+            assert!(is_inner_address(inner), "{inner}");
+        }
+        assert!(is_local("[::ffff:127.0.0.1]:5000") && !is_inner_address("[::ffff:8.8.8.8]"));
     }
 }

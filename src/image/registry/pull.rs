@@ -250,6 +250,10 @@ impl Blob {
         let lost = || Error::LostBlob { image: self.image.clone(), digest: self.digest.clone() };
         let skip = match reply.answer.status {
             404 => return Err(lost()),
+            200 if reply.answer.length().is_some_and(|found| found != self.size) => {
+                let found = reply.answer.length().unwrap_or_default();
+                return Err(Error::Size { digest: self.digest.clone(), expected: self.size, found });
+            }
             // The registry does not know ranges and begins anew.
             200 => self.read,
             _ => 0,

@@ -45,6 +45,17 @@ pub(super) enum From<'a> {
     Image(&'a ImageRecord),
 }
 
+/// What a repository says of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It has it, of the size that is wanted if one is, as far as it tells one.
+    Whole,
+    /// It has so many bytes by this name, which are others.
+    Sized(u64),
+    /// It does not have it.
+    Missing,
+}
+
 /// A layer that this process has stored, or found where an image needed it.
 #[derive(Clone)]
 pub(super) struct Stored {
@@ -123,7 +134,9 @@ impl RegistryImages {
         let lost = Mutex::new(Vec::new());
         in_parallel(&image.layers, UPLOADS, |layer| {
             let has = match &layer.descriptor {
-                Some(descriptor) => self.client.has_blob(&repository, &repository.pull(), &descriptor.digest)?,
+                Some(descriptor) => {
+                    self.client.find_blob(&repository, &repository.pull(), &descriptor.digest, None)? == Found::Whole
+                }
                 None => false,
             };
             if !has {
@@ -140,7 +153,7 @@ impl RegistryImages {
         let repository = self.client.repository(&Reference::parse(name)?);
         let diff_id = Some(&layer.diff_id);
         if let Some(Stored { blob, repository: origin }) = self.stored(&layer.diff_id)
-            && (self.client.has_blob(&repository, &repository.push(), &blob.digest)?
+            && (self.client.find_blob(&repository, &repository.push(), &blob.digest, Some(blob.size))? == Found::Whole
                 || self.mount(&repository, &origin, &blob.digest)?)
         {
             self.remember(diff_id, &blob, &repository);
@@ -219,8 +232,14 @@ impl RegistryImages {
         {
             return Ok(());
         }
-        if !self.client.has_blob(repository, &repository.push(), &needed.blob.digest)? {
-            self.send(repository, &needed.blob, needed.from)?;
+        let blob = &needed.blob;
+        match (self.client.find_blob(repository, &repository.push(), &blob.digest, Some(blob.size))?, needed.from) {
+            (Found::Whole, _) => {}
+            // The manifest of the image that has it says so, and ours would.
+            (Found::Sized(found), From::Image(_)) => {
+                return Err(Error::Size { digest: blob.digest.clone(), expected: blob.size, found });
+            }
+            _ => self.send(repository, blob, needed.from)?,
         }
         self.remember(needed.diff_id, &needed.blob, repository);
         Ok(())
@@ -268,11 +287,22 @@ impl RegistryImages {
 }
 
 impl Client {
-    /// Tells whether a repository has a blob; `scope` is what it is asked for.
-    pub(super) fn has_blob(&self, repository: &Repository, scope: &str, digest: &Digest) -> Result<bool, Error> {
+    /// Tells how a repository has a blob; `scope` is what it is asked for.
+    pub(super) fn find_blob(
+        &self,
+        repository: &Repository,
+        scope: &str,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Result<Found, Error> {
         let mut call = blob_call("HEAD", repository, digest, None);
         call.scopes = vec![scope.to_owned()];
-        Ok(self.call(repository, &call)?.answer.status == 200)
+        let answer = self.call(repository, &call)?.answer;
+        Ok(match answer.length() {
+            _ if answer.status != 200 => Found::Missing,
+            Some(found) if size.is_some_and(|size| size != found) => Found::Sized(found),
+            _ => Found::Whole,
+        })
     }
 
     /// Deletes an image by its digest.

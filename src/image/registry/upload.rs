@@ -10,12 +10,14 @@ use std::fs::File;
 use super::client::{Call, Client, Reply, Repository, Target, location, lock};
 use super::error::Error;
 use super::http::{Answer, Body};
-use super::insecure::{is_inner_address, is_local};
+use super::insecure::{is_inner_address, is_local, is_loopback};
+use super::push::Found;
 use super::retry::Retries;
 use super::spool::Spool;
 use super::url::Url;
 use crate::image::told::Told;
 use crate::model::digest::Digest;
+use crate::net::proxy::host;
 
 /// Who got on by so many bytes may be cut as often again.
 const STEP: u64 = 1 << 20;
@@ -127,10 +129,10 @@ impl Client {
                 return Err(error);
             }
             // The last answer may have been lost, and all is done.
-            match self.has_blob(repository, &repository.push(), digest) {
-                Ok(true) => return Ok(()),
+            match self.find_blob(repository, &repository.push(), digest, size) {
+                Ok(Found::Whole) => return Ok(()),
                 Err(error) if error.lasting_status().is_none() => return Err(error),
-                Ok(false) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             let is_credible = |offset: u64| match error.status() {
                 Some(400) => false,
@@ -276,10 +278,12 @@ pub(super) fn next_url(
     Ok(next)
 }
 
-/// Whether a registry out there sends us to an address that only this machine or its network has: it may not.
+/// Whether a registry sends us to an address that only this machine or its network has, and that is not its own host: it
+/// may not, wherever it is.
 fn leads_inside(registry: &str, authority: &str) -> bool {
     let inner = is_inner_address(authority) || is_local(authority);
-    inner && authority != registry && !is_local(registry)
+    let same = host(authority) == host(registry) || (is_loopback(authority) && is_loopback(registry));
+    inner && !same
 }
 
 /// A step of an upload, without body.
@@ -302,14 +306,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_out_there_may_not_lead_inside() {
+    fn a_registry_may_not_lead_to_another_host_inside() {
         for (registry, authority, expected) in [
             ("a.io", "169.254.169.254", true),
             ("a.io", "10.0.0.1:80", true),
             ("a.io", "localhost:5000", true),
             ("a.io", "[::1]", true),
             ("a.io", "storage.a.io", false),
-            ("10.0.0.1:5000", "10.0.0.2:9000", false),
+            ("a.io", "[::ffff:169.254.169.254]", true),
+            ("10.0.0.1:5000", "10.0.0.2:9000", true),
+            ("10.0.0.1:5000", "10.0.0.1:9000", false),
+            ("localhost:5000", "10.0.0.2:9000", true),
+            ("127.0.0.1:5000", "169.254.169.254", true),
+            ("10.0.0.1:5000", "127.0.0.1:5000", true),
+            ("10.0.0.1:5000", "storage.a.io", false),
             ("localhost:5000", "127.0.0.1:5000", false),
         ] {
             assert_eq!(leads_inside(registry, authority), expected, "{registry} {authority}");

@@ -175,7 +175,8 @@ pub fn build(effects: &Effects<'_>, inputs: &Inputs) -> Result<BuildMetadata, Er
         metadata.bom = launch_bom;
     }
     effects.emit(BuildEvent::Step(BuildStep::ListProcesses));
-    (metadata.processes, metadata.default_process_type) = processes.finish();
+    let (processes, default_process_type) = processes.finish();
+    (metadata.processes, metadata.default_process_type) = (Some(processes), default_process_type);
     Ok(metadata)
 }
 

@@ -482,8 +482,12 @@ fn gathers_what_all_contribute() {
     assert!(!metadata.extensions[0].optional);
     assert_eq!(metadata.labels.iter().map(|label| label.value.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     assert_eq!(metadata.slices.iter().map(|slice| slice.paths[0].as_str()).collect::<Vec<_>>(), ["a/*", "b"]);
-    let processes: Vec<_> =
-        metadata.processes.iter().map(|p| (p.r#type.as_str(), p.command.concat(), p.buildpack_id.as_str())).collect();
+    let processes: Vec<_> = metadata
+        .processes
+        .iter()
+        .flatten()
+        .map(|p| (p.r#type.as_str(), p.command.concat(), p.buildpack_id.as_str()))
+        .collect();
     assert_eq!(processes, [("aaa", String::new(), "b/two"), ("web", "new".into(), "b/two")]);
     assert_eq!(metadata.default_process_type, None);
     assert_eq!(
@@ -549,7 +553,7 @@ fn the_descriptors_api_counts_and_must_be_supported() {
     world.buildpack("a", "0.8", "cp ../text \"$layers/launch.toml\"");
     world.inputs.group.buildpacks[0].api = "0.12".into();
     world.write("text", "[[processes]]\ntype = \"web\"\ncommand = \"as below 0.9\"\n");
-    assert_eq!(world.build().processes[0].command, ["as below 0.9"]);
+    assert_eq!(world.build().processes.unwrap()[0].command, ["as below 0.9"]);
 
     let mut world = World::new();
     world.buildpack("a", "0.1", "echo > \"$layers/ran\"");
@@ -622,7 +626,7 @@ fn telemetrys_folder_is_no_buildpacks() {
 #[test]
 fn an_empty_group_succeeds() {
     let world = World::new();
-    assert_eq!(world.build(), BuildMetadata::default());
+    assert_eq!(world.build(), BuildMetadata { processes: Some(vec![]), ..BuildMetadata::default() });
 }
 
 #[test]

@@ -29,7 +29,7 @@ struct Candidate {
     place: Place,
     /// The layer, if the image took it.
     made: Option<NewLayer>,
-    /// What the cache had in its place.
+    /// What the cache has in its place, if it can be used.
     before: Option<DiffId>,
 }
 
@@ -109,6 +109,8 @@ fn candidates(
     made: &[NewLayer],
     before: &CacheMetadata,
 ) -> Result<Vec<Candidate>, String> {
+    // What the restorer could not read is no use to the next build either.
+    let is_sound = |diff_id: &DiffId| !inputs.analyzed.unsound_cache_layers.contains(diff_id);
     let mut candidates = Vec::new();
     for (index, folder) in folders.iter().enumerate() {
         let before = before.buildpack(folder.buildpack.id.as_str());
@@ -121,7 +123,9 @@ fn candidates(
             }
             candidates.push(Candidate {
                 made: made.iter().find(|made| made.id == id).cloned(),
-                before: before.and_then(|buildpack| buildpack.layers.get(layer.name.as_str())?.sha.clone()),
+                before: before
+                    .and_then(|buildpack| buildpack.layers.get(layer.name.as_str())?.sha.clone())
+                    .filter(is_sound),
                 path: folder.layer_path(layer),
                 place: Place::Buildpack { index, name: layer.name.clone(), metadata: metadata.clone() },
                 id,
@@ -137,7 +141,7 @@ fn candidates(
             path,
             place: Place::Sbom,
             made: None,
-            before: before.sbom.clone(),
+            before: before.sbom.clone().filter(is_sound),
         });
     }
     Ok(candidates)

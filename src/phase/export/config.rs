@@ -17,6 +17,9 @@ const LIFECYCLE_DIR: &str = "/cnb/lifecycle";
 /// The launcher.
 const LAUNCHER: &str = "/cnb/lifecycle/launcher";
 
+/// The first second of the year 1, which counts as no time in the reference.
+const ZERO_TIME: i64 = -62_135_596_800;
+
 /// What the image starts with when nobody names a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entrypoint {
@@ -66,7 +69,10 @@ pub(super) fn entrypoint(
 pub(super) fn created(api: PlatformApi, source_date_epoch: Option<&str>) -> Option<String> {
     let epoch = source_date_epoch.filter(|text| !text.is_empty() && api.has(PlatformFeature::SourceDateEpoch));
     let Some(epoch) = epoch else { return Some(CREATED.to_owned()) };
-    OffsetDateTime::from_unix_timestamp(epoch.parse().ok()?).ok()?.format(&Rfc3339).ok()
+    match epoch.parse().ok()? {
+        ZERO_TIME => Some(CREATED.to_owned()),
+        seconds => OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok(),
+    }
 }
 
 /// Variables that the launcher reads, in the order in which they are set.
@@ -126,6 +132,8 @@ mod tests {
         assert_eq!(created(api("0.13"), Some("")).unwrap(), "1980-01-01T00:00:01Z");
         assert_eq!(created(api("0.9"), Some("1700000000")).unwrap(), "2023-11-14T22:13:20Z");
         assert_eq!(created(api("0.9"), Some("0")).unwrap(), "1970-01-01T00:00:00Z");
+        assert_eq!(created(api("0.9"), Some("-62135596800")).unwrap(), CREATED);
+        assert_eq!(created(api("0.9"), Some("-62135596799")).unwrap(), "0001-01-01T00:00:01Z");
         assert_eq!(created(api("0.8"), Some("1700000000")).unwrap(), CREATED);
         assert_eq!(created(api("0.8"), Some("abc")).unwrap(), CREATED);
     }

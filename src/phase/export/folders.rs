@@ -13,7 +13,7 @@ use crate::effect::Effects;
 use crate::effect::events::ExportEvent;
 use crate::model::launch::{BomEntry, BomSource};
 use crate::model::order::GroupElement;
-use crate::model::value::Table;
+use crate::model::value::Value;
 use crate::os::{document, error_text};
 use crate::schema;
 
@@ -27,7 +27,7 @@ pub(super) struct Folder {
     /// Its layers, sorted by name.
     pub layers: Vec<Layer>,
     /// `[metadata]` of its store.toml.
-    pub store: Option<Table>,
+    pub store: Option<Value>,
 }
 
 impl Folder {
@@ -102,13 +102,13 @@ pub(super) fn build_bom(inputs: &Inputs<'_>, folders: &[Folder]) -> Result<Vec<B
     Ok(entries)
 }
 
-fn store(path: &Path) -> Result<Option<Table>, String> {
+fn store(path: &Path) -> Result<Option<Value>, String> {
     // A folder of this name is one of a layer.
     if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Ok(None);
     }
     let Some(text) = read_if_there(path)? else { return Ok(None) };
-    schema::layer::parse_store(&text).map_err(|error| format!("failed decoding {}: {error}", path.display()))
+    schema::layer::parse_store(&text).map(Some).map_err(|error| format!("failed decoding {}: {error}", path.display()))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, String> {

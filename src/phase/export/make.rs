@@ -143,7 +143,7 @@ fn one<'a>(
             return Ok(Made { planned, diff_id: diff_id.clone(), layer: None, reused: true, notices: Vec::new() });
         }
         Content::Previous(diff_id) => {
-            return Err(Error::Other(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
+            return Err(Error::Refused(format!("reusing layer: '{id}': previous image has no layer {diff_id}")));
         }
     };
     // Labels do not name the layers of extensions; that it has the same bytes is enough.

@@ -34,12 +34,13 @@ use crate::archive::{self, Owner};
 use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::ExportEvent;
-use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, StoreKind};
+use crate::effect::images::{DraftLayer, ImageDraft, ImageError, NewLayer, StoreKind};
 use crate::model::analyzed::Analyzed;
 use crate::model::build_metadata::BuildMetadata;
 use crate::model::image::{ContainerConfig, History, ImageConfig, ImageRecord};
 use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
+use crate::model::process::Process;
 use crate::model::report::Report;
 use crate::model::run_image::RunImageRef;
 use crate::model::seal::Seals;
@@ -100,6 +101,12 @@ pub enum Error {
     /// `failed to `.
     #[error("{0}")]
     Open(String),
+    /// The platform or a buildpack asks for what there is not. Exit code 62. The text goes behind `failed to export: `.
+    #[error("{0}")]
+    Refused(String),
+    /// The image could not be made or written. Exit code 62. The text goes behind `failed to export: `.
+    #[error("saving image: {0}")]
+    Save(ImageError),
     /// Anything else, also that the image could be written under no name at all. Exit code 62. The text goes behind
     /// `failed to export: `.
     #[error("{0}")]
@@ -118,8 +125,9 @@ pub enum Error {
 impl From<save::Error> for Error {
     fn from(error: save::Error) -> Self {
         match error {
-            save::Error::Failed(text) => Self::Other(text),
+            save::Error::Image(error) => Self::Save(error),
             save::Error::Tags { failed, report } => Self::Tags { failed, report },
+            save::Error::Nowhere(_) => Self::Other(error.to_string()),
         }
     }
 }
@@ -154,11 +162,11 @@ pub fn export(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Exported, Er
     // Whatever can be refused is refused before layers are made, which takes time.
     let planned = plan_layers(effects, inputs, &bases.run, &folders)?;
     let entrypoint = config::entrypoint(
-        &inputs.metadata.processes,
+        processes(inputs),
         inputs.process_type.as_deref(),
         inputs.metadata.default_process_type.as_deref(),
     )
-    .map_err(|error| Error::Other(error.to_string()))?;
+    .map_err(|error| Error::Refused(error.to_string()))?;
     let build_bom = folders::build_bom(inputs, &folders)?;
     let name = inputs.names.first().map(String::as_str);
     let made = make::all(effects, &planned, bases.previous.as_ref(), name, &source(inputs))?;
@@ -229,11 +237,11 @@ fn plan_layers(
     planned.extend(plan::app(slices, previous));
     let launcher = archive::launcher(&inputs.launcher)
         .map_err(|error| Error::Other(format!("creating launcher layers: {error}")))?;
-    let types: Vec<String> = inputs.metadata.processes.iter().map(|process| process.r#type.clone()).collect();
+    let types: Vec<String> = processes(inputs).iter().map(|process| process.r#type.clone()).collect();
     let links = if types.is_empty() { None } else { Some(archive::process_types(&types)) };
     let links = links
         .transpose()
-        .map_err(|error| Error::Other(format!("creating layer 'buildpacksio/lifecycle:process-types': {error}")))?;
+        .map_err(|error| Error::Refused(format!("creating layer 'buildpacksio/lifecycle:process-types': {error}")))?;
     planned.extend(plan::launch(&inputs.layers, launcher, links, previous));
     Ok(planned)
 }
@@ -300,6 +308,10 @@ fn draft_layers(
         (layer.draft(kind), history::entry(api, entry, created))
     });
     base.chain(own).collect()
+}
+
+fn processes<'a>(inputs: &'a Inputs<'_>) -> &'a [Process] {
+    inputs.metadata.processes.as_deref().unwrap_or_default()
 }
 
 /// How layers of folders are made.

@@ -103,10 +103,10 @@ fn launch_layer(
     let content = if layer.has_contents {
         Content::Folder(folder.layer_path(layer))
     } else if metadata.types.cache {
-        return Err(Error::Other(format!("layer '{id}' is cache=true but has no contents")));
+        return Err(Error::Refused(format!("layer '{id}' is cache=true but has no contents")));
     } else {
         Content::Previous(stored.clone().ok_or_else(|| {
-            Error::Other(format!("cannot reuse '{id}', previous image has no metadata for layer '{id}'"))
+            Error::Refused(format!("cannot reuse '{id}', previous image has no metadata for layer '{id}'"))
         })?)
     };
     Ok(Planned {

@@ -86,6 +86,7 @@ pub(super) fn draft(
         manifest_media_type: app.manifest_media_type.clone(),
         config_media_type: app.config_media_type.clone(),
         annotations: app.annotations.clone(),
+        artifact_type: app.artifact_type.clone(),
         ..run
     };
     Ok(ImageDraft { base, previous: Some(app), config, layers })
@@ -98,7 +99,9 @@ fn config(
     run: &ImageConfig,
     metadata: &AppMetadata,
 ) -> Result<ImageConfig, Error> {
-    let text = label::render_app(metadata).map_err(|error| Error::Other(format!("marshall metadata: {error}")))?;
+    let before = app.config.labels.get(label::LIFECYCLE_METADATA).filter(|text| !text.is_empty());
+    let text = label::render_rebased(metadata, before.map_or("{}", String::as_str))
+        .map_err(|error| Error::Other(format!("marshall metadata: {error}")))?;
     let is_of_run_image = |key: &str| {
         key.starts_with("io.buildpacks.stack.")
             || (key.starts_with("io.buildpacks.base.") && api.has(PlatformFeature::RebaseTargets))

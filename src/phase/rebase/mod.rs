@@ -72,8 +72,8 @@ pub enum Error {
 impl From<save::Error> for Error {
     fn from(error: save::Error) -> Self {
         match error {
-            save::Error::Failed(text) => Self::Other(text),
             save::Error::Tags { failed, report } => Self::Tags { failed, report },
+            save::Error::Image(_) | save::Error::Nowhere(_) => Self::Other(error.to_string()),
         }
     }
 }
@@ -121,13 +121,19 @@ fn open_app(effects: &Effects<'_>, name: &str) -> Result<App, Error> {
 /// Chooses among the run images that an app image names: see [`run_image::choose`].
 ///
 /// # Errors
-/// The image names none, or none of them can be read.
+/// The image names none, or none of them can be read. The reference finds out only by opening one that it is not denied
+/// that this is not there.
 pub fn choose_run_image(images: &dyn Images, api: PlatformApi, app: &App) -> Result<String, Error> {
     let names = app.run_image_names(api).ok_or_else(|| {
         let cause = "-run-image is required when there is no run image metadata available";
         Error::App(format!("failed to parse arguments: {cause}"))
     })?;
-    run_image::choose(images, &app.registry(), names).map_err(|error| Error::App(error.to_string()))
+    run_image::choose(images, &app.registry(), names).map_err(|error| match &error {
+        run_image::Error::NoneReadable(candidates) if candidates.iter().any(|candidate| !candidate.denied) => {
+            Error::RunImage(error.to_string())
+        }
+        _ => Error::App(error.to_string()),
+    })
 }
 
 fn open_run_image(effects: &Effects<'_>, name: &str) -> Result<ImageRecord, Error> {

@@ -225,6 +225,20 @@ fn only_what_speaks_of_the_run_image_changes_in_labels() {
 }
 
 #[test]
+fn the_label_says_of_the_app_what_it_said_before() {
+    let world = World::new();
+    let text = format!(
+        r#"{{"app":[{{"sha":"x","more":1}}],"config":{{"sha":"y"}},"runImage":{{"topLayer":"{}","image":"{OLD}"}}}}"#,
+        diff_id(b"old 2")
+    );
+    world.app(config("0.13", &[(label::LIFECYCLE_METADATA, &text)], HISTORY), |_| {});
+    let image = world.rebased();
+    let label = image.label(label::LIFECYCLE_METADATA).unwrap();
+    let kept = r#"{"app":[{"more":1,"sha":"x"}],"buildpacks":null,"config":{"sha":"y"},"launcher""#;
+    assert!(label.starts_with(kept), "{label}");
+}
+
+#[test]
 fn the_app_keeps_its_configuration_and_takes_the_system_of_the_run_image() {
     let mut world = World::new();
     let mut app = config("0.13", &[], HISTORY);
@@ -394,6 +408,19 @@ fn the_run_image_is_the_apps_own_or_its_best_mirror() {
     world.previous = APP;
     world.images.deny_read(OLD, "401 Unauthorized");
     assert_eq!(world.rebased().label("io.buildpacks.base.id"), Some("mirrored"));
+}
+
+#[test]
+fn a_run_image_that_nobody_named_and_that_is_not_there_is_no_fault_of_the_app() {
+    let world = World::new();
+    world.images.deny_read("mirror.io/run", "401 Unauthorized");
+    world.images.remove(OLD);
+    let none = "failed to find accessible run image";
+    let missing = format!("{none}; reg.io/run:1: not found; mirror.io/run: 401 Unauthorized");
+    assert_eq!(world.refused(), format!("failed to access run image: {missing}"));
+    world.images.deny_read(OLD, "401 Unauthorized");
+    let denied = format!("{none}; reg.io/run:1: 401 Unauthorized; mirror.io/run: 401 Unauthorized");
+    assert_eq!(world.refused(), format!("failed to set app image: {denied}"));
 }
 
 #[test]

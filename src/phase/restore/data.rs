@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::metadata::Written;
-use super::{Error, Inputs, sbom};
+use super::{Error, Inputs, Restored, sbom};
 use crate::archive::{Extracted, Hashing, extract_verified};
 use crate::buildpack::layers;
 use crate::effect::Effects;
@@ -87,7 +87,7 @@ pub(super) fn restore(
     inputs: &Inputs<'_>,
     chosen: &[CachedLayer],
     sbom: Option<&DiffId>,
-) -> Result<Seals, Error> {
+) -> Result<Restored, Error> {
     let mut jobs: Vec<Job> = chosen
         .iter()
         .map(|layer| Job {
@@ -116,11 +116,14 @@ pub(super) fn restore(
         },
         |_, result| results.push(result),
     );
+    let is_unsound = |result: &Result<_, Problem>| matches!(result, Err(Problem::Cache(_)));
+    let unsound = jobs.iter().zip(&results).filter(|(_, result)| is_unsound(result));
+    let unsound = unsound.map(|(job, _)| job.diff_id.clone()).collect();
     // Every layer is finished before the first error is told: none may stay behind in part.
     let restored: Vec<_> =
         jobs.iter().zip(&results).filter_map(|(job, result)| Some((job, result.as_ref().ok()?.clone()))).collect();
     jobs.iter().zip(results).map(|(job, result)| finish(effects, job, result)).fold(Ok(()), Result::and)?;
-    Ok(seal(inputs, &restored))
+    Ok(Restored { seals: seal(inputs, &restored), unsound })
 }
 
 /// Seals what was restored, if it is much: reading little again costs less than the wait.

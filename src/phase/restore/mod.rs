@@ -22,6 +22,7 @@ use crate::effect::Effects;
 use crate::effect::cache::Cache;
 use crate::effect::events::RestoreEvent;
 use crate::model::app_metadata::AppMetadata;
+use crate::model::digest::DiffId;
 use crate::model::layers_dir::LayersDir;
 use crate::model::order::Group;
 use crate::model::seal::Seals;
@@ -77,12 +78,20 @@ pub enum Error {
     Sbom(#[from] SbomError),
 }
 
-/// Restores everything that buildpacks of the group may find again. Gives the seals of what was restored, by which an
-/// export of the same build knows layers that nobody touched.
+/// What an export of the same build can use of what a restore found.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The seals of what was restored, by which layers are known that nobody touched.
+    pub seals: Seals,
+    /// Layers that the cache could not give. If the build has them again, they go into the cache again (policy P28).
+    pub unsound: Vec<DiffId>,
+}
+
+/// Restores everything that buildpacks of the group may find again.
 ///
 /// # Errors
 /// Files cannot be written. A fault of the cache is a warning, not an error (policy P28).
-pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Seals, Error> {
+pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Restored, Error> {
     if inputs.cache.is_none() {
         effects.emit(RestoreEvent::NoCache);
     }
@@ -91,9 +100,9 @@ pub fn restore(effects: &Effects<'_>, inputs: &Inputs<'_>) -> Result<Seals, Erro
     let written = metadata::restore(effects, inputs, &cache_metadata)?;
     let layers = data::choose(effects, inputs, &cache_metadata, &written)?;
     let sbom = sbom::choose(effects, inputs, &cache_metadata);
-    let seals = data::restore(effects, inputs, &layers, sbom.as_ref())?;
+    let restored = data::restore(effects, inputs, &layers, sbom.as_ref())?;
     sbom::distribute(inputs)?;
-    Ok(seals)
+    Ok(restored)
 }
 
 /// Writes a new file in the place of whatever is there; a link is replaced, never followed.

@@ -164,7 +164,7 @@ impl World {
         diff_id
     }
 
-    fn try_restore(&self) -> Result<Seals, Error> {
+    fn try_restore(&self) -> Result<Restored, Error> {
         let images = MemoryImages::new(StoreKind::Registry);
         let processes = OsProcesses::new(StreamTo::Inherit);
         let effects = Effects {
@@ -296,7 +296,8 @@ fn a_fault_of_the_cache_is_a_warning_and_leaves_nothing_of_the_layer() {
     world.cache.layers.insert(corrupt.clone(), bytes);
     world.cache.layers.remove(&missing);
     world.cache.unreadable.push(unreadable.clone());
-    world.restore();
+    let restored = world.try_restore().unwrap();
+    assert_eq!(restored.unsound, [corrupt.clone(), missing.clone(), unreadable.clone()]);
     assert_eq!(
         world.lines(Level::Warn),
         [
@@ -374,7 +375,7 @@ fn nothing_of_an_earlier_build_stays_in_a_restored_layer() {
 fn stores_are_restored_even_when_layers_are_not() {
     let mut world = World::new();
     world.cached("a/bp", "l", "LC");
-    let store = Table::from([("k".into(), Value::Int(3))]);
+    let store = Value::Table(Table::from([("k".into(), Value::Int(3))]));
     stored(&mut world.app.buildpacks, "a/bp").store = Some(store.clone());
     stored(&mut world.app.buildpacks, "undetected").store = Some(store);
     world.cache.metadata.sbom = Some(sha(1));

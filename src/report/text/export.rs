@@ -16,6 +16,9 @@ pub(super) fn lines(event: &ExportEvent) -> Vec<Line> {
         E::PreviousLayerLost { reference, id } => {
             Line::warn(format!("Image '{reference}' has lost layer '{id}'; it is added again"))
         }
+        E::LayoutImageReplaced { wanted, found } => {
+            Line::warn(format!("Image '{wanted}' is not in its layout; using '{found}'"))
+        }
         E::BaseLayersWithheld { count, path } => Line::warn(format!(
             "Writing the image without {count} layer(s) of the run image, which may not be read: {}",
             path.display()

@@ -23,6 +23,8 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What it is besides an image; empty if it has no such key.
+    pub artifact_type: String,
 }
 /// An entry of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ pub fn parse_document(json: &[u8]) -> Result<Document, Error> {
             config: descriptor(&config)?,
             layers: each(root, "layers", descriptor)?,
             annotations: texts_by_key(root, "annotations")?,
+            artifact_type: root.text("artifactType")?,
         }))
     })
 }
@@ -71,7 +74,8 @@ pub fn render_manifest(manifest: &Manifest) -> Vec<u8> {
         .with_any("mediaType", &manifest.media_type)
         .with("config", descriptor_json(&manifest.config))
         .with("layers", manifest.layers.iter().map(descriptor_json).collect::<Vec<_>>())
-        .with_entries("annotations", &manifest.annotations);
+        .with_entries("annotations", &manifest.annotations)
+        .with_any("artifactType", &manifest.artifact_type);
     json::render(&object.0).into_bytes()
 }
 
@@ -119,7 +123,7 @@ mod tests {
         let text = format!(
             concat!(
                 r#"{{"schemaVersion":2,"mediaType":"mm","config":{{"mediaType":"c","size":1,"digest":"{b}"}},"layers":[{{"mediaType":"m","#,
-                r#""size":3,"digest":"{a}","urls":["https://x/?a\u0026b"],"annotations":{{"a":"2","b":"1"}}}}],"annotations":{{"k":"v"}}}}"#
+                r#""size":3,"digest":"{a}","urls":["https://x/?a\u0026b"],"annotations":{{"a":"2","b":"1"}}}}],"annotations":{{"k":"v"}},"artifactType":"t"}}"#
             ),
             a = sha("a"),
             b = sha("b")

@@ -10,7 +10,7 @@ use crate::model::digest::DiffId;
 use crate::model::run_image::RunImageRef;
 use crate::schema::analyzed::{Keys, metadata, stored_buildpack};
 use crate::schema::json::{self, Json};
-use crate::schema::value::{table_to_json, to_json};
+use crate::schema::value::{to_json, to_json_or_null};
 use crate::schema::wire::{each, sha_text};
 use crate::schema::{Error, read};
 
@@ -33,6 +33,35 @@ pub fn render_app(metadata: &AppMetadata) -> Result<String, Error> {
         run_image: RunImage::of(&metadata.run_image),
         stack: metadata.stack.as_ref().map(|stack| Stack { run_image: Names::of(stack) }),
     }))
+}
+
+/// Writes the same for an image that was rebased and had the label `before`: what that says of the app stays, also where
+/// the model cannot hold it.
+pub fn render_rebased(metadata: &AppMetadata, before: &str) -> Result<String, Error> {
+    let json = |text: &str| serde_json::from_str::<Json>(text).map_err(|error| Error(error.to_string()));
+    let mut label = json(&render_app(metadata)?)?;
+    label["app"] = to_json_or_null(&read::json(before.as_bytes(), |root| Ok(root.value("app")))?);
+    keep(&mut label, &json(before)?);
+    Ok(json::render(&label))
+}
+
+/// Keeps texts that were no digests, and lists that were empty instead of absent.
+fn keep(label: &mut Json, before: &Json) {
+    match (label, before) {
+        (Json::Object(label), Json::Object(before)) => {
+            for (key, value) in label {
+                if let Some(before) = before.get(key) {
+                    keep(value, before);
+                }
+            }
+        }
+        (Json::Array(label), Json::Array(before)) => {
+            label.iter_mut().zip(before).for_each(|(value, before)| keep(value, before));
+        }
+        (Json::String(label), Json::String(before)) if label.is_empty() => label.clone_from(before),
+        (label @ Json::Null, Json::Array(before)) if before.is_empty() => *label = Json::Array(Vec::new()),
+        _ => {}
+    }
 }
 
 /// Writes `runImage` of `io.buildpacks.lifecycle.metadata` by itself, as messages show it.
@@ -107,7 +136,7 @@ struct Stored<'a> {
 impl<'a> Stored<'a> {
     fn of(buildpack: &'a StoredBuildpack) -> Result<Self, Error> {
         let layers = buildpack.layers.iter().map(|(name, layer)| Ok((name.as_str(), Layer::of(layer)?)));
-        let store = |store| Ok(Store { metadata: table_to_json(store)? });
+        let store = |store| Ok(Store { metadata: to_json(store)? });
         Ok(Self {
             key: &buildpack.key,
             version: &buildpack.version,
@@ -209,6 +238,31 @@ mod tests {
     }
 
     #[test]
+    fn a_rebased_label_says_of_the_app_what_it_said_before() {
+        let before = concat!(
+            r#"{"zz":{"a":1},"app":[{"sha":"x","more":1.0,"and":[]},{"sha":""}],"buildpacks":[{"key":"b","version":"1","#,
+            r#""layers":{"l":{"sha":"y","data":{"a":null},"build":true,"launch":true,"cache":false}},"store":{}}],"#,
+            r#""config":{"sha":"z"},"launcher":{"sha":"","other":2},"process-types":{},"#,
+            r#""runImage":{"q":1,"topLayer":"old","reference":"old"}}"#
+        );
+        let mut metadata = parse_app(before).unwrap();
+        metadata.run_image.top_layer = "new".into();
+        metadata.run_image.reference = "new".into();
+        let after = concat!(
+            r#"{"app":[{"and":[],"more":1,"sha":"x"},{"sha":""}],"buildpacks":[{"key":"b","version":"1","#,
+            r#""layers":{"l":{"sha":"y","data":{"a":null},"build":true,"launch":true,"cache":false}},"#,
+            r#""store":{"metadata":null}}],"config":{"sha":"z"},"launcher":{"sha":""},"process-types":{"sha":""},"#,
+            r#""runImage":{"topLayer":"new","reference":"new"}}"#
+        );
+        assert_eq!(render_rebased(&metadata, before).unwrap(), after);
+        for empty in ["{}", "null", r#"{"app":[],"buildpacks":[]}"#] {
+            let list = if empty.contains("app") { "[]" } else { "null" };
+            let label = render_rebased(&parse_app(empty).unwrap(), empty).unwrap();
+            assert!(label.starts_with(&format!(r#"{{"app":{list},"buildpacks":{list},"config""#)), "{label}");
+        }
+    }
+
+    #[test]
     fn writes_null_for_what_is_empty_and_nothing_for_what_is_unknown() {
         assert_eq!(
             render_app(&AppMetadata::default()).unwrap(),
@@ -247,6 +301,21 @@ mod tests {
         let buildpacks = vec![StoredBuildpack { layers, ..StoredBuildpack::default() }];
         assert!(render_app(&AppMetadata { buildpacks: buildpacks.clone(), ..AppMetadata::default() }).is_err());
         assert!(render_cache(&CacheMetadata { sbom: None, buildpacks }).is_err());
+    }
+
+    #[test]
+    fn a_store_without_metadata_is_a_store() {
+        for store in [r#""store":{"metadata":null}"#, r#""store":{"metadata":{}}"#, r#""store":{}"#, r#""store":null"#]
+        {
+            let label = format!(r#"{{"buildpacks":[{{"key":"b",{store}}}]}}"#);
+            let written = render_app(&parse_app(&label).unwrap()).unwrap();
+            let expected = match store {
+                r#""store":{}"# => r#","store":{"metadata":null}}],"#.to_owned(),
+                r#""store":null"# => r#""layers":{}}],"#.to_owned(),
+                _ => format!(",{store}}}],"),
+            };
+            assert!(written.contains(&expected), "{written}");
+        }
     }
 
     #[test]

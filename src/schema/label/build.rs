@@ -38,7 +38,10 @@ pub fn render_build(metadata: &BuildMetadata, lifecycle: &LifecycleInfo, api: Pl
             version: &lifecycle.version,
             source: Source { git: Git { repository: &lifecycle.repository, commit: &lifecycle.commit } },
         },
-        processes: metadata.processes.iter().map(|process| ShownProcess::of(process, api)).collect(),
+        processes: metadata
+            .processes
+            .as_ref()
+            .map(|processes| processes.iter().map(|process| ShownProcess::of(process, api)).collect()),
         default_process_type: metadata.default_process_type.as_deref().unwrap_or_default(),
     }))
 }
@@ -51,7 +54,7 @@ struct BuildLabel<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     extensions: Option<Vec<Module<'a>>>,
     launcher: Launcher<'a>,
-    processes: Vec<ShownProcess<'a>>,
+    processes: Option<Vec<ShownProcess<'a>>>,
     #[serde(rename = "buildpack-default-process-type", skip_serializing_if = "str::is_empty")]
     default_process_type: &'a str,
 }
@@ -185,7 +188,7 @@ mod tests {
         BuildMetadata {
             buildpacks: vec![element("b", ModuleKind::Buildpack, false), element("o", ModuleKind::Buildpack, true)],
             extensions: vec![element("e", ModuleKind::Extension, true)],
-            processes: vec![Process {
+            processes: Some(vec![Process {
                 r#type: "web".into(),
                 command: vec!["run".into(), "x".into()],
                 args: None,
@@ -194,7 +197,7 @@ mod tests {
                 exec_env: vec!["test".into()],
                 buildpack_id: "b".into(),
                 default: false,
-            }],
+            }]),
             default_process_type: Some("web".into()),
             bom: vec![bom],
             ..BuildMetadata::default()
@@ -224,9 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_build_has_null_buildpacks_and_a_list_of_processes() {
-        let rest = r#""buildpacks":null,"launcher":{"version":"1.2.3","source":{"git":{"repository":"r","commit":"c"}}},"processes":[]}"#;
+    fn an_empty_build_has_null_buildpacks_and_the_processes_of_its_document() {
+        let rest = r#""buildpacks":null,"launcher":{"version":"1.2.3","source":{"git":{"repository":"r","commit":"c"}}},"processes":null}"#;
         assert_eq!(build("0.12", &BuildMetadata::default()), format!("{{{rest}"));
         assert_eq!(build("0.8", &BuildMetadata::default()), format!(r#"{{"bom":null,{rest}"#));
+        let listed = BuildMetadata { processes: Some(vec![]), ..BuildMetadata::default() };
+        assert_eq!(build("0.12", &listed), format!("{{{rest}").replace(r#""processes":null"#, r#""processes":[]"#));
     }
 }

@@ -6,7 +6,9 @@ use super::{Error, read};
 mod app;
 mod build;
 
-pub use app::{parse_app, parse_cache, render_app, render_cache, render_run_image, render_stack_run_image};
+pub use app::{
+    parse_app, parse_cache, render_app, render_cache, render_rebased, render_run_image, render_stack_run_image,
+};
 pub(super) use build::LegacyBom;
 pub use build::{LifecycleInfo, render_build};
 

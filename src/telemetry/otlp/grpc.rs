@@ -35,7 +35,7 @@ impl Grpc {
             // As every URL of its scheme; 4317 is said where nothing is.
             port: port.unwrap_or(if *tls { 443 } else { 80 }),
             tls: if *tls { Some(certificates::tls(destination)?.config()) } else { None },
-            proxy: super::proxy(&destination.endpoint, network)?,
+            proxy: network.proxies.before(&destination.endpoint.authority, destination.endpoint.tls)?,
         };
         let (headers, gzip) = (destination.headers.clone(), destination.gzip);
         Ok(Self { target, lookup: network.lookup.clone(), headers, gzip, client: None })

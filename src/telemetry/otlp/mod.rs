@@ -18,9 +18,9 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-use crate::net::proxy::{Proxies, is_direct};
+use crate::net::proxy::Proxies;
 use crate::os::lookup::Lookup;
-use settings::{Destination, Endpoint, Protocol};
+use settings::{Destination, Protocol};
 use words::Discreet;
 
 /// What a request carries.
@@ -113,23 +113,6 @@ pub struct Network {
     pub proxies: Proxies,
     /// Where addresses of hosts are found.
     pub lookup: Lookup,
-}
-
-/// The proxy before a collector, if there is one. It is spoken to in plain HTTP: a login would else go through the net in
-/// clear where TLS was asked for, or requests past the proxy (R41).
-///
-/// # Errors
-/// Its address is that of none, or of another kind: a sentence that names the variable.
-fn proxy(endpoint: &Endpoint, network: &Network) -> Result<Option<ureq::Proxy>, String> {
-    let Proxies { https, http, none } = &network.proxies;
-    let (name, proxy) = if endpoint.tls { ("HTTPS_PROXY", https) } else { ("HTTP_PROXY", http) };
-    if proxy.is_empty() || is_direct(&endpoint.authority, none) {
-        return Ok(None);
-    }
-    let proxy = ureq::Proxy::new(proxy).ok().filter(|proxy| proxy.protocol() == ureq::ProxyProtocol::Http);
-    proxy.map(Some).ok_or_else(|| {
-        format!("{name} is no address of an http proxy, and no other is used; one is http://proxy.example.com:3128")
-    })
 }
 
 /// Makes the transport for a destination. Nothing is connected to before the first request.

@@ -1,5 +1,6 @@
 //! What is missing or wrong when the exporter starts: catalogue 2, section 7, and policy B1-B4.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -162,6 +163,36 @@ fn metadata_of_a_previous_image_that_is_not_named_or_gone_costs_no_crash() {
     nothing_was_written(&world, export(&world, &[]), 62, "export: ");
     fs::remove_file(world.path("layers/test_one/gone.toml")).unwrap();
     export(&world, &[]).exits(0).says("Warning: ").done();
+}
+
+#[test]
+fn layers_that_the_layout_of_the_previous_image_spoiled_are_added_again() {
+    let world = built("0.15");
+    let create = || {
+        world.fresh_layers();
+        world.run("creator", &["-launcher", "bin/launcher", "-run-image", RUN_IMAGE, APP_IMAGE]).exits(0)
+    };
+    create().done();
+    let whole = || {
+        let blobs = fs::read_dir(world.layout(APP_IMAGE).join("blobs/sha256")).unwrap();
+        let blobs = blobs.map(|blob| blob.unwrap().path());
+        blobs.map(|blob| (blob.clone(), fs::read(blob).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    for change in [|bytes: &mut Vec<u8>| bytes.truncate(9), |bytes: &mut Vec<u8>| bytes[20] ^= 1] {
+        let before = whole();
+        // The files of the app, the launcher and the configuration: the analyzer reads the SBOM files below them.
+        let manifest = world.app_image().1;
+        for layer in manifest["layers"].as_array().unwrap().iter().rev().take(3) {
+            let hex = layer["digest"].as_str().unwrap().replace("sha256:", "");
+            let blob = world.layout(APP_IMAGE).join("blobs/sha256").join(hex);
+            let mut bytes = before[&blob].clone();
+            change(&mut bytes);
+            fs::remove_file(&blob).unwrap();
+            fs::write(blob, bytes).unwrap();
+        }
+        create().says("has lost layer 'buildpacksio/lifecycle:launcher'; it is added again").done();
+        assert!(before == whole());
+    }
 }
 
 #[test]

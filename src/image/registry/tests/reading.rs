@@ -266,6 +266,26 @@ fn an_insecure_registry_is_reached_through_the_proxy_too() {
 }
 
 #[test]
+fn a_proxy_of_another_kind_is_told_and_nobody_is_asked_past_it() {
+    let registry = FakeRegistry::start();
+    let port = registry.address.rsplit(':').next().unwrap();
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(hosts.path(), "127.0.0.1 registry.test").unwrap();
+    for kind in ["socks5", "socks4", "https"] {
+        let (images, _, _, _temporary) = client(|config| {
+            config.lookup.hosts = hosts.path().to_owned();
+            config.insecure.push(format!("registry.test:{port}"));
+            let url = format!("{kind}://me:s3cret@127.0.0.1:9");
+            config.proxies = Proxies { https: url.clone(), http: url, none: String::new() };
+        });
+        let error = images.check_read(&format!("registry.test:{port}/bar")).unwrap_err();
+        assert!(error.message.contains("HTTPS_PROXY is no address of an http proxy"), "{error}");
+        assert!(!error.retryable && !error.message.contains("s3cret"), "{error}");
+    }
+    assert_eq!(registry.requests().len(), 0);
+}
+
+#[test]
 fn looks_a_registry_up_as_the_system_says() {
     let world = World::new();
     let files = tempfile::tempdir().unwrap();

@@ -76,6 +76,21 @@ fn a_layer_that_the_registry_lost_is_named() {
 }
 
 #[test]
+fn a_blob_of_another_size_than_the_manifest_says_is_not_published() {
+    let world = World::new();
+    let run = world.run();
+    assert_eq!(written(&world.images, &draft(&run, None, "x"), world.name("app")), Ok(()));
+    let mut app = found(&world.images, &world.name("app"));
+    let descriptor = app.layers[3].descriptor.as_mut().unwrap();
+    let whole = descriptor.size;
+    descriptor.size = 5;
+    let told = format!("blob {} has {whole} bytes instead of 5", descriptor.digest);
+    assert_eq!(written(&world.images, &draft(&run, Some(&app), "y"), world.name("app")), Err(told.clone()));
+    let error = world.images.layer(&app, &app.layers[3].diff_id).err().unwrap();
+    assert_eq!((error.message, error.retryable), (told, false));
+}
+
+#[test]
 fn one_name_that_fails_does_not_keep_others_from_being_written() {
     let world = World::new();
     let draft = draft(&world.run(), None, "x");

@@ -1,6 +1,7 @@
 //! What an image is made of.
 
 use super::*;
+use crate::model::value::Value;
 
 #[test]
 fn layers_are_in_the_order_of_the_specification() {
@@ -106,6 +107,18 @@ fn the_execution_environment_is_a_label_since_0_15() {
 }
 
 #[test]
+fn a_store_that_says_nothing_is_named_too() {
+    let world = World::new();
+    for text in ["", "other = 1\n", "[metadata]\n"] {
+        world.file("layers/some_bp/store.toml", text);
+        let metadata = if text.contains("metadata") { "{}" } else { "null" };
+        let run = world.export();
+        let label = run.label("io.buildpacks.lifecycle.metadata").unwrap();
+        assert!(label.contains(&format!(r#""store":{{"metadata":{metadata}}}"#)), "{label}");
+    }
+}
+
+#[test]
 fn metadata_names_every_buildpack_and_the_run_image() {
     let mut world = World::new();
     world.group = vec!["some/bp", "other"];
@@ -115,7 +128,7 @@ fn metadata_names_every_buildpack_and_the_run_image() {
     let metadata = run.metadata();
     assert_eq!(metadata.buildpacks.len(), 2);
     assert!(metadata.buildpacks[1].layers.is_empty());
-    assert!(metadata.buildpacks[0].store.is_some());
+    assert!(metadata.buildpacks[0].store.as_ref().and_then(Value::as_table).is_some());
     let layer = &metadata.buildpacks[0].layers["a"];
     assert_eq!(layer.sha, Some(diff_id(run.tar("some/bp:a"))));
     assert!(layer.types.launch && layer.types.cache && !layer.types.build);

@@ -255,7 +255,7 @@ impl World {
 
     fn processes(&mut self, types: &[&str]) {
         let process = |r#type: &&str| Process { r#type: (*r#type).to_owned(), ..Process::default() };
-        self.metadata.processes = types.iter().map(process).collect();
+        self.metadata.processes = Some(types.iter().map(process).collect());
     }
 
     fn inputs<'a>(&self, cache: Option<&'a dyn Cache>) -> Inputs<'a> {

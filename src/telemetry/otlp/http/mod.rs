@@ -33,7 +33,7 @@ impl Http {
     /// See [`super::transport`].
     pub(super) fn new(destination: &Destination, network: &Network) -> Result<Self, String> {
         let endpoint = &destination.endpoint;
-        let proxy = super::proxy(endpoint, network)?;
+        let proxy = network.proxies.before(&endpoint.authority, endpoint.tls)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

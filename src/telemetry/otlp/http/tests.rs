@@ -89,7 +89,7 @@ fn r38_tls_trusts_the_given_authority_and_shows_the_given_certificate() {
     assert_eq!(collector.seen().len(), 0);
     // Whether the collector ends the connection before or after the request is written.
     for _ in 0..20 {
-        let refusal = send(&mut client(&all[..2]), &[b'x'; 1 << 20]).unwrap_err();
+        let refusal = send(&mut client(&all[..2]), &vec![b'x'; 1 << 20]).unwrap_err();
         assert_eq!(refusal.cause, "remote error: tls: certificate required");
     }
 }
