@@ -168,7 +168,7 @@ impl Kind {
             Self::RegistryAuth => match Keychain::from_registry_auth(&text) {
                 Ok(keychain) => (keychain.secrets(), None),
                 // What is of no known form is no less secret.
-                Err(_) => return Self::Telling.secrets(value),
+                Err(_) => ([lines(&text), header_secrets(text.trim())].concat(), None),
             },
             Self::Proxy => (proxy::secrets(&text), None),
             Self::Headers => (of_headers(&text), None),
