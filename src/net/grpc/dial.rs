@@ -148,6 +148,16 @@ fn explained(stream: &mut TlsStream<TcpStream>, error: io::Error) -> io::Error {
     reason.map_or(error, |reason| io::Error::new(io::ErrorKind::InvalidData, tls::words(&reason)))
 }
 
+/// Who ended a connection may have said why before: what is written to it goes nowhere, so that its words are read. An http
+/// server does so that is spoken to in HTTP/2.
+fn heard_out(written: io::Result<usize>, length: usize) -> io::Result<usize> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    match written {
+        Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Ok(length),
+        written => written,
+    }
+}
+
 /// What has come in already, whether or not the runtime knows.
 struct Ready<'a>(&'a TcpStream);
 
@@ -169,7 +179,9 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Plain(stream) => {
+                Pin::new(stream).poll_write(cx, bytes).map(|written| heard_out(written, bytes.len()))
+            }
             Self::Tls(stream) => Pin::new(&mut *stream).poll_write(cx, bytes).map_err(|error| explained(stream, error)),
         }
     }
