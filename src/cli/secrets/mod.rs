@@ -98,12 +98,24 @@ fn of_binding(binding: &Path, files: &mut Files) -> Vec<Vec<u8>> {
     let paths = [binding.to_owned(), binding.join("secret")].into_iter().flat_map(|dir| entries(&dir));
     let mut secrets = Vec::new();
     for path in paths.filter(|path| !is_kind(path)) {
-        secrets.extend(files.read(&path).into_iter().flat_map(|value| Kind::Telling.secrets(&value)));
+        let value = files.read(&path).map(|value| without_certificates(&value));
+        secrets.extend(value.into_iter().flat_map(|value| Kind::Telling.secrets(&value)));
         if files.is_full() {
             break;
         }
     }
     secrets
+}
+
+/// What is not certificates in PEM form: everybody may know those, and a bundle of them would leave no room for secrets.
+fn without_certificates(value: &[u8]) -> Vec<u8> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let Ok(text) = std::str::from_utf8(value) else { return value.to_vec() };
+    let mut blocks = text.split(BEGIN);
+    let before = blocks.next().unwrap_or_default();
+    let behind = blocks.map(|block| block.split_once(END).map_or(block, |(_, behind)| behind.trim_start()));
+    [before].into_iter().chain(behind).collect::<String>().into_bytes()
 }
 
 /// What docker's configuration has in it that is secret: credentials, headers for its daemon, logins of proxies.
@@ -176,7 +188,7 @@ impl Kind {
             Self::Other => (logins(&text), None),
             Self::Telling => ([lines(&text), logins(&text)].concat(), Some(value.to_vec())),
         };
-        found.into_iter().map(String::into_bytes).chain(whole).collect()
+        found.into_iter().map(String::into_bytes).chain(whole).filter(|secret| !secret.is_empty()).collect()
     }
 }
 

@@ -195,6 +195,19 @@ fn r35_files_are_read_as_long_as_they_are_and_what_there_are_too_many_bytes_of_i
 }
 
 #[test]
+fn r35_certificates_in_bindings_are_no_secrets_and_keys_beside_them_are() {
+    let certificate = |line: &str| format!("-----BEGIN CERTIFICATE-----\n{line}\nAAAA\n-----END CERTIFICATE-----\n");
+    let bundle = [certificate("MIIDpublic1"), certificate("MIIDpublic2")].concat();
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----\n";
+    let mixed = [&certificate("MIIDpublic3"), key, &certificate("MIIDpublic4")].concat();
+    let files = [("platform/bindings/ca/bundle.pem", bundle.as_str()), ("platform/bindings/tls/mixed", &mixed)];
+    assert_eq!(found(&files, &[]), [key, "MIIEvQIBADANBg", "MIIEvQIBADANBg"]);
+    // What only begins like one is kept for one that says more.
+    let begun = [("platform/bindings/a/b", "-----BEGIN CERTIFICATE-----\nhunter22")];
+    assert!(found(&begun, &[]).iter().any(|secret| secret.trim() == "hunter22"));
+}
+
+#[test]
 fn r35_thousands_of_bindings_are_read_and_those_within_a_folder_of_secrets_too() {
     let dir = tempfile::tempdir().unwrap();
     for binding in 0..30 {
