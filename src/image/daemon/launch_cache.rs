@@ -6,7 +6,8 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::effect::cache::{Cache, CacheError, LayerDraft};
+use crate::archive::Heard;
+use crate::effect::cache::{Cache, CacheError};
 use crate::effect::events::{CacheEvent, Events};
 use crate::effect::images::{NewLayer, TarSource};
 use crate::image::sha256::{Sha256, Verified};
@@ -41,24 +42,6 @@ impl Cached {
     }
 }
 
-/// Writes to a daemon and into a cache.
-struct Both<'a> {
-    out: &'a mut dyn Write,
-    draft: Box<dyn LayerDraft + 'a>,
-}
-
-impl Write for Both<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.draft.write(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 impl LaunchCache {
     /// A layer, if the cache has it and it is sound.
     pub(super) fn layer(&self, diff_id: &DiffId) -> Option<NewLayer> {
@@ -80,10 +63,9 @@ impl LaunchCache {
     /// has room.
     pub(super) fn send(&self, layer: &NewLayer, out: &mut dyn Write) -> io::Result<()> {
         let is_here = self.0.size(&layer.diff_id) == Some(layer.size);
-        let Some(draft) = (!is_here).then(|| self.0.draft()).flatten() else { return layer.tar.write_tar(out) };
-        let mut both = Both { out, draft };
-        layer.tar.write_tar(&mut both)?;
-        both.draft.keep(&layer.diff_id, layer.size);
+        let Some(mut draft) = (!is_here).then(|| self.0.draft()).flatten() else { return layer.tar.write_tar(out) };
+        layer.tar.write_tar(&mut Heard::new(out, |bytes| draft.write(bytes)))?;
+        draft.keep(&layer.diff_id, layer.size);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Deserializer, Value, json};
 
 use super::client::Call;
 use super::{DOCUMENT_LIMIT, DaemonImages, Error};
-use crate::archive::FileWriter;
+use crate::archive::{FileWriter, Heard};
 use crate::effect::events::{Facts, Outcome, Work};
 use crate::effect::images::{DraftLayer, ImageDraft, NewLayer, WrittenImage};
 use crate::image::told::Told;
@@ -122,27 +122,6 @@ fn send(images: &DaemonImages, plan: &Plan<'_>, name: &str, known: usize) -> Res
         wait.arrived();
     }
     Ok(Loaded { stored, id })
-}
-
-/// Tells how much of a layer is written.
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    bytes: u64,
-    size: u64,
-    told: &'a Told<'a>,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.bytes += count as u64;
-        self.told.sent(self.bytes, Some(self.size));
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// What a daemon says at the end of loading: one message after the other, any of which may be that it failed. Gives the
@@ -294,7 +273,11 @@ impl<'a> Plan<'a> {
                 let work = images.listener.begin(Work::WriteLayer(layer.id.clone()));
                 let told = Told::new(&*images.listener.events, format!("layer '{}'", layer.id));
                 archive.file(&member, layer.size, |out| {
-                    let out = &mut Counted { out, bytes: 0, size: layer.size, told: &told };
+                    let mut sent = 0;
+                    let out = &mut Heard::new(out, |bytes| {
+                        sent += bytes.len() as u64;
+                        told.sent(sent, Some(layer.size));
+                    });
                     match (&source, &images.launch_cache) {
                         (Source::New(new), Some(cache)) => cache.send(new, out),
                         _ => layer.tar.write_tar(out),

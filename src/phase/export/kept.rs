@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::archive::Heard;
 use crate::effect::cache::LayerDraft;
 use crate::effect::images::{Measured, TarSource};
 
@@ -52,7 +53,7 @@ impl TarSource for Kept<'_> {
     fn write_tar(&self, out: &mut dyn Write) -> io::Result<()> {
         match self.exchange(Draft::None) {
             Draft::Empty(mut draft) => {
-                self.tar.write_tar(&mut Both { out, draft: draft.as_mut() })?;
+                self.tar.write_tar(&mut Heard::new(out, |bytes| draft.write(bytes)))?;
                 self.exchange(Draft::Whole(draft));
                 Ok(())
             }
@@ -62,24 +63,6 @@ impl TarSource for Kept<'_> {
 
     fn files(&self) -> u64 {
         self.tar.files()
-    }
-}
-
-/// Writes to both, and fails as the first does.
-struct Both<'a, 'd> {
-    out: &'a mut dyn Write,
-    draft: &'a mut (dyn LayerDraft + 'd),
-}
-
-impl Write for Both<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.draft.write(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 
