@@ -107,7 +107,7 @@ impl Transport {
         Self { resolver: HostResolver::new(lookup), proxies, timeouts, agents: Mutex::default() }
     }
 
-    /// Sends a request once. Redirects are answers like others.
+    /// Sends a request once. Redirects are answers like others. Who accepts what it did not get accepts nothing.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         connection::begin();
         let agent = self.agent(request)?;
@@ -130,6 +130,10 @@ impl Transport {
             }
         };
         let (parts, body) = answer.map_err(Failure::of)?.into_parts();
+        if parts.status.is_success() && is_broken() {
+            let cause = "the connection broke before all was sent".to_owned();
+            return Err(Failure { cause, retryable: true });
+        }
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 

@@ -69,6 +69,20 @@ fn what_is_refused_before_it_is_read_is_told_over_tls_too() {
 }
 
 #[test]
+fn what_is_accepted_before_it_is_sent_is_sent_again() {
+    for (method, status) in [("PATCH", 202), ("PUT", 201)] {
+        let world = World::new();
+        world.registry.seen();
+        if method == "PUT" {
+            with_length(&world.registry);
+        }
+        world.registry.fault(method, "uploads", Fault::Refuse(status, ""));
+        store(&world).unwrap();
+        assert_eq!(stored(&world.registry), 1, "{method}");
+    }
+}
+
+#[test]
 fn a_connection_that_ends_without_an_answer_is_no_refusal() {
     let world = World::new();
     for _ in 0..6 {
