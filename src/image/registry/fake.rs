@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -49,6 +50,10 @@ pub(super) enum Fault {
     CutAnswer(usize),
     /// The body of the request is read so far, kept by an upload, and the connection ends.
     CutRequest(usize),
+    /// The body of the request is read so far, this status is the answer, if any, and nothing more happens.
+    Stall(usize, Option<u16>),
+    /// Some of the request's body is read, and after this time the rest.
+    Pause(Duration),
     /// The right thing is done, and the connection ends before the answer.
     LoseAnswer,
 }
@@ -195,7 +200,10 @@ fn serve(stream: Box<dyn Stream>, state: &Mutex<State>, own: &str) -> Option<()>
         let fault = {
             let mut state = state.lock().ok()?;
             // Blobs come in any order, and a short one has nothing to cut.
-            let fits = |fault: &Fault| !matches!(fault, Fault::CutRequest(count) if *count > length && !chunked);
+            let fits = |fault: &Fault| match fault {
+                Fault::CutRequest(count) | Fault::Stall(count, _) => chunked || *count <= length,
+                _ => true,
+            };
             let index = state
                 .faults
                 .iter()
@@ -210,9 +218,30 @@ fn serve(stream: Box<dyn Stream>, state: &Mutex<State>, own: &str) -> Option<()>
             input.get_mut().flush().ok()?;
             return None;
         }
-        let most = if let Some(Fault::CutRequest(count)) = fault { count } else { usize::MAX };
+        if let Some(Fault::Pause(duration)) = fault {
+            input.fill_buf().ok()?;
+            thread::sleep(duration);
+        }
+        let most = match fault {
+            Some(Fault::CutRequest(count) | Fault::Stall(count, _)) => count,
+            _ => usize::MAX,
+        };
         let body = if chunked { read_chunks(&mut input, most)? } else { read_body(&mut input, length.min(most))? };
         let mut seen = Seen { method, target, headers, body };
+        if let Some(Fault::Stall(_, status)) = fault {
+            state.lock().ok()?.seen.push(seen);
+            if let Some(status) = status {
+                input
+                    .get_mut()
+                    .write_all(format!("HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n").as_bytes())
+                    .ok()?;
+                input.get_mut().flush().ok()?;
+            }
+            // Until the test's process ends.
+            loop {
+                thread::park();
+            }
+        }
         let answer = {
             let mut state = state.lock().ok()?;
             state.seen.push(seen.clone());

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
 use ureq::{Agent, SendBody};
 
 use super::connection::{self, Attentive, is_broken};
@@ -158,7 +158,8 @@ impl Transport {
             .timeout_per_read(Some(self.timeouts.stall))
             .timeout_per_write(Some(self.timeouts.stall))
             .build();
-        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(Attentive);
+        let attentive = Attentive { tls: scheme == Scheme::Https };
+        let connector = ().chain(ConnectProxyConnector::default()).chain(attentive);
         let resolver = self.resolver.clone();
         let agent = if scheme == Scheme::Https {
             let tls = Tls::new(request.insecure)

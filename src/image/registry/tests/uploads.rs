@@ -1,8 +1,11 @@
 //! Uploads to registries that refuse, cut, redirect, forget and lie.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::super::connection::is_broken;
 use super::super::fake::{Auth, FakeRegistry, Fault};
+use super::super::http::{Body, Request, Transport};
+use super::super::url::Url;
 use super::writing::noise;
 use super::*;
 use crate::effect::events::{TransferEvent, Work};
@@ -66,6 +69,55 @@ fn what_is_refused_before_it_is_read_is_told_over_tls_too() {
         assert!(error.message.starts_with(method) && error.message.ends_with(": DENIED: quota"), "{error}");
         assert_eq!(count(&registry.seen(), method), 1);
     }
+}
+
+#[test]
+fn who_refuses_and_neither_reads_on_nor_hangs_up_is_heard_before_the_time_is_over() {
+    let stall = Duration::from_secs(30);
+    for registry in [FakeRegistry::start(), FakeRegistry::start_tls()] {
+        for method in ["PATCH", "PUT"] {
+            if method == "PUT" {
+                with_length(&registry);
+            }
+            registry.fault(method, "uploads", Fault::Stall(70_000, Some(413)));
+            let (images, _, _, _temporary) = client(|config| {
+                config.insecure.push(registry.address.clone());
+                config.timeouts.stall = stall;
+            });
+            let begin = Instant::now();
+            let error = images.store_layer(&registry.name("app"), &large()).unwrap_err();
+            assert!(error.message.starts_with(method) && error.message.contains(" 413 "), "{error}");
+            assert!(begin.elapsed() < stall, "{method} {:?}", begin.elapsed());
+            assert_eq!(count(&registry.seen(), method), 1);
+        }
+    }
+}
+
+#[test]
+fn who_stops_reading_is_waited_for_until_the_time_is_over_and_tried_again() {
+    let stall = Duration::from_secs(6);
+    let world = World::with(|config, _| config.timeouts.stall = stall);
+    world.registry.seen();
+    world.registry.fault("PATCH", "uploads", Fault::Stall(70_000, None));
+    let begin = Instant::now();
+    store(&world).unwrap();
+    assert!((stall..2 * stall).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert_eq!((count(&world.registry.seen(), "PATCH"), stored(&world.registry)), (1, 1));
+}
+
+/// What waits to be read on a new connection is of TLS: tickets.
+#[test]
+fn a_pause_over_tls_is_no_refusal() {
+    let registry = FakeRegistry::start_tls();
+    registry.fault("PUT", "uploads", Fault::Pause(Duration::from_millis(3500)));
+    let transport = Transport::new(Lookup::default(), Proxies::default(), Timeouts::default());
+    let url = Url::parse(&format!("https://{}/v2/app/blobs/uploads/0", registry.address)).unwrap();
+    let noise = noise();
+    let body = Body::Bytes(&noise);
+    let request = Request { method: "PUT", url: &url, headers: Vec::new(), body, insecure: true };
+    let answer = transport.send(&request).unwrap();
+    assert_eq!((answer.status, is_broken()), (404, false));
+    assert_eq!(registry.requests()[0].body.len(), noise.len());
 }
 
 #[test]
