@@ -283,7 +283,7 @@ fn r35_of_docker_also_headers_and_logins_of_proxies_are_secrets() {
 #[test]
 fn r35_what_is_meant_as_credentials_is_secret_also_where_it_is_malformed() {
     let malformed = |text| found(&[], &[("CNB_REGISTRY_AUTH", text)]);
-    assert_eq!(malformed("Bearer registry-secret"), ["Bearer registry-secret", "registry-secret"]);
+    assert_eq!(malformed("Bearer registry-secret"), ["registry-secret"]);
     assert_eq!(malformed(r#"["registry-secret"]"#), [r#"["registry-secret"]"#]);
 }
 
