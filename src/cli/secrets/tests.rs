@@ -265,7 +265,7 @@ fn r35_a_long_configuration_of_docker_is_read_and_a_longer_one_told() {
     let dir = folder(&[(".docker/config.json", &config(200_000))]);
     let (secrets, gaps) = found_in(dir.path(), &[]);
     let path = dir.path().join(".docker/config.json");
-    assert_eq!((secrets.len(), gaps), (0, vec![format!("'{}' has more than 4 MiB and is not read", path.display())]));
+    assert_eq!((secrets.len(), gaps), (0, vec![format!("'{}' has more than 1 MiB and is not read", path.display())]));
 }
 
 #[test]
