@@ -86,12 +86,12 @@ mod tests {
 
     #[test]
     fn eight_bytes_from_anywhere_in_a_long_credential_are_hidden() {
-        let numbers: String = (0..8000).map(|number| format!("{number:04}")).collect();
-        let parts = Parts::of([numbers.clone()]);
-        for start in (0..numbers.len() - PART).step_by(7919) {
-            let text = format!("is {} it", &numbers[start..start + PART]);
+        let credential = long("abcdefghijklmnopqrstuvwxyz0123456789");
+        let parts = Parts::of([credential.clone()]);
+        for start in (0..credential.len() - PART).step_by(7919) {
+            let text = format!("is {} it", &credential[start..start + PART]);
             assert_eq!(parts.hide(text.as_bytes()), b"is [REDACTED] it");
         }
-        assert_eq!(parts.hide(b"is 79990 it"), b"is 79990 it");
+        assert_eq!(parts.hide(b"is harmless"), b"is harmless");
     }
 }
