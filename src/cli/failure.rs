@@ -185,10 +185,14 @@ fn export_hint(error: &export::Error) -> Option<String> {
     use export::Error as E;
     let text = match error {
         E::Open(_) => {
-            "Analyze again with a run image that is there, and give this phase what the analyzer had to read images."
+            "Analyze again with images that are there, and give this phase what the analyzer had to read them."
         }
         E::Save(error) if error.denied || error.retryable => image_hint(error),
         E::Save(_) | E::Other(_) => "Mend what this names, or let the user of this phase read and write it.",
+        E::Nowhere(_) => {
+            "Let this phase write the images that this names; in a registry, give it credentials (CNB_REGISTRY_AUTH, or \
+             docker's config.json)."
+        }
         E::Tags { .. } => "Let this phase write the images that this names; the others are written.",
         // The error itself says it.
         E::Refused(_) => return None,

@@ -44,7 +44,7 @@ use crate::effect::clock::Clock;
 use crate::effect::events::{Events as _, Phase, SessionEvent};
 use crate::model::env::Environment;
 use crate::os::clock::SystemClock;
-use crate::os::terminal;
+use crate::os::{signal, terminal};
 use crate::report::console::{Console, Threshold};
 use crate::report::text::Level;
 
@@ -65,6 +65,8 @@ pub struct Program {
 /// Runs the program; returns its exit code.
 pub fn run(program: Program) -> u8 {
     let Program { args, env, cwd, mut out, mut err } = program;
+    // A limit on the size of files is told by an error then, as a full disk is, with telemetry and without (T13).
+    signal::survive_file_size_limit();
     match dispatch::dispatch(&args) {
         Dispatch::Version => {
             let _ = writeln!(out, "{}", version::text(&version::info()));

@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Result<Analyzed, Error> {
             build_image: reference("build-image")?,
             run_image: root.table("run-image")?.map(|image| analyzed_run_image(&image)).transpose()?,
             metadata: metadata(&root.section("metadata")?, &TOML_KEYS)?,
-            unsound_cache_layers: unsound_cache_layers(root)?,
+            unsound_cache_layers: unsound_cache_layers(root),
         })
     })
 }
@@ -91,9 +91,10 @@ fn stored_layer(fields: &Fields<'_>, keys: &Keys) -> Result<StoredLayer, Problem
     })
 }
 
-fn unsound_cache_layers(fields: &Fields<'_>) -> Result<Vec<DiffId>, Problem> {
-    let layers = fields.texts("unsound-cache-layers")?;
-    Ok(layers.iter().filter_map(|layer| DiffId::parse(layer).ok()).collect())
+/// What is no list of diff ids says nothing: whatever is wrong about a cache fails no build.
+fn unsound_cache_layers(fields: &Fields<'_>) -> Vec<DiffId> {
+    let layers = fields.texts("unsound-cache-layers").unwrap_or_default();
+    layers.iter().filter_map(|layer| DiffId::parse(layer).ok()).collect()
 }
 
 fn analyzed_run_image(fields: &Fields<'_>) -> Result<AnalyzedRunImage, Problem> {
@@ -184,6 +185,14 @@ fn stored_buildpack_block(buildpack: &StoredBuildpack) -> Block {
 mod tests {
     use super::*;
     use crate::model::value::Value;
+
+    #[test]
+    fn what_says_nothing_of_unsound_layers_is_no_error() {
+        for value in ["\"x\"", "[1, 2]", "{}", "[\"nonsense\"]"] {
+            let analyzed = parse(&format!("unsound-cache-layers = {value}\n")).unwrap();
+            assert_eq!(analyzed.unsound_cache_layers, [], "{value}");
+        }
+    }
 
     #[test]
     fn writes_what_the_reference_writes_without_a_previous_image() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use crate::os::{error_text, signal};
+use crate::os::error_text;
 
 /// User and group id.
 pub type Owner = Option<(u32, u32)>;
@@ -85,8 +85,6 @@ pub struct LineFile {
 impl Folder {
     /// Opens a folder that the platform named, wherever it leads.
     pub fn given(path: &Path, owner: Owner) -> Result<Self, FileError> {
-        // What is written here must not end the phase (T13).
-        signal::survive_file_size_limit();
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = fs::open(path, flags, Mode::empty()).map_err(|error| at(path, error))?;
         Ok(Self { fd, path: path.to_owned(), owner })
@@ -252,16 +250,18 @@ const LONGEST_TAIL: u64 = 1 << 20;
 impl LineFile {
     /// Appends one line, its end included, with one `write`.
     pub fn append(&self, line: &[u8]) -> Result<(), FileError> {
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, line));
-        match written {
-            Ok(count) if count == line.len() => Ok(()),
-            Ok(_) => {
-                // The disk is full in the middle of the line: leave no torn one. The reason is more telling than this.
-                let _ = self.heal();
-                Err(at(&self.path, Errno::NOSPC))
-            }
-            Err(error) => Err(at(&self.path, error)),
-        }
+        let write = |bytes: &[u8]| rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, bytes));
+        let count = write(line).map_err(|error| at(&self.path, error))?;
+        // There is no room in the middle of the line: only the next write says why. Where it says nothing, there was.
+        let why = match line.get(count..).filter(|rest| !rest.is_empty()).map(|rest| (write(rest), rest.len())) {
+            None => return Ok(()),
+            Some((Ok(more), rest)) if more == rest => return Ok(()),
+            Some((Ok(_), _)) => Errno::NOSPC,
+            Some((Err(error), _)) => error,
+        };
+        // Leave no torn line. The reason is more telling than what comes of that.
+        let _ = self.heal();
+        Err(at(&self.path, why))
     }
 
     /// Overwrites a torn last line by an empty one of the same length, so that the file never shrinks.

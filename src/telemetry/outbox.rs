@@ -12,7 +12,7 @@ use super::otlp::settings::Destination;
 use super::otlp::{self, Network, Signal};
 use super::shipper::{Account, Lane, Shipper};
 use super::spool::{Rest, Spool, SpoolConfig};
-use crate::os::{error_text, signal};
+use crate::os::error_text;
 
 /// How long the end of a program may wait without a word (T13).
 const SILENT: Duration = Duration::from_secs(1);
@@ -141,8 +141,6 @@ impl Outbox {
         secrets: Vec<String>,
         thread: fn() -> Builder,
     ) -> (Option<Self>, Vec<String>) {
-        // A limit on the size of files is then told by an error, as a full disk is, and does not end the phase (T13).
-        signal::survive_file_size_limit();
         let spool = match Spool::create(config) {
             Ok(spool) => Arc::new(spool),
             Err(error) => {

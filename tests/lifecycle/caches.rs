@@ -248,6 +248,20 @@ fn a_layer_that_could_not_be_restored_is_sent_again() {
 }
 
 #[test]
+fn what_one_restore_could_not_read_is_forgotten_when_the_next_can() {
+    let world = world();
+    let registry = Registry::start();
+    let cache = format!("-cache-image={}", registry.image("cache"));
+    create(&world, &registry, &[]).exits(0).done();
+    world.run("analyzer", &[APP_IMAGE]).exits(0).done();
+    let analyzed = world.read("layers/analyzed.toml");
+    let unsound = format!("unsound-cache-layers = [\"sha256:{}\"]\n{analyzed}", "1".repeat(64));
+    world.write("layers/analyzed.toml", &unsound);
+    world.run("restorer", &[&cache]).exits(0).done();
+    assert!(!world.read("layers/analyzed.toml").contains("unsound"));
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_a_warning_that_names_what_is_lost() {
     let world = world();
     let registry = Registry::start();

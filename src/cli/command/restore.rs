@@ -57,7 +57,7 @@ fn begun(mut session: Session<Privileged>, run: &wire::Run<'_>) -> Result<(), Fa
         cache.keep_seals(&restored.seals);
     }
     if let Some(analyzed) = analyzed
-        && !restored.unsound.is_empty()
+        && restored.unsound != analyzed.unsound_cache_layers
     {
         let analyzed = Analyzed { unsound_cache_layers: restored.unsound, ..analyzed };
         documents::write(&analyzed_path, "analyzed", &schema::analyzed::render(&analyzed))?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::os::open_regular;
 
-/// What a file counts besides its bytes: empty ones are not read without end, either.
-const EACH: u64 = 16;
+/// What a file counts besides its bytes: what is found in it takes memory of its own.
+const EACH: u64 = 64;
 
 /// Reads files until they have too many bytes together.
 pub(super) struct Files {

@@ -27,7 +27,7 @@ const TELLING: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE"
 const TELLING_WORDS: &[&str] = &["_KEY", "_PASS", "_PWD", "_AUTH"];
 
 /// How many bytes docker's configuration may have: it has credentials only as a whole.
-const LONGEST_CONFIG: u64 = 4 << 20;
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// How many bytes files of the platform may have together: more than are looked for.
 const MOST_OF_PLATFORM: u64 = 1 << 20;
@@ -49,7 +49,7 @@ pub(super) fn find(values: &Values, env: &Environment) -> Found {
             found.secrets.extend(of_docker(&String::from_utf8_lossy(&config)).into_iter().map(String::into_bytes));
         }
         if files.is_full() {
-            found.gaps.push(format!("'{}' has more than 4 MiB and is not read", path.display()));
+            found.gaps.push(format!("'{}' has more than 1 MiB and is not read", path.display()));
         }
     }
     let platform = values.path(Key::Platform);

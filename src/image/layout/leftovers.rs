@@ -6,6 +6,8 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
@@ -26,8 +28,13 @@ impl Writing {
         if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() {
             remove_unfinished(folder);
         }
-        // Waits only while somebody else tidies up.
-        let _ = flock(&fd, FlockOperation::LockShared);
+        // Waits while somebody else tidies up, which is soon done; no lock of others holds a build up.
+        for _ in 0..100 {
+            if flock(&fd, FlockOperation::NonBlockingLockShared).is_ok() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
         Self { _folder: Some(fd) }
     }
 }

@@ -99,6 +99,18 @@ fn what_a_killed_writer_left_goes_with_the_next_image_unless_somebody_writes() {
 }
 
 #[test]
+fn a_lock_of_somebody_else_holds_no_writer_up() {
+    let world = World::new(MediaFamily::Oci);
+    let run = found(&world.images, "run");
+    let folder = world.folder("app");
+    fs::create_dir_all(&folder).unwrap();
+    let other = fs::File::open(&folder).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    world.images.write(&draft(&run, None, "one"), &["app".to_owned()]).unwrap();
+    check_blobs(&folder);
+}
+
+#[test]
 fn tells_of_each_layer_that_it_stores_once() {
     let world = World::new(MediaFamily::Oci);
     let run = found(&world.images, "run");

@@ -107,8 +107,10 @@ pub enum Error {
     /// The image could not be made or written. Exit code 62. The text goes behind `failed to export: `.
     #[error("saving image: {0}")]
     Save(ImageError),
-    /// Anything else, also that the image could be written under no name at all. Exit code 62. The text goes behind
-    /// `failed to export: `.
+    /// The image could be written under no name at all. Exit code 62. The text goes behind `failed to export: `.
+    #[error("{0}")]
+    Nowhere(String),
+    /// Anything else. Exit code 62. The text goes behind `failed to export: `.
     #[error("{0}")]
     Other(String),
     /// Some names could not be written, others were; report.toml tells which (policy P25). Exit code 62. The text goes
@@ -127,7 +129,7 @@ impl From<save::Error> for Error {
         match error {
             save::Error::Image(error) => Self::Save(error),
             save::Error::Tags { failed, report } => Self::Tags { failed, report },
-            save::Error::Nowhere(_) => Self::Other(error.to_string()),
+            save::Error::Nowhere(_) => Self::Nowhere(error.to_string()),
         }
     }
 }

@@ -5,35 +5,36 @@
 //! words, and before it is cut. So they are found wherever somebody else, or this program, changed its blanks; and parts of
 //! them are, where somebody else cut or encoded them.
 
-use std::cell::OnceCell;
 use std::time::Instant;
 
 use super::settings::Destination;
 use super::{Accepted, Network, Refusal, Signal, Transport};
-use crate::net::{one_line, start};
+use crate::net::{decoded, one_line, start};
 use crate::telemetry::redact::Parts;
 
 /// A transport that repeats no credential.
 pub(super) struct Discreet {
     transport: Box<dyn Transport>,
-    secrets: Vec<String>,
-    /// Made when there is something to tell: mostly there is not.
-    parts: OnceCell<Parts>,
+    parts: Parts,
 }
 
 impl Discreet {
     /// Knows what the destination and the proxies before it have of credentials.
     pub(super) fn new(transport: Box<dyn Transport>, destination: &Destination, network: &Network) -> Self {
-        let secrets = destination.secrets().into_iter().chain(network.proxies.secrets()).collect();
-        Self { transport, secrets, parts: OnceCell::new() }
+        let address = destination.endpoint.secret_text();
+        let query = address.split_once('?').map_or("", |(_, query)| query);
+        // The names in it are no secret, and the values are known by themselves. Of a token that ends in `=`, the token is
+        // no name.
+        let is_query = |secret: &String| secret == query || *secret == decoded(query.as_bytes());
+        let nameless = query.split('&').filter(|pair| !pair.trim_end_matches('=').contains('='));
+        let nameless = nameless.flat_map(|token| [token.to_owned(), decoded(token.as_bytes())]);
+        let secrets = destination.secrets().into_iter().filter(|secret| !is_query(secret));
+        let secrets = secrets.chain(nameless).chain(network.proxies.secrets());
+        Self { transport, parts: Parts::of(secrets.flat_map(|secret| [one_line(&secret), secret])) }
     }
 
     fn fit(&self, text: &str) -> String {
-        let parts = self.parts.get_or_init(|| {
-            let secrets = self.secrets.iter().flat_map(|secret| [secret.clone(), one_line(secret)]);
-            Parts::of(&secrets.collect::<Vec<_>>())
-        });
-        start(&String::from_utf8_lossy(&parts.hide(one_line(text).as_bytes())))
+        start(&String::from_utf8_lossy(&self.parts.hide(one_line(text).as_bytes())))
     }
 }
 
@@ -64,9 +65,10 @@ mod tests {
         }
     }
 
-    const HEADERS: &str = "authorization=Bearer s3cret-token,x-key=one two  blanks-s3cret,\
+    const HEADERS: &str = "authorization=Bearer s3cret-token,x-next=bearer token-s3cret,x-key=one two  blanks-s3cret,\
                            x-login=Basic dXNlcjpzM2NyZXQtYmFzaWM=,x-bare=dXNlcjI6czNjcmV0LWJhcmU,x-signs=s3cret-p+<s>";
-    const ENDPOINT: &str = "http://c.test/s3cret-path-of-1-user/v1?api-key=s3cret%2Fquery&s3cret-flag";
+    const ENDPOINT: &str =
+        "http://c.test/s3cret-path-of-1-user/v1?api-key=s3cret%2Fquery&s3cret-flag&s3cret-nameless==";
 
     fn told(answer: Result<Accepted, Refusal>) -> String {
         let env: Environment =
@@ -89,12 +91,13 @@ mod tests {
     #[test]
     fn r41_what_a_collector_or_an_error_repeats_of_credentials_is_hidden() {
         for (said, shown) in [
-            ("bad Bearer s3cret-token (s3cret-token)", "bad [REDACTED] ([REDACTED])"),
-            ("Cannot POST /v1?api-key=s3cret%2Fquery&s3cret-flag", "Cannot POST /v1?[REDACTED]"),
+            ("bad Bearer s3cret-token (s3cret-token)", "bad Bearer [REDACTED] ([REDACTED])"),
+            ("Cannot POST /v1?api-key=s3cret%2Fquery&s3cret-flag", "Cannot POST /v1?api-key=[REDACTED]&[REDACTED]"),
             ("no POST /s3cret-path-of-1-user/v1", "no POST /[REDACTED]/v1"),
             ("wrong password s3cret-bare", "wrong password [REDACTED]"),
             ("no api-key s3cret/query", "no api-key [REDACTED]"),
             ("what is s3cret-flag?", "what is [REDACTED]?"),
+            ("what is s3cret-nameless==?", "what is [REDACTED]?"),
             ("bad one two  blanks-s3cret", "bad [REDACTED]"),
             ("bad two blanks-s3cret", "bad [REDACTED]"),
             ("bad one\r\n two\t\tblanks-s3cret", "bad [REDACTED]"),
@@ -103,7 +106,7 @@ mod tests {
             ("407 Proxy me:s3cret%40proxy (s3cret@proxy)", "407 Proxy [REDACTED] ([REDACTED])"),
             ("czNjcmV0LXRva2Vu in base64", "[REDACTED] in base64"),
             // Cut at its end or its beginning, and in forms of others.
-            ("{\"error\":\"bad Bearer s3cret-to", "{\"error\":\"bad [REDACTED]"),
+            ("{\"error\":\"bad Bearer s3cret-to", "{\"error\":\"bad Bearer [REDACTED]"),
             ("et-token is bad", "[REDACTED] is bad"),
             ("<p>s3cret&#x2F;query &amp; s3cret-p&#43;&lt;s&gt;</p>", "<p>[REDACTED] &amp; [REDACTED]</p>"),
             ("bad s3cret-p&#43;&lt;s>", "bad [REDACTED]>"),
@@ -113,6 +116,13 @@ mod tests {
         ] {
             assert_eq!(refused(said), shown);
             assert_eq!(told(Ok(Accepted { rejected: 1, message: Some(said.to_owned()) })), shown);
+        }
+    }
+
+    #[test]
+    fn schemes_and_names_of_parameters_are_no_credentials() {
+        for said in ["Bearer token required", "Basic digest authorization failed", "no api-key in ?api-key=&x"] {
+            assert_eq!(refused(said), said);
         }
     }
 

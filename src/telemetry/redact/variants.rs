@@ -1,7 +1,6 @@
 //! The forms in which programs print a secret: as JSON, in URLs, in HTML, quoted for a shell, in base64 and hex
 //! (telemetry R35).
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -13,12 +12,7 @@ use super::SHORTEST;
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD);
 
-/// Every form of a secret besides itself.
-pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
-    in_order(secret).collect()
-}
-
-/// The same, the most usual ones first. A form may be there more than once.
+/// Every form of a secret besides itself, the most usual ones first. A form may be there more than once.
 pub(super) fn in_order(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let text = std::str::from_utf8(secret).ok();
     let in_base64 = [STANDARD, URL_SAFE].into_iter().flat_map(|alphabet| base64(secret, &alphabet));

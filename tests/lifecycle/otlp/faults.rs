@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{LIVE, LOGS, collectors, printed, ready, spools};
-use crate::support::{Answer, Collector, Payload, Record, Request, World, is_root, nothing_starts};
+use crate::support::{APP_IMAGE, Answer, Collector, Payload, Record, Request, World, is_root, nothing_starts};
 use crate::telemetry::{panics, send};
 
 /// Longer than any machine takes.
@@ -125,10 +125,10 @@ fn r39_what_is_refused_or_thrown_away_is_counted_and_everything_else_arrives() {
     }
 }
 
-/// A builder that writes no file of more than so many blocks of 512 bytes; who does is killed by the system.
-fn limited(world: &World, blocks: u32) -> &'static str {
+/// A phase that writes no file of more than so many blocks of 512 bytes; who does is killed by the system.
+fn limited(world: &World, phase: &str, blocks: u32) -> &'static str {
     let program = world.path("bin/limited");
-    let text = format!("#!/bin/sh\nulimit -f {blocks}\nexec bin/builder \"$@\"\n");
+    let text = format!("#!/bin/sh\nulimit -f {blocks}\nexec bin/{phase} \"$@\"\n");
     let _alone = nothing_starts();
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -151,7 +151,7 @@ impl Narrow {
         if is_root() && mount(&place) {
             return (Self { mounted: Some(place) }, "builder", "no space left on device");
         }
-        (Self { mounted: None }, limited(world, 800), "file too large")
+        (Self { mounted: None }, limited(world, "builder", 800), "file too large")
     }
 }
 
@@ -198,10 +198,15 @@ fn t13_a_limit_on_the_size_of_files_costs_lines_and_spans_and_never_the_phase() 
     let ended = "head -c 1000000 /dev/zero > \"$CNB_LAYERS_DIR/big\"; echo \"it ended with $?\"";
     let world = ready(&format!("seq -f 'line %.0f of a build that prints more than it may' 1 20000; {ended}"));
     let more = [LOGS, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
-    let built = world.run_with(limited(&world, 800), &[], &more).exits(0);
+    let built = world.run_with(limited(&world, "builder", 800), &[], &more).exits(0);
     built.says("build logs are incomplete: ").says("file too large").says("it ended with 153").done();
-    let built = world.run_with(limited(&world, 2), &[], &[("CNB_TELEMETRY", Some("true"))]).exits(0);
-    built.says("telemetry is incomplete: ").says("it ended with 153").done();
+    let built = world.run_with(limited(&world, "builder", 2), &[], &[("CNB_TELEMETRY", Some("true"))]).exits(0);
+    built.says("telemetry is incomplete: ").says("file too large").says("it ended with 153").done();
+    // A phase ends with its own error and code, with telemetry and without.
+    for more in [&[][..], &[("CNB_TELEMETRY", Some("true"))]] {
+        let exported = world.run_with(limited(&world, "exporter", 1), &["-launcher", "bin/launcher", APP_IMAGE], more);
+        exported.exits(62).says("ERROR: failed to export: ").says("file too large").done();
+    }
 }
 
 /// R32, R37, R40: the spans' collector takes connections and never answers.
@@ -233,7 +238,7 @@ fn r12_spans_for_which_there_is_no_room_are_counted_and_it_is_said_why() {
     let (_collector, endpoint) = away();
     let world = ready("exit 0");
     let more = [LIVE, ("OTEL_EXPORTER_OTLP_ENDPOINT", Some(endpoint.as_str())), IMPATIENT];
-    let built = world.run_with(limited(&world, 2), &[], &more).exits(0);
+    let built = world.run_with(limited(&world, "builder", 2), &[], &more).exits(0);
     built.says("not all spans are sent: ").says(" could not be kept until then: file too large").done();
 }
 

@@ -246,7 +246,7 @@ fn r41_what_a_collector_repeats_of_credentials_is_hidden() {
     let mut client = client(&more);
     collector.reply([Reply::status(401, &["Content-Type: text/plain"], "bad Bearer s3cret-t0ken (s3cret-t0ken)")]);
     let refusal = send(&mut client, b"one").unwrap_err();
-    assert_eq!(refusal.cause, "status 401 Unauthorized: bad [REDACTED] ([REDACTED])");
+    assert_eq!(refusal.cause, "status 401 Unauthorized: bad Bearer [REDACTED] ([REDACTED])");
     let body = r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"of s3cret-t0ken"}}"#;
     collector.reply([Reply::status(200, &["Content-Type: application/json"], body)]);
     assert_eq!(send(&mut client, b"one").unwrap().message.as_deref(), Some("of [REDACTED]"));

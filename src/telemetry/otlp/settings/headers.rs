@@ -10,6 +10,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::Variable;
+use crate::telemetry::redact::SHORTEST;
 
 /// Headers of requests. They are credentials, so they have no text of their own.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -101,12 +102,21 @@ pub(in crate::telemetry::otlp) fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What the value of a header has in it that is secret: the whole, what stands behind a scheme such as `Bearer`, and what
-/// either says where it is base64 of a text such as `user:password`: that text, and both halves.
+/// Words before credentials, in lower case, that are none themselves.
+const SCHEMES: &[&str] = &["basic", "bearer"];
+
+/// What the value of a header has in it that is secret: the whole, unless it begins with a scheme such as `Bearer`, what
+/// stands behind its first word, and what either says where it is base64 of a text such as `user:password`: that text, and
+/// both halves.
 pub fn header_secrets(value: &str) -> Vec<String> {
-    let behind = value.split_once(' ').map(|(_, rest)| rest.trim());
-    let tokens = [Some(value), behind].into_iter().flatten();
-    tokens.flat_map(|token| [login(token).unwrap_or_default(), vec![token.to_owned()]].concat()).collect()
+    let value = value.trim();
+    let tokens = match value.split_once(' ').map(|(first, rest)| (first, rest.trim())) {
+        // A shorter one would be looked for nowhere without its scheme.
+        Some((first, rest)) if SCHEMES.contains(&&*first.to_ascii_lowercase()) && rest.len() >= SHORTEST => vec![rest],
+        Some((_, rest)) => vec![value, rest],
+        None => vec![value],
+    };
+    tokens.into_iter().flat_map(|token| [login(token).unwrap_or_default(), vec![token.to_owned()]].concat()).collect()
 }
 
 /// A text in base64 that has two halves, and these.
