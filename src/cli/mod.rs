@@ -1,7 +1,8 @@
 //! The program: from arguments and environment to one phase, and from its outcome to an exit code.
 //!
 //! `inputs` is the table of inputs, `parse` and `resolve` read them, `session` holds what a phase runs with, `wire`
-//! chooses the real effects, `stores` those for images and caches, `stop` ends them at a signal, `ending` tells how telemetry ended, `command` has one file for each phase, `failure` and `exit` end it.
+//! chooses the real effects, `stores` those for images and caches, `stop` ends them at a signal, `ending` tells how telemetry
+//! ended, `command` has one file for each phase, `failure` and `exit` end it.
 //!
 //! Clause: platform.md#operations; catalogue 1, sections 1.1 to 1.4.
 

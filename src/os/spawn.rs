@@ -39,8 +39,8 @@ impl Program {
         Ok(Self { dir: text(command.dir.as_os_str())?, path, args, env: env.collect::<Result<_, _>>()? })
     }
 
-    /// Starts it with an empty signal mask, the default disposition of the signals that this process may ignore, `/dev/null` as standard input
-    /// and `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
+    /// Starts it with an empty signal mask, the default disposition of the signals that this process may ignore,
+    /// `/dev/null` as standard input and `outputs` as standard output and error. A file that is no program is an error: no shell is tried.
     ///
     /// # Errors
     /// What the system says of the folder or of the program.

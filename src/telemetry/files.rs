@@ -248,16 +248,16 @@ const NOTHING: &[u8] = br#"{"resourceSpans":[]}"#;
 const LONGEST_TAIL: u64 = 1 << 20;
 
 impl LineFile {
-    /// Appends one line, its end included, with one `write`.
+    /// Appends one line, its end included, with one `write` where there is room for it.
     pub fn append(&self, line: &[u8]) -> Result<(), FileError> {
         let write = |bytes: &[u8]| rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, bytes));
         let count = write(line).map_err(|error| at(&self.path, error))?;
+        let Some(rest) = line.get(count..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
         // There is no room in the middle of the line: only the next write says why. Where it says nothing, there was.
-        let why = match line.get(count..).filter(|rest| !rest.is_empty()).map(|rest| (write(rest), rest.len())) {
-            None => return Ok(()),
-            Some((Ok(more), rest)) if more == rest => return Ok(()),
-            Some((Ok(_), _)) => Errno::NOSPC,
-            Some((Err(error), _)) => error,
+        let why = match write(rest) {
+            Ok(count) if count == rest.len() => return Ok(()),
+            Ok(_) => Errno::NOSPC,
+            Err(error) => error,
         };
         // Leave no torn line. The reason is more telling than what comes of that.
         let _ = self.heal();

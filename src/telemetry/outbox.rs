@@ -110,7 +110,8 @@ pub struct Delivered {
 }
 
 impl Outbox {
-    /// Makes the spool and starts a thread for each signal that can be sent. None where nothing can be sent. Also what is wrong, a sentence each.
+    /// Makes the spool and starts a thread for each signal that can be sent. None where nothing can be sent. Also what is
+    /// wrong, a sentence each.
     pub fn open(mut config: OutboxConfig) -> (Option<Self>, Vec<String>) {
         let mut warnings = Vec::new();
         let mut lanes = Vec::new();

@@ -1,7 +1,7 @@
 //! What is done about layers that the previous image has lost: those that this build made are sent instead.
 //!
-//! Policy B6: a blob that a registry or layout lost or spoiled must not fail this export and, since the image stays as it is, every
-//! later one. It is looked for only when writing has failed, so that builds where all is well pay nothing.
+//! Policy B6: a blob that a registry or layout lost or spoiled must not fail this export and, since the image stays as it
+//! is, every later one. It is looked for only when writing has failed, so that builds where all is well pay nothing.
 
 use std::io::{self, Read};
 
